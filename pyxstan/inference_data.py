@@ -1,0 +1,90 @@
+"""The one place that knows which ArviZ is installed: InferenceData (0.2x) or DataTree (1.x)."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Hashable, Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyxstan.errors import DataError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@cache
+def uses_datatree() -> bool:
+    """Whether the installed ArviZ is 1.x, whose inference data is an `xarray.DataTree`."""
+    return int(version("arviz").split(".")[0]) >= 1
+
+
+@cache
+def arviz() -> Any:
+    """ArviZ, without the notice that 0.2x prints about 1.x."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return importlib.import_module("arviz")
+
+
+def assemble(groups: Mapping[str, xr.Dataset], attrs: Mapping[Hashable, Any]) -> Any:
+    """Make inference data of named datasets, with `attrs` on the whole."""
+    if uses_datatree():
+        import xarray as xr
+
+        tree = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+        tree.attrs.update(attrs)
+        return tree
+    return arviz().InferenceData(**groups, attrs=dict(attrs))
+
+
+def group_names(idata: Any) -> list[str]:
+    """The names of the groups."""
+    return list(idata.children) if uses_datatree() else list(idata.groups())
+
+
+def group(idata: Any, name: str) -> xr.Dataset:
+    """One group as a dataset."""
+    if name not in group_names(idata):
+        raise DataError(f"the inference data has no group '{name}'")
+    found = idata[name]
+    dataset: xr.Dataset = found.to_dataset() if uses_datatree() else found
+    return dataset
+
+
+def attributes(idata: Any) -> dict[str, Any]:
+    """The attributes of the whole (model, seed, options ...)."""
+    return dict(idata.attrs)
+
+
+def write(idata: Any, path: Path) -> None:
+    """Write netCDF."""
+    idata.to_netcdf(str(path), engine="h5netcdf")
+
+
+def read(path: str | Path) -> Any:
+    """Read netCDF that `write` wrote.
+
+    Raises
+    ------
+    DataError
+        No such file, or not a pyxstan result.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        if uses_datatree():
+            import xarray as xr
+
+            idata: Any = xr.open_datatree(path, engine="h5netcdf")
+        else:
+            idata = arviz().from_netcdf(str(path), engine="h5netcdf")
+    except Exception as error:
+        raise DataError(f"{path}: not a netCDF file of a fit ({error})") from None
+    if "model" not in idata.attrs or "posterior" not in group_names(idata):
+        raise DataError(f"{path}: not a result of pyxstan (no posterior or no model name)")
+    return idata

@@ -1,0 +1,120 @@
+"""Priors as data: ``"normal(0, 5)"`` in words, codes and numbers for a Stan program.
+
+A Stan program of the zoo never spells out a prior that a user may want to change. It calls
+``prior_lpdf`` of ``stan_models/functions/priors.stanfunctions`` with a family code and two
+numbers that come in as data, so another prior needs no recompile.
+
+>>> parse("inv_gamma(3, 0.005)")
+Prior(family='inv_gamma', arguments=(3.0, 0.005))
+>>> print(parse("normal(0,5)"))
+normal(0, 5)
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyxstan.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Family -> (code in the Stan programs, names of its arguments, which of them must be positive).
+FAMILIES: dict[str, tuple[int, tuple[str, ...], tuple[int, ...]]] = {
+    "normal": (1, ("mean", "sd"), (1,)),
+    "lognormal": (2, ("mean of log", "sd of log"), (1,)),
+    "uniform": (3, ("low", "high"), ()),
+    "loguniform": (4, ("low", "high"), (0, 1)),
+    "inv_gamma": (5, ("shape", "scale"), (0, 1)),
+    "gamma": (6, ("shape", "rate"), (0, 1)),
+    "half_normal": (7, ("scale",), (0,)),
+}
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A prior family with its arguments, validated."""
+
+    family: str
+    arguments: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise DataError(f"unknown prior '{self.family}'; there are {', '.join(FAMILIES)}")
+        _, names, positive = FAMILIES[self.family]
+        if len(self.arguments) != len(names):
+            raise DataError(
+                f"prior {self}: {self.family} takes {len(names)} numbers ({', '.join(names)})"
+            )
+        for name, value in zip(names, self.arguments, strict=True):
+            if not math.isfinite(value):
+                raise DataError(f"prior {self}: {name} must be a finite number")
+        for position in positive:
+            if self.arguments[position] <= 0:
+                raise DataError(f"prior {self}: {names[position]} must be positive")
+        if self.family in ("uniform", "loguniform") and self.arguments[0] >= self.arguments[1]:
+            raise DataError(f"prior {self}: low must be below high")
+
+    def __str__(self) -> str:
+        return f"{self.family}({', '.join(f'{value:g}' for value in self.arguments)})"
+
+    @property
+    def code(self) -> int:
+        """The family's number in ``prior_lpdf``."""
+        return FAMILIES[self.family][0]
+
+    @property
+    def stan_arguments(self) -> tuple[float, float]:
+        """The two numbers that ``prior_lpdf`` takes (the second is unused by one-number ones)."""
+        first, second = (*self.arguments, 0.0)[:2]
+        return first, second
+
+    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Draw `size` values from the prior."""
+        import numpy as np
+
+        a, b = self.stan_arguments
+        match self.family:
+            case "normal":
+                return rng.normal(a, b, size)
+            case "lognormal":
+                return rng.lognormal(a, b, size)
+            case "uniform":
+                return rng.uniform(a, b, size)
+            case "loguniform":
+                return np.exp(rng.uniform(math.log(a), math.log(b), size))
+            case "inv_gamma":
+                return b / rng.gamma(a, 1.0, size)
+            case "gamma":
+                return rng.gamma(a, 1.0 / b, size)
+            case _:
+                return np.abs(rng.normal(0.0, a, size))
+
+
+def parse(text: str | Prior) -> Prior:
+    """Read a prior as users write it.
+
+    Parameters
+    ----------
+    text
+        ``family(number, ...)``, as in ``"normal(0, 5)"``; see `FAMILIES`. A `Prior` passes through.
+
+    Raises
+    ------
+    DataError
+        Unknown family, wrong number of arguments, or a value outside the family's range.
+    """
+    if isinstance(text, Prior):
+        return text
+    match = re.fullmatch(r"\s*(\w+)\s*\(([^()]*)\)\s*", str(text))
+    if match is None:
+        raise DataError(f"prior '{text}': expected family(number, ...), as in normal(0, 5)")
+    family, inside = match.groups()
+    try:
+        arguments = tuple(float(part) for part in inside.split(",")) if inside.strip() else ()
+    except ValueError:
+        raise DataError(f"prior '{text}': '{inside}' is not a list of numbers") from None
+    return Prior(family, arguments)
