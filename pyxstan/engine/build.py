@@ -1,0 +1,417 @@
+"""From a Stan program to an executable that speaks CmdStan's command line.
+
+``stanc`` translates the program to C++; that object, the driver's ``main`` and one driver unit a
+method are compiled side by side and linked. All objects are kept: a second program needs only its
+own model object, and a method that an executable lacks costs one unit and a link.
+
+Everything is keyed by what goes into it (`StanProgram.sha256`, Stan's version, the driver's source,
+the compiler's version, the flags and the machine's architecture), so nothing is ever out of date.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from pyxstan.engine.cache import Cache, disk_errors
+from pyxstan.engine.compilation import Compilers
+from pyxstan.engine.executable import info_problem, publish, read_record, usable
+from pyxstan.engine.program import StanProgram, digest
+from pyxstan.engine.stanc import translate
+from pyxstan.engine.toolchain import (
+    COMPILE_FLAGS,
+    Compiler,
+    StanDistribution,
+    Toolchain,
+    find_compiler,
+    find_stan,
+    find_toolchain,
+)
+from pyxstan.errors import BuildError
+
+__all__ = ["ALL_UNITS", "StanProgram", "build", "chosen_stan", "find"]
+
+DRIVER = Path(__file__).parent / "driver"
+_MAIN = "main"
+
+#: Names of all driver units, one a method of Stan.
+ALL_UNITS: tuple[str, ...] = tuple(
+    sorted(file.stem for file in DRIVER.glob("*.cpp") if file.stem != _MAIN)
+)
+
+_WAITING_NOTICE_SECONDS = 1.0
+_BROKEN_OBJECT = re.compile("file not recognized|file truncated|file in wrong format")
+
+Notify = Callable[[str], None]
+
+
+def chosen_stan(stan: str | None = None) -> str:
+    """Which Stan compiles: ``httpstan`` (pyxstan's own driver) or ``cmdstan``.
+
+    Parameters
+    ----------
+    stan : str, optional
+        The user's choice; by default that of the environment variable ``PYXSTAN_STAN``.
+
+    Raises
+    ------
+    BuildError
+        When it is neither.
+    """
+    chosen = stan or os.environ.get("PYXSTAN_STAN") or "httpstan"
+    if chosen not in ("httpstan", "cmdstan"):
+        raise BuildError(f"unknown Stan {chosen!r}: PYXSTAN_STAN must be httpstan or cmdstan")
+    return chosen
+
+
+def build(
+    program: StanProgram,
+    units: Collection[str] = ("sample_diag_e",),
+    output: Path | None = None,
+    notify: Notify | None = None,
+    stan: str | None = None,
+) -> Path:
+    """Return an executable of a program, compiling what is not in the cache.
+
+    Parameters
+    ----------
+    program : StanProgram
+        What to compile.
+    units : collection of str
+        Driver units (methods) that the executable must have, of `ALL_UNITS`.
+    output : Path, optional
+        Write an executable of one's own here instead of keeping it in the cache. An existing file
+        is replaced once the new one is whole and has answered ``info``.
+    notify : callable, optional
+        Told, in one line of text, when something takes long.
+    stan : str, optional
+        ``httpstan`` or ``cmdstan``, see `chosen_stan`.
+
+    Returns
+    -------
+    Path
+        The executable.
+
+    Raises
+    ------
+    BuildError
+        One line that says what is wrong and what to do. The full output of a compiler that failed
+        is attached as a note.
+    """
+    notify = notify or (lambda message: None)
+    if chosen_stan(stan) == "cmdstan":
+        from pyxstan.engine.official_cmdstan import build_with_cmdstan
+
+        return build_with_cmdstan(program, output, notify)
+    _check_units(units)
+    cache = Cache.current()
+    if output is not None:
+        job = _Build(program, find_toolchain(), cache, notify)
+        return job.standalone(frozenset(units), _checked_output(output, program))
+    distribution = find_stan()
+    try:
+        compiler = find_compiler()
+    except BuildError:
+        # A compute node without a compiler still runs what the login node compiled.
+        found = _find_any_compiler(program, distribution, units, cache)
+        if found is None:
+            raise
+        return found
+    return _Build(program, Toolchain(distribution, compiler), cache, notify).cached(
+        frozenset(units)
+    )
+
+
+def find(
+    program: StanProgram, units: Collection[str] = ("sample_diag_e",), stan: str | None = None
+) -> Path | None:
+    """Return the cached executable of a program, or none; never compiles.
+
+    Raises
+    ------
+    BuildError
+        When Stan is missing, or the program cannot be read.
+    """
+    if chosen_stan(stan) == "cmdstan":
+        from pyxstan.engine.official_cmdstan import find_with_cmdstan
+
+        return find_with_cmdstan(program)
+    _check_units(units)
+    cache, distribution = Cache.current(), find_stan()
+    try:
+        compiler = find_compiler()
+    except BuildError:
+        return _find_any_compiler(program, distribution, units, cache)
+    executable = _executable(program, distribution, compiler, cache)
+    return executable if usable(executable, units, cache) else None
+
+
+def _check_units(units: Collection[str]) -> None:
+    unknown = sorted(set(units) - set(ALL_UNITS))
+    if unknown:
+        raise ValueError(f"no such driver unit: {', '.join(unknown)}; there are {ALL_UNITS}")
+
+
+# What identifies an executable
+
+
+def _driver_sources() -> Iterator[bytes]:
+    for file in sorted((*DRIVER.glob("*.cpp"), *DRIVER.glob("*.hpp"))):
+        yield file.name.encode()
+        yield file.read_bytes()
+
+
+def _program_key(program: StanProgram, stan: StanDistribution) -> str:
+    parts = (program.sha256().encode(), stan.version.encode(), *_driver_sources())
+    return digest(iter(parts))[:32]
+
+
+def _compiler_parts(stan: StanDistribution, compiler: Compiler) -> tuple[bytes, ...]:
+    parts = (stan.version, compiler.identity, os.uname().machine, *COMPILE_FLAGS)
+    return tuple(part.encode() for part in parts)
+
+
+def _executable(
+    program: StanProgram, stan: StanDistribution, compiler: Compiler, cache: Cache
+) -> Path:
+    compiler_key = digest(iter(_compiler_parts(stan, compiler)))[:16]
+    folder = f"{_program_key(program, stan)}-{compiler_key}"
+    return cache.root / "programs" / folder / program.name
+
+
+def _find_any_compiler(
+    program: StanProgram, stan: StanDistribution, units: Collection[str], cache: Cache
+) -> Path | None:
+    folders = (cache.root / "programs").glob(f"{_program_key(program, stan)}-*")
+    candidates = (folder / program.name for folder in sorted(folders))
+    return next((exe for exe in candidates if usable(exe, units, cache)), None)
+
+
+# Building it
+
+
+@dataclass(frozen=True)
+class _Object:
+    """An object file of the cache, and the command that compiles it but for its output."""
+
+    what: str
+    path: Path
+    command: tuple[str, ...]
+
+
+@dataclass
+class _Build:
+    program: StanProgram
+    toolchain: Toolchain
+    cache: Cache
+    notify: Notify
+    compilers: Compilers = field(default_factory=Compilers)
+
+    def __post_init__(self) -> None:
+        self.executable = _executable(
+            self.program, self.toolchain.stan, self.toolchain.compiler, self.cache
+        )
+        self._notified = False
+
+    def cached(self, units: frozenset[str]) -> Path:
+        """Return the cached executable, built when it is missing, broken or lacks a unit."""
+        if usable(self.executable, units, self.cache):
+            return self.executable
+        with self._lock(self.executable.parent.name):
+            if usable(self.executable, units, self.cache):
+                return self.executable
+            record = read_record(self.executable)
+            if record is not None:
+                units |= set(record.units) & set(ALL_UNITS)
+            with self._staging() as folder:
+                library = self._library(folder)
+                relative = Path(os.path.relpath(library, self.executable.parent))
+                origin = "@loader_path" if sys.platform == "darwin" else "$ORIGIN"
+                # The staging folder is as deep as the final one, so `info` tries the very rpath.
+                staged = self._link(units, folder, library, [f"{origin}/{relative.parent}"])
+                with disk_errors(self.cache.root):
+                    publish(staged, self.executable, units, str(relative), self.cache)
+        return self.executable
+
+    def standalone(self, units: frozenset[str], output: Path) -> Path:
+        """Build an executable of the user's own, put in place once it is whole."""
+        with self._lock(self.executable.parent.name), self._staging() as folder:
+            library = self._library(folder)
+            places = [str(library.parent), str(self.toolchain.stan.tbb.parent)]
+            staged = self._link(units, folder, library, places)
+            replace_file(staged, output)
+        return output
+
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
+        with self.cache.staging(self.executable.parent.name) as folder:
+            try:
+                yield folder
+            except BaseException:
+                self.compilers.cancel()
+                raise
+
+    def _link(
+        self, units: frozenset[str], folder: Path, library: Path, rpaths: Sequence[str]
+    ) -> Path:
+        objects = self._objects(units, folder)
+        self._compile([o for o in objects if not o.path.exists()], folder)
+        staged = folder / self.program.name
+        ordering = () if sys.platform == "darwin" else ("-Wl,--disable-new-dtags",)
+        command = (
+            *self.toolchain.compiler.command,
+            *(str(o.path) for o in objects),
+            *(str(path) for path in self.toolchain.stan.static_libraries),
+            str(library),
+            # Unlike a RUNPATH, an RPATH wins over another TBB in LD_LIBRARY_PATH.
+            *ordering,
+            *(f"-Wl,-rpath,{path}" for path in rpaths),
+            "-pthread",
+            "-o",
+            str(staged),
+        )
+        try:
+            self.compilers.run(command, folder, f"linking {self.program.name}")
+        except BuildError as error:
+            if not _BROKEN_OBJECT.search("\n".join(getattr(error, "__notes__", ()))):
+                raise
+            # A crash of the machine may leave an object broken; once more from scratch.
+            for one in objects:
+                one.path.unlink(missing_ok=True)
+            self._compile(objects, folder)
+            self.compilers.run(command, folder, f"linking {self.program.name}")
+        problem = info_problem(staged)
+        if problem is not None:
+            raise BuildError(
+                f"{self.program.stan_file}: the new executable does not run: {problem}"
+            )
+        return staged
+
+    def _objects(self, units: frozenset[str], folder: Path) -> list[_Object]:
+        """All objects of the executable, those that take longest first."""
+        model = self._model_object(folder)
+        heavy = sorted(unit for unit in units if unit.startswith("sample"))
+        light = sorted(units - set(heavy))
+        return [
+            *map(self._unit_object, heavy),
+            model,
+            *map(self._unit_object, (*light, _MAIN)),
+        ]
+
+    def _unit_object(self, stem: str) -> _Object:
+        source = DRIVER / f"{stem}.cpp"
+        headers = sorted(DRIVER.glob("*.hpp"))
+        parts = [file.name.encode() for file in headers]
+        parts += [file.read_bytes() for file in (*headers, source)]
+        path = self._object_path(stem, parts)
+        return _Object(f"driver unit {stem}", path, (*self._compile_command(), str(source)))
+
+    def _model_object(self, folder: Path) -> _Object:
+        name, external = self.program.name, self.program.external_cpp
+        path = self._object_path("model", [self.program.sha256().encode()])
+        translated = folder / f"{name}.cpp"
+        if not path.exists():
+            with disk_errors(self.cache.root):
+                warnings = translate(self.toolchain.stan.stanc, self.program, translated)
+            if warnings:
+                self.notify(f"{self.program.stan_file}: {warnings}")
+        include = ("-include", str(external.absolute())) if external is not None else ()
+        return _Object(
+            str(self.program.stan_file), path, (*self._compile_command(), *include, str(translated))
+        )
+
+    def _object_path(self, stem: str, parts: Sequence[bytes]) -> Path:
+        whole = (*_compiler_parts(self.toolchain.stan, self.toolchain.compiler), *parts)
+        return self.cache.root / "objects" / f"{stem}-{digest(iter(whole))[:32]}.o"
+
+    def _compile_command(self) -> tuple[str, ...]:
+        include = str(self.toolchain.stan.include)
+        return (*self.toolchain.compiler.command, *COMPILE_FLAGS, "-I", include, "-c")
+
+    def _compile(self, objects: Sequence[_Object], folder: Path) -> None:
+        if objects:
+            self.notify(
+                f"compiling {self.program.name} "
+                "(once on this machine; the first program takes about half a minute)"
+            )
+            self.compilers.run_all([partial(self._compile_one, o, folder) for o in objects])
+
+    def _compile_one(self, one: _Object, folder: Path) -> None:
+        # Programs compiled at the same time share the driver's units: the first compiles them.
+        with self._lock(one.path.stem):
+            if not one.path.exists():
+                staged = folder / one.path.name
+                self.compilers.run((*one.command, "-o", str(staged)), folder, one.what)
+                self.cache.publish(staged, one.path)
+
+    def _library(self, folder: Path) -> Path:
+        """TBB's library in the cache, so that executables outlive the virtual environment."""
+        source = self.toolchain.stan.tbb
+        with disk_errors(self.cache.root):
+            name = digest(iter([source.read_bytes()]))[:16]
+            final = self.cache.root / "lib" / name / source.name
+            if not final.exists():
+                staged = folder / source.name
+                shutil.copy(source, staged)
+                self.cache.publish(staged, final)
+        return final
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+
+        def waiting() -> None:
+            self.compilers.check()
+            if not self._notified and time.monotonic() - started > _WAITING_NOTICE_SECONDS:
+                self._notified = True
+                self.notify(f"waiting for another process that compiles {self.program.name}")
+
+        with self.cache.lock(name, waiting):
+            yield
+
+
+# An executable of the user's own
+
+
+def _checked_output(output: Path, program: StanProgram) -> Path:
+    """Find out before the compilers start whether the output can be written."""
+    output = output.expanduser().absolute()
+    if output.is_dir():
+        raise BuildError(f"{output}: the output is a folder; expected the name of an executable")
+    if not output.parent.is_dir():
+        raise BuildError(f"{output}: its folder does not exist")
+    sources = [program.stan_file, *([program.external_cpp] if program.external_cpp else [])]
+    if any(output == source.absolute() for source in sources):
+        raise BuildError(f"{output}: the output would overwrite the program itself")
+    if not os.access(output.parent, os.W_OK):
+        raise BuildError(f"{output}: its folder is not writable")
+    return output
+
+
+def replace_file(staged: Path, output: Path) -> None:
+    """Copy a file to where it belongs, visible under its name only when it is whole."""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+    except OSError as error:
+        raise BuildError(f"{output}: cannot be written ({error.strerror})") from error
+    try:
+        with os.fdopen(handle, "wb") as target, staged.open("rb") as source:
+            shutil.copyfileobj(source, target)
+            target.flush()
+            os.fsync(target.fileno())
+        shutil.copymode(staged, temporary)
+        Path(temporary).replace(output)
+    except OSError as error:
+        raise BuildError(f"{output}: cannot be written ({error.strerror})") from error
+    finally:
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()

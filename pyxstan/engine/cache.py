@@ -1,0 +1,140 @@
+"""The folder of compiled programs: locks, staging folders and atomic publication.
+
+Nothing is ever visible under its final name before it is whole: work happens in a staging folder
+and ends with a rename. Whoever works on an entry holds its lock, a lock of the operating system
+that dies with the process; a staging folder whose lock is free was left by a killed process and is
+swept away by the next build.
+
+Layout below the root::
+
+    objects/    compiled translation units of the driver and models
+    programs/   one folder a program: the executable and its health record
+    lib/        the shared library that the executables load
+    locks/      empty files
+    staging/    work in progress, one folder ``<lock name>.<random>`` each
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyxstan.errors import BuildError
+
+_POLL_SECONDS = 0.05
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def cache_dir() -> Path:
+    """Folder of compiled programs: ``PYXSTAN_CACHE``, else the user's cache folder."""
+    chosen = os.environ.get("PYXSTAN_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("pyxstan")
+
+
+def full_disk(folder: Path) -> BuildError:
+    """Say that the disk of a folder is full."""
+    return BuildError(
+        f"no space left on the disk of {folder}: free some, or set PYXSTAN_CACHE to another folder"
+    )
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn the operating system's errors about a folder into a `BuildError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise full_disk(folder) from error
+        reason = (error.strerror or str(error)).lower()
+        raise BuildError(
+            f"cannot write in {folder} ({reason}): set PYXSTAN_CACHE to a folder of your own"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of compiled programs that many processes may use at once."""
+
+    root: Path
+
+    @classmethod
+    def current(cls) -> Cache:
+        """Return the cache of this user and environment; nothing is created yet."""
+        return cls(cache_dir())
+
+    def folder(self, name: str) -> Path:
+        """Return a folder of the cache by its name, created when it is missing."""
+        path = self.root / name
+        with disk_errors(self.root):
+            path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @contextmanager
+    def lock(self, name: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the lock of an entry; `waiting` is called over and over while another holds it.
+
+        `waiting` may raise, which gives the waiting up.
+        """
+        from filelock import FileLock, Timeout
+
+        path = self.folder("locks") / f"{name}.lock"
+        with disk_errors(self.root):
+            lock = FileLock(path)
+            while True:
+                try:
+                    lock.acquire(timeout=0)
+                    break
+                except Timeout:
+                    waiting()
+                    time.sleep(_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def staging(self, name: str) -> Iterator[Path]:
+        """Make a folder to work in, gone afterwards; the lock of the same name must be held."""
+        parent = self.folder("staging")
+        self._sweep(parent, held=name)
+        with disk_errors(self.root):
+            path = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=parent))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def publish(self, staged: Path, final: Path) -> None:
+        """Give a finished file its final name, on disk before it is visible."""
+        self.folder(str(final.parent.relative_to(self.root)))
+        with disk_errors(self.root):
+            with staged.open("rb") as file:
+                os.fsync(file.fileno())
+            staged.replace(final)
+
+    def _sweep(self, parent: Path, held: str) -> None:
+        """Remove what killed processes left: staging folders whose lock nobody else holds."""
+        from filelock import FileLock, Timeout
+
+        for leftover in parent.iterdir():
+            name = leftover.name.rpartition(".")[0]
+            if name == held:
+                shutil.rmtree(leftover, ignore_errors=True)
+                continue
+            with (
+                suppress(Timeout, OSError),
+                FileLock(self.root / "locks" / f"{name}.lock", timeout=0),
+            ):
+                shutil.rmtree(leftover, ignore_errors=True)
