@@ -26,11 +26,9 @@ if TYPE_CHECKING:
 FAMILIES: dict[str, tuple[int, tuple[str, ...], tuple[int, ...]]] = {
     "normal": (1, ("mean", "sd"), (1,)),
     "lognormal": (2, ("mean of log", "sd of log"), (1,)),
-    "uniform": (3, ("low", "high"), ()),
-    "loguniform": (4, ("low", "high"), (0, 1)),
+    "half_normal": (3, ("scale",), (0,)),
+    "gamma": (4, ("shape", "rate"), (0, 1)),
     "inv_gamma": (5, ("shape", "scale"), (0, 1)),
-    "gamma": (6, ("shape", "rate"), (0, 1)),
-    "half_normal": (7, ("scale",), (0,)),
 }
 
 
@@ -55,8 +53,6 @@ class Prior:
         for position in positive:
             if self.arguments[position] <= 0:
                 raise DataError(f"prior {self}: {names[position]} must be positive")
-        if self.family in ("uniform", "loguniform") and self.arguments[0] >= self.arguments[1]:
-            raise DataError(f"prior {self}: low must be below high")
 
     def __str__(self) -> str:
         return f"{self.family}({', '.join(f'{value:g}' for value in self.arguments)})"
@@ -82,16 +78,30 @@ class Prior:
                 return rng.normal(a, b, size)
             case "lognormal":
                 return rng.lognormal(a, b, size)
-            case "uniform":
-                return rng.uniform(a, b, size)
-            case "loguniform":
-                return np.exp(rng.uniform(math.log(a), math.log(b), size))
-            case "inv_gamma":
-                return b / rng.gamma(a, 1.0, size)
+            case "half_normal":
+                return np.abs(rng.normal(0.0, a, size))
             case "gamma":
                 return rng.gamma(a, 1.0 / b, size)
             case _:
-                return np.abs(rng.normal(0.0, a, size))
+                return b / rng.gamma(a, 1.0, size)
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """Log density at `x`, up to a constant."""
+        import numpy as np
+
+        a, b = self.stan_arguments
+        match self.family:
+            case "normal":
+                value = -0.5 * ((x - a) / b) ** 2
+            case "lognormal":
+                value = -0.5 * ((np.log(x) - a) / b) ** 2 - np.log(x)
+            case "half_normal":
+                value = -0.5 * (x / a) ** 2
+            case "gamma":
+                value = (a - 1) * np.log(x) - b * x
+            case _:
+                value = -(a + 1) * np.log(x) - b / x
+        return np.asarray(value)
 
 
 def parse(text: str | Prior) -> Prior:

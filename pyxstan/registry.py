@@ -87,8 +87,10 @@ class Problem(Protocol):
 
     #: What the Stan program declares in its data block.
     stan_data: dict[str, Any]
-    #: Lines worth telling the user: defaults taken, what the data can't constrain.
+    #: What was decided for the user: defaults taken from the data.
     notes: list[str]
+    #: What the user should know before trusting the result.
+    warnings: list[str]
     #: The priors in force, by name, in words.
     priors: dict[str, str]
 
@@ -193,9 +195,7 @@ class Model:
         chosen = {}
         for name, text in (given or {}).items():
             if name not in slots:
-                raise DataError(
-                    f"{self.name} has no prior '{name}'; there are {', '.join(slots)}"
-                )
+                raise DataError(f"{self.name} has no prior '{name}'; there are {', '.join(slots)}")
             prior = parse(text)
             if prior.family not in slots[name].families:
                 raise DataError(

@@ -49,7 +49,7 @@ ALL_UNITS: tuple[str, ...] = tuple(
 )
 
 _WAITING_NOTICE_SECONDS = 1.0
-_BROKEN_OBJECT = re.compile("file not recognized|file truncated|file in wrong format")
+_BROKEN_OBJECT = re.compile("not recognized|truncated|too short|wrong format|unknown file type")
 
 Notify = Callable[[str], None]
 
@@ -263,13 +263,12 @@ class _Build:
     def _link(
         self, units: frozenset[str], folder: Path, library: Path, rpaths: Sequence[str]
     ) -> Path:
-        objects = self._objects(units, folder)
-        self._compile([o for o in objects if not o.path.exists()], folder)
+        objects = self._compile(units, folder)
         staged = folder / self.program.name
         ordering = () if sys.platform == "darwin" else ("-Wl,--disable-new-dtags",)
         command = (
             *self.toolchain.compiler.command,
-            *(str(o.path) for o in objects),
+            *map(str, objects),
             *(str(path) for path in self.toolchain.stan.static_libraries),
             str(library),
             # Unlike a RUNPATH, an RPATH wins over another TBB in LD_LIBRARY_PATH.
@@ -282,12 +281,14 @@ class _Build:
         try:
             self.compilers.run(command, folder, f"linking {self.program.name}")
         except BuildError as error:
-            if not _BROKEN_OBJECT.search("\n".join(getattr(error, "__notes__", ()))):
+            said = "\n".join(getattr(error, "__notes__", ()))
+            broken = [path for path in objects if str(path) in said]
+            if not broken or not _BROKEN_OBJECT.search(said):
                 raise
-            # A crash of the machine may leave an object broken; once more from scratch.
-            for one in objects:
-                one.path.unlink(missing_ok=True)
-            self._compile(objects, folder)
+            # A crash of the machine may leave an object broken: compile it once more.
+            for path in broken:
+                path.unlink(missing_ok=True)
+            self._compile(units, folder)
             self.compilers.run(command, folder, f"linking {self.program.name}")
         problem = info_problem(staged)
         if problem is not None:
@@ -337,13 +338,17 @@ class _Build:
         include = str(self.toolchain.stan.include)
         return (*self.toolchain.compiler.command, *COMPILE_FLAGS, "-I", include, "-c")
 
-    def _compile(self, objects: Sequence[_Object], folder: Path) -> None:
-        if objects:
+    def _compile(self, units: frozenset[str], folder: Path) -> list[Path]:
+        """Compile the objects that the cache lacks; return all that are to be linked."""
+        objects = self._objects(units, folder)
+        missing = [one for one in objects if not one.path.exists()]
+        if missing:
             self.notify(
                 f"compiling {self.program.name} "
                 "(once on this machine; the first program takes about half a minute)"
             )
-            self.compilers.run_all([partial(self._compile_one, o, folder) for o in objects])
+            self.compilers.run_all([partial(self._compile_one, o, folder) for o in missing])
+        return [one.path for one in objects]
 
     def _compile_one(self, one: _Object, folder: Path) -> None:
         # Programs compiled at the same time share the driver's units: the first compiles them.

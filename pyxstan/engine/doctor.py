@@ -26,11 +26,11 @@ from pyxstan.engine.toolchain import find_compiler, find_stan
 from pyxstan.errors import BuildError
 
 #: Seven heads in ten tosses under a Beta(2, 2) prior: the posterior is Beta(9, 5).
-_COIN = StanProgram(Path(__file__).parent / "coin.stan")
-_COIN_DATA = {"tosses": 10, "heads": 7}
-_COIN_MEAN = 9 / 14
+COIN = StanProgram(Path(__file__).parent / "coin.stan")
+COIN_DATA = {"tosses": 10, "heads": 7}
+COIN_MEAN = 9 / 14
 #: Some eight standard errors of the mean of the test's draws.
-_COIN_TOLERANCE = 0.05
+COIN_TOLERANCE = 0.05
 
 _LITTLE_SPACE, _NO_SPACE = 1e9, 1e8
 
@@ -207,18 +207,18 @@ def _models(programs: Sequence[tuple[str, StanProgram]], stan: str | None) -> Ch
 def _test_fit(compile_test: bool, stan: str | None, notify: Callable[[str], None] | None) -> Check:
     name = "test fit"
     try:
-        executable = find(_COIN, stan=stan)
+        executable = find(COIN, stan=stan)
         if executable is None and not compile_test:
             return Check(name, "warn", "left out: compiling its program takes half a minute")
         if executable is None:
-            executable = build(_COIN, notify=notify, stan=stan)
+            executable = build(COIN, notify=notify, stan=stan)
         mean = _posterior_mean(executable)
     except BuildError as error:
         return Check(name, "fail", str(error))
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
         return Check(name, "fail", f"the executable does not sample: {error}")
-    detail = f"posterior mean {mean:.3f}, exactly {_COIN_MEAN:.3f}"
-    state: State = "ok" if abs(mean - _COIN_MEAN) < _COIN_TOLERANCE else "fail"
+    detail = f"posterior mean {mean:.3f}, exactly {COIN_MEAN:.3f}"
+    state: State = "ok" if abs(mean - COIN_MEAN) < COIN_TOLERANCE else "fail"
     return Check(name, state, detail)
 
 
@@ -226,7 +226,7 @@ def _posterior_mean(executable: Path) -> float:
     """Sample the coin and return the posterior mean of its chance of heads."""
     with tempfile.TemporaryDirectory(prefix="pyxstan-doctor-") as folder:
         data, draws = Path(folder, "data.json"), Path(folder, "draws.csv")
-        data.write_text(json.dumps(_COIN_DATA))
+        data.write_text(json.dumps(COIN_DATA))
         arguments = ["method=sample", "num_warmup=500", "num_samples=1000", "random", "seed=1"]
         answer = subprocess.run(
             [executable, *arguments, "data", f"file={data}", "output", f"file={draws}"],

@@ -1,0 +1,64 @@
+"""A zoo of Stan models for X-ray and high-energy astronomy.
+
+>>> import pyxstan
+>>> idata = pyxstan.fit("concordance", data)  # doctest: +SKIP
+
+`list_models` tells what there is, `describe` what a model needs and returns. Everything is
+imported on first use, so that ``import pyxstan`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyxstan import concordance as concordance
+    from pyxstan.errors import BuildError, DataError, PyxstanError, SamplingError
+    from pyxstan.figures import plot
+    from pyxstan.fitting import fit, simulate
+    from pyxstan.registry import describe, list_models
+    from pyxstan.summaries import summary, verdict
+
+__all__ = [
+    "BuildError",
+    "DataError",
+    "PyxstanError",
+    "SamplingError",
+    "describe",
+    "fit",
+    "list_models",
+    "plot",
+    "simulate",
+    "summary",
+    "verdict",
+]
+
+_HOMES = {
+    "BuildError": "errors",
+    "DataError": "errors",
+    "PyxstanError": "errors",
+    "SamplingError": "errors",
+    "describe": "registry",
+    "fit": "fitting",
+    "list_models": "registry",
+    "plot": "figures",
+    "simulate": "fitting",
+    "summary": "summaries",
+    "verdict": "summaries",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"pyxstan.{_HOMES[name]}"), name)
+    try:
+        return importlib.import_module(f"pyxstan.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"pyxstan.{name}":
+            raise
+        raise AttributeError(f"module 'pyxstan' has no attribute '{name}'") from None
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,263 @@
+"""The command line: ``pyxstan fit MODEL INPUT... -o OUT.nc`` and its sisters.
+
+Errors that pyxstan raises on purpose end in one line on standard error and their exit code; an
+interrupt ends in 130. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pyxstan.errors import DataError, PyxstanError
+
+_INTERRUPTED = 130
+_NOT_CONVERGED = 4
+
+_set_option = click.option(
+    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of the model."
+)
+_prior_option = click.option(
+    "--prior",
+    "priors",
+    multiple=True,
+    metavar="NAME=FAMILY(...)",
+    help="A prior, as in 'sigma2=inv_gamma(3, 0.005)'.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pyxstan")
+def commands() -> None:
+    """Fit Stan models of X-ray and high-energy astronomy."""
+
+
+@commands.command("list")
+def list_() -> None:
+    """List the models of the zoo."""
+    from pyxstan import registry
+
+    models = registry.models().values()
+    width = max(len(model.name) for model in models)
+    for model in models:
+        click.echo(f"{model.name:{width}}  {model.purpose}")
+
+
+@commands.command()
+@click.argument("model")
+def describe(model: str) -> None:
+    """Say what MODEL needs, returns and lets you change."""
+    from pyxstan import registry
+
+    click.echo(registry.describe(model))
+
+
+@commands.command()
+def doctor() -> None:
+    """Check each link of the chain from a Stan model to a fit."""
+    from pyxstan import registry
+    from pyxstan.engine import doctor as checks
+
+    found = checks.diagnose([(m.name, m.program) for m in registry.models().values()])
+    click.echo(checks.render(found))
+    sys.exit(checks.exit_status(found))
+
+
+@commands.command("compile")
+@click.argument("names", nargs=-1, metavar="[MODEL ... | FILE.stan]")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Executable of FILE.stan.")
+def compile_(names: tuple[str, ...], output: Path | None) -> None:
+    """Compile models of the zoo (default: all), or your own FILE.stan into an executable."""
+    from pyxstan import registry
+    from pyxstan.engine.build import ALL_UNITS, StanProgram, build
+
+    files = [name for name in names if name.endswith(".stan")]
+    if files or output is not None:
+        if len(names) != 1 or not files or output is None:
+            raise DataError("compile takes MODEL ..., or one FILE.stan with -o EXE")
+        click.echo(build(StanProgram(Path(files[0])), ALL_UNITS, output=output, notify=_tell))
+        return
+    for model in [registry.get(name) for name in names] or list(registry.models().values()):
+        build(model.program, notify=_tell)
+        click.echo(f"{model.name}: compiled")
+
+
+@commands.command()
+@click.argument("model")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.nc")
+@click.option("--method", default="nuts", show_default=True)
+@click.option("--chains", default=4, show_default=True)
+@click.option("--warmup", default=1000, show_default=True)
+@click.option("--draws", default=1000, show_default=True)
+@click.option("--seed", type=int, help="Default: a random one, told in the output.")
+@click.option("--inits", type=float, help="Half width of the random starting interval.")
+@click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Draw the figures.")
+@click.option("--strict", is_flag=True, help="Exit 4 when the chains did not converge.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@_set_option
+@_prior_option
+def fit(
+    model: str,
+    inputs: tuple[Path, ...],
+    output: Path,
+    plots: Path | None,
+    settings: Sequence[str],
+    priors: Sequence[str],
+    strict: bool,
+    quiet: bool,
+    **sampler: Any,
+) -> None:
+    """Fit MODEL to INPUT files and write the inference data to OUT.nc."""
+    from pyxstan import registry
+    from pyxstan.output import check_writable, prepare_directory, replacing
+
+    options, chosen_priors = _pairs("--set", settings), _pairs("--prior", priors)
+    entry = registry.get(model)
+    check_writable(output)
+    if plots is not None:
+        prepare_directory(plots)
+    data = entry.family.read(inputs, options)
+
+    from pyxstan import fitting, inference_data, summaries
+
+    idata = fitting.fit(model, data, priors=chosen_priors, progress=not quiet, **sampler, **options)
+    with replacing(output) as temporary:
+        inference_data.write(idata, temporary)
+    if plots is not None:
+        from pyxstan.figures import plot
+
+        plot(idata, plots)
+    table = summaries.summary(idata)
+    judged = summaries.verdict(idata)
+    _print_summary(table)
+    click.echo(f"wrote {output}" + (f" and figures in {plots}" if plots else ""))
+    click.echo(str(judged))
+    if strict and not judged.good:
+        sys.exit(_NOT_CONVERGED)
+
+
+@commands.command()
+@click.argument("model")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--seed", type=int, default=0, show_default=True)
+@_set_option
+@_prior_option
+def simulate(
+    model: str, output: Path, seed: int, settings: Sequence[str], priors: Sequence[str]
+) -> None:
+    """Simulate data of MODEL into DIR, with the truth."""
+    from pyxstan import fitting, registry
+    from pyxstan.output import prepare_directory
+
+    entry = registry.get(model)
+    options, chosen_priors = _pairs("--set", settings), _pairs("--prior", priors)
+    data, truth = fitting.simulate(model, seed=seed, priors=chosen_priors, **options)
+    for path in entry.family.write(data, truth, prepare_directory(output)):
+        click.echo(f"wrote {path}")
+
+
+@commands.command()
+@click.argument("result", type=click.Path(path_type=Path), metavar="OUT.nc")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, all quantities.")
+def summary(result: Path, as_json: bool) -> None:
+    """Show the posterior and the verdict on convergence."""
+    from pyxstan import inference_data, summaries
+
+    idata = inference_data.read(result)
+    table = summaries.summary(idata)
+    if as_json:
+        import json
+
+        judged = summaries.verdict(idata)
+        document = {
+            "model": inference_data.attributes(idata)["model"],
+            "verdict": judged.line,
+            "converged": judged.good,
+            "quantities": json.loads(table.to_json(orient="index")),
+        }
+        click.echo(json.dumps(document, indent=1))
+        return
+    _print_summary(table, most=10**9)
+    click.echo(table.attrs["verdict"])
+
+
+@commands.command()
+@click.argument("result", type=click.Path(path_type=Path), metavar="OUT.nc")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR")
+def plot(result: Path, output: Path) -> None:
+    """Draw the figures of a fit into DIR, as PNG and PDF."""
+    from pyxstan import inference_data
+    from pyxstan.figures import plot as draw
+
+    for name in draw(inference_data.read(result), output):
+        click.echo(f"wrote {output / name}.png and .pdf")
+
+
+def _pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Split ``name=value`` texts."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise DataError(f"{flag} {text}: expected name=value")
+        if name.strip() in found:
+            raise DataError(f"{flag} {name.strip()} is given twice")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _print_summary(table: Any, most: int = 60) -> None:
+    """Print a table for people; a long one is cut, `pyxstan summary` shows it whole."""
+    formats = {
+        name: (lambda x: f"{x:.0f}") if name.startswith("ess") else (lambda x: f"{x:.4g}")
+        for name in table.columns
+        if name != "unit"
+    }
+    click.echo(table.head(most).to_string(formatters=formats, na_rep=""))
+    if len(table) > most:
+        click.echo(f"... and {len(table) - most} more: pyxstan summary shows them all")
+
+
+def _tell(line: str) -> None:
+    click.echo(f"pyxstan: {line}", err=True)
+
+
+def _terminate(signum: int, frame: Any) -> None:
+    """End as an interrupt does, so that everything is cleaned up."""
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    import warnings
+
+    signal.signal(signal.SIGTERM, _terminate)
+    warnings.showwarning = lambda message, *rest, **more: click.echo(
+        f"pyxstan: warning: {message}", err=True
+    )
+    try:
+        commands.main(args=list(arguments) if arguments is not None else None,
+                      prog_name="pyxstan", standalone_mode=False)  # fmt: skip
+    except PyxstanError as error:
+        _fail(str(error), error.exit_code)
+    except click.exceptions.Abort:
+        _fail("interrupted", _INTERRUPTED)
+    except KeyboardInterrupt:
+        _fail("interrupted", _INTERRUPTED)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"pyxstan: {' '.join(message.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,233 @@
+"""The data of a concordance: who measured what, with which prior on each effective area."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyxstan.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ConcordanceData:
+    """Measurements of M sources with N instruments, any of which may be missing.
+
+    An energy band of an instrument is an "instrument" of its own, and the flux of a source in a
+    band a "source" of its own; `names` and `bands` tell which belong together.
+
+    Parameters
+    ----------
+    instruments, sources
+        Labels, N and M of them.
+    instrument, source
+        Who measured what: 0-based positions in the labels, shape (n,).
+    y
+        Log flux, or log of counts per exposure, shape (n,).
+    sigma
+        Standard deviation of `y`, shape (n,), or None where it is to be fitted.
+    b
+        Log nominal effective area, shape (N,): 0 where fluxes are already divided by it.
+    tau
+        Prior standard deviation of the log effective area, shape (N,); NaN where it is not known
+        yet (then ``fit(..., tau=...)`` gives it).
+    names, bands
+        Instrument and energy band behind each label, shape (N,), where there are bands.
+    source_bands
+        Energy band of each source, shape (M,), where there are bands.
+    unit
+        Unit of exp(y).
+
+    Raises
+    ------
+    DataError
+        Shapes that don't match, values that are not finite, a source that nobody measured, an
+        instrument that measured a source twice.
+    """
+
+    instruments: tuple[str, ...]
+    sources: tuple[str, ...]
+    instrument: Ints
+    source: Ints
+    y: Floats
+    sigma: Floats | None
+    b: Floats
+    tau: Floats
+    names: tuple[str, ...] = ()
+    bands: tuple[str, ...] = ()
+    source_bands: tuple[str, ...] = ()
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        for field, kind in (("instrument", np.int64), ("source", np.int64), ("y", float),
+                            ("b", float), ("tau", float)):  # fmt: skip
+            object.__setattr__(self, field, np.asarray(getattr(self, field), dtype=kind))
+        if self.sigma is not None:
+            object.__setattr__(self, "sigma", np.asarray(self.sigma, dtype=float))
+        self._check_shapes()
+        self._check_measurements()
+
+    def _check_shapes(self) -> None:
+        for name, labels in (("instrument", self.instruments), ("source", self.sources)):
+            if not labels:
+                raise DataError(f"no {name}s")
+            if len(set(labels)) < len(labels):
+                twice = next(label for label in labels if labels.count(label) > 1)
+                raise DataError(f"{name} '{twice}' is listed twice")
+        n = self.y.shape
+        for field in ("instrument", "source", "sigma"):
+            values = getattr(self, field)
+            if values is not None and values.shape != n:
+                raise DataError(f"{field} has shape {values.shape}, y has {n}")
+        for field in ("b", "tau"):
+            if getattr(self, field).shape != (len(self.instruments),):
+                raise DataError(
+                    f"{field} has shape {getattr(self, field).shape}, "
+                    f"expected one value for each of {len(self.instruments)} instruments"
+                )
+
+    def _check_measurements(self) -> None:
+        for field, size in (("instrument", len(self.instruments)), ("source", len(self.sources))):
+            index = getattr(self, field)
+            if ((index < 0) | (index >= size)).any():
+                raise DataError(f"{field} has positions outside 0 to {size - 1}")
+        if not np.isfinite(self.y).all():
+            k = int(np.argmin(np.isfinite(self.y)))
+            raise DataError(f"{self.label(k)}: y is {self.y[k]}, expected a finite number")
+        if self.sigma is not None and not (np.isfinite(self.sigma) & (self.sigma > 0)).all():
+            k = int(np.argmin(np.isfinite(self.sigma) & (self.sigma > 0)))
+            raise DataError(
+                f"{self.label(k)}: sigma is {self.sigma[k]}, expected a positive number"
+            )
+        for i, label in enumerate(self.instruments):
+            if not np.isfinite(self.b[i]):
+                raise DataError(f"instrument '{label}': b is {self.b[i]}, expected a finite number")
+            if self.tau[i] <= 0 or np.isinf(self.tau[i]):
+                raise DataError(
+                    f"instrument '{label}': tau is {self.tau[i]}, expected a positive number"
+                )
+        pair = self.source * len(self.instruments) + self.instrument
+        values, counts = np.unique(pair, return_counts=True)
+        if (counts > 1).any():
+            again = values[counts > 1][0]
+            k = int(np.flatnonzero(pair == again)[1])
+            raise DataError(f"{self.label(k)} is there twice")
+        unseen = np.setdiff1d(np.arange(len(self.sources)), self.source)
+        if unseen.size:
+            raise DataError(
+                f"source '{self.sources[unseen[0]]}' is measured by no instrument: leave it out"
+            )
+
+    def label(self, k: int) -> str:
+        """Name measurement k for a message."""
+        instrument, source = self.instruments[self.instrument[k]], self.sources[self.source[k]]
+        return f"measurement of '{source}' by '{instrument}'"
+
+    @property
+    def counts_by_instrument(self) -> Ints:
+        """Number of measurements of each instrument, shape (N,)."""
+        return np.bincount(self.instrument, minlength=len(self.instruments))
+
+    @classmethod
+    def from_table(
+        cls, table: Any, instruments: Any = None, *, tau: float | None = None
+    ) -> ConcordanceData:
+        """Read measurements from a long or a wide table.
+
+        Parameters
+        ----------
+        table
+            CSV, ECSV or FITS file, DataFrame, astropy Table or dict of columns.
+            Long, a row a measurement: ``instrument``, ``source``, optionally ``band``; then
+            ``log_flux``, or ``flux``, or ``counts`` (with ``exposure`` where they differ); then,
+            where known, ``sigma`` (of the log) or ``error`` (in the unit of flux or counts; counts
+            alone get their Poisson error).
+            Wide, a row an instrument: ``instrument`` and a column of log fluxes a source, named by
+            it, optionally ``sigma_<source>``.
+            Wide, a row a source: ``source`` and ``y_<instrument>``, ``sigma_<instrument>``.
+            Empty cells of a wide table are missing measurements.
+        instruments
+            Table of ``instrument`` (and ``band``), ``b`` (default 0) and ``tau``. Default: the
+            instruments of `table`, in its order, with b = 0.
+        tau
+            Prior standard deviation for all instruments, in place of a column.
+
+        Raises
+        ------
+        DataError
+            Anything wrong with a file, a row or a value, in one line that names it.
+        """
+        from pyxstan.concordance.readers import read_measurements
+
+        return read_measurements(table, instruments, tau)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the measurements as a long table that `from_table` reads back."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        if self.bands:
+            columns["instrument"] = [self.names[i] for i in self.instrument]
+            bands = [self.bands[i] for i in self.instrument]
+            columns["source"] = [
+                self.sources[j].removesuffix(f" {band}")
+                for j, band in zip(self.source, bands, strict=True)
+            ]
+            columns["band"] = bands
+        else:
+            columns["instrument"] = [self.instruments[i] for i in self.instrument]
+            columns["source"] = [self.sources[j] for j in self.source]
+        columns["log_flux"] = self.y
+        if self.sigma is not None:
+            columns["sigma"] = self.sigma
+        return pd.DataFrame(columns)
+
+    def instrument_frame(self) -> pd.DataFrame:
+        """Return the table of instruments that `from_table` reads back."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {"instrument": self.names or self.instruments}
+        if self.bands:
+            columns["band"] = self.bands
+        return pd.DataFrame({**columns, "b": self.b, "tau": self.tau})
+
+
+def as_concordance_data(data: Any) -> ConcordanceData:
+    """Turn what `pyxstan.fit` was given into `ConcordanceData`.
+
+    A mapping whose ``instruments`` is a table next to a ``table`` entry gives both tables; any
+    other table is one of measurements.
+    """
+    if isinstance(data, ConcordanceData):
+        return data
+    if isinstance(data, Mapping) and "table" in data:
+        unknown = set(data) - {"table", "instruments", "tau"}
+        if unknown:
+            raise DataError(
+                f"data has no field '{min(unknown)}'; there are table, instruments, tau"
+            )
+        return ConcordanceData.from_table(
+            data["table"], data.get("instruments"), tau=data.get("tau")
+        )
+    if isinstance(data, Sequence) and not isinstance(data, str) and len(data) == 2:
+        return ConcordanceData.from_table(*data)
+    if isinstance(data, Mapping):
+        data = dict(data)
+    return ConcordanceData.from_table(data)
+
+
+def data_from_files(inputs: Sequence[Path]) -> ConcordanceData:
+    """Read the command line's input: TABLE [INSTRUMENTS_TABLE]."""
+    if not 1 <= len(inputs) <= 2:
+        raise DataError(f"expected TABLE [INSTRUMENTS_TABLE], got {len(inputs)} files")
+    return ConcordanceData.from_table(*inputs)

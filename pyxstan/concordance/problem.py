@@ -1,0 +1,291 @@
+"""A concordance made ready for Stan, and the way back to inference data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyxstan.concordance import pilot
+from pyxstan.concordance.data import ConcordanceData, Floats
+from pyxstan.errors import DataError
+from pyxstan.priors import Prior, parse
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pyxstan.engine.sampling import Draws
+
+
+@dataclass
+class ConcordanceProblem:
+    """What a fit of a concordance is made of; see `pyxstan.registry.Problem`."""
+
+    model: str
+    data: ConcordanceData
+    variances: str
+    #: Variance of each measurement that is given (0 where unknown), shape (n,).
+    given: Floats
+    #: Prior covariance of B.
+    T: Floats
+    #: Degrees of freedom: a number, None to estimate (log-t); irrelevant for log-normal.
+    nu: float | None
+    pointwise: str
+    stan_data: dict[str, Any]
+    guess: pilot.Pilot
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    priors: dict[str, str] = field(default_factory=dict)
+
+    def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Starting values of `B` and `sigma` in the sampler's coordinates."""
+        names = {"B", "sigma"}
+        unknown = set(values) - names
+        if unknown:
+            raise DataError(f"no starting value for '{min(unknown)}'; there are B, sigma")
+        N, K = len(self.data.instruments), self.stan_data["K"]
+        inits: dict[str, Any] = {"z_B": np.zeros(N), "z_v": np.zeros(K)}
+        if "B" in values:
+            B = np.broadcast_to(np.asarray(values["B"], dtype=float), (N,))
+            inits["z_B"] = np.linalg.solve(self.stan_data["B_scale"], B - self.guess.gaussian.B)
+        if "sigma" in values and K:
+            sigma = np.broadcast_to(np.asarray(values["sigma"], dtype=float), (K,))
+            if not (sigma > 0).all():
+                raise DataError("starting values of sigma must be positive")
+            inits["z_v"] = (2 * np.log(sigma) - self.guess.log_v) / self.guess.log_v_scale
+        if self.model == "concordance_t":
+            inits["z_G"] = np.zeros(len(self.data.sources))
+            inits["z_nu"] = np.zeros(self.stan_data["estimate_nu"])
+        return inits
+
+    def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
+        """Posterior, pointwise groups, data: with names, coordinates and units."""
+        from pyxstan.concordance.results import groups
+
+        return groups(self, draws, seed)
+
+
+def prepare(
+    model: str,
+    data: ConcordanceData,
+    options: Mapping[str, Any],
+    priors: Mapping[str, Prior],
+    *,
+    optimum: bool,
+) -> ConcordanceProblem:
+    """Make the data ready for Stan: checks, defaults, the guess of the posterior."""
+    notes: list[str] = []
+    warnings: list[str] = []
+    data = _with_prior(data, options, priors)
+    variances = options["variances"] or ("known" if data.sigma is not None else "unknown")
+    if variances != "unknown" and data.sigma is None:
+        raise DataError(f"variances={variances} needs a column sigma or error in the data")
+    if options["variances"] is None:
+        notes.append(f"variances={variances} (the data have {'no ' * (data.sigma is None)}errors)")
+    given = np.zeros_like(data.y) if variances == "unknown" else np.square(data.sigma)
+    T = band_covariance(data, options["band_correlation"])
+    for label, count in zip(data.instruments, data.counts_by_instrument, strict=True):
+        if count == 0:
+            warnings.append(f"instrument '{label}' has no data: its prior alone gives its area")
+
+    spread = pilot.residual_spread(data)
+    power, prior = _variance_prior(variances, priors, spread, notes)
+    nu = options.get("nu")
+    estimate_nu = nu == "estimated"
+    if model == "concordance_t" and not estimate_nu and not (nu > 0 and np.isfinite(nu)):
+        raise DataError(f"option nu: {nu} is not a positive number or estimated")
+    nu_prior = priors.get("nu", parse("gamma(2, 0.1)"))
+
+    guess = pilot.find(
+        pilot.Grid.of(data, given),
+        data.b,
+        np.linalg.inv(T),
+        None if prior is None else pilot.log_prior_of_log_v(prior, power),
+        start=spread**2 if model == "concordance" else spread**2 / 2,
+        nu=None if model == "concordance" else (4.0 if estimate_nu else float(nu)),
+    )
+    N, K = len(data.instruments), 0 if prior is None else len(data.instruments)
+    order = np.argsort(data.source, kind="stable")
+    starts = np.searchsorted(data.source[order], np.arange(len(data.sources) + 1))
+    code, arguments = (1, (0.0, 0.0)) if prior is None else (prior.code, prior.stan_arguments)
+    stan_data: dict[str, Any] = {
+        "N": N,
+        "M": len(data.sources),
+        "n": data.y.size,
+        "y": data.y[order],
+        "s2": given[order],
+        "instrument": data.instrument[order] + 1,
+        "start": starts + 1,
+        "b": data.b,
+        "T_cholesky": np.linalg.cholesky(T),
+        "K": K,
+        "sigma_power": power,
+        "sigma_family": code,
+        "sigma_prior": np.tile(arguments, (K, 1)).reshape(K, 2),
+        "B_center": guess.gaussian.B,
+        "B_scale": np.linalg.cholesky(guess.gaussian.covariance),
+        "log_v_center": guess.log_v,
+        "log_v_scale": guess.log_v_scale,
+    }
+    in_force = {"B": "normal(b, tau), see constant_data"}
+    if prior is not None:
+        in_force["sigma2" if power == 2 else "sigma"] = str(prior)
+    if model == "concordance":
+        stan_data["draw_G"] = int(not optimum)
+    else:
+        stan_data |= {
+            "G_center": guess.gaussian.G,
+            "G_scale": guess.gaussian.G_scale,
+            "G_slope": guess.gaussian.u,
+            "estimate_nu": int(estimate_nu),
+            "nu_given": 4.0 if estimate_nu else float(nu),
+            "nu_family": nu_prior.code,
+            "nu_prior": np.array(nu_prior.stan_arguments),
+        }
+        if estimate_nu:
+            in_force["nu"] = str(nu_prior)
+    return ConcordanceProblem(
+        model=model,
+        data=data,
+        variances=variances,
+        given=given,
+        T=T,
+        nu=None if estimate_nu else nu,
+        pointwise=options["pointwise"],
+        stan_data=stan_data,
+        guess=guess,
+        notes=notes,
+        warnings=warnings,
+        priors=in_force,
+    )
+
+
+def _with_prior(
+    data: ConcordanceData, options: Mapping[str, Any], priors: Mapping[str, Prior]
+) -> ConcordanceData:
+    """The data with the prior of B that the user set, checked."""
+    tau = options["tau"]
+    if "B" in priors:
+        if tau is not None:
+            raise DataError("prior B and option tau both set the prior of B: give one of them")
+        mean, tau = priors["B"].arguments
+        data = replace(data, b=np.full(len(data.instruments), mean))
+    if tau is not None:
+        data = replace(data, tau=np.full(len(data.instruments), tau))
+    missing = np.isnan(data.tau)
+    if missing.any():
+        raise DataError(
+            f"instrument '{data.instruments[int(np.argmax(missing))]}' has no tau: give a column "
+            "tau in the table of instruments, or the option tau"
+        )
+    return data
+
+
+def _variance_prior(
+    variances: str, priors: Mapping[str, Prior], spread: float, notes: list[str]
+) -> tuple[int, Prior | None]:
+    """The prior of the fitted variances: on which power of sigma, and which."""
+    if "sigma" in priors and "sigma2" in priors:
+        raise DataError("priors sigma and sigma2 both set the prior of the variances: give one")
+    if variances == "known":
+        for name in ("sigma", "sigma2"):
+            if name in priors:
+                raise DataError(f"prior {name} has no use with variances=known")
+        return 2, None
+    for power, name in ((1, "sigma"), (2, "sigma2")):
+        if name in priors:
+            return power, priors[name]
+    if variances == "unknown":
+        prior = Prior("inv_gamma", (1.5, spread**2))
+        notes.append(f"prior sigma2 ~ {prior}, from the residual spread {spread:.3g} in the data")
+        return 2, prior
+    prior = Prior("half_normal", (spread,))
+    notes.append(f"prior sigma ~ {prior}, the residual spread in the data")
+    return 1, prior
+
+
+def band_covariance(data: ConcordanceData, correlation: Any) -> Floats:
+    """Prior covariance T of B: tau of each entry, correlated between the bands of an instrument.
+
+    Parameters
+    ----------
+    data
+        With `tau` known.
+    correlation
+        None (independent), one number for all pairs of bands, a matrix over the bands in the
+        order of their first appearance, a mapping ``{(band, band): correlation}``, or an (N, N)
+        matrix over all entries.
+
+    Raises
+    ------
+    DataError
+        A shape that fits neither, no bands, or a covariance that is not positive definite.
+    """
+    N = len(data.instruments)
+    matrix = np.eye(N) if correlation is None else _entry_correlation(data, correlation)
+    if not np.allclose(matrix, matrix.T) or not np.allclose(np.diag(matrix), 1):
+        raise DataError("band_correlation: not a correlation matrix (symmetric, 1 on the diagonal)")
+    T = matrix * np.outer(data.tau, data.tau)
+    try:
+        np.linalg.cholesky(T)
+    except np.linalg.LinAlgError:
+        lowest = np.linalg.eigvalsh(matrix)[0]
+        raise DataError(
+            "band_correlation: the prior covariance of B is not positive definite "
+            f"(smallest eigenvalue of its correlation {lowest:.3g})"
+        ) from None
+    return np.asarray(T)
+
+
+def _entry_correlation(data: ConcordanceData, correlation: Any) -> Floats:
+    N = len(data.instruments)
+    if isinstance(correlation, str):
+        try:
+            correlation = float(correlation)
+        except ValueError:
+            correlation = _correlation_from_file(correlation)
+    bands = list(dict.fromkeys(data.bands))
+    if isinstance(correlation, Mapping):
+        between = np.eye(len(bands))
+        for (first, second), value in correlation.items():
+            for band in (first, second):
+                if band not in bands:
+                    raise DataError(
+                        f"band_correlation: unknown band '{band}'; there are {', '.join(bands)}"
+                    )
+            between[bands.index(first), bands.index(second)] = value
+            between[bands.index(second), bands.index(first)] = value
+    else:
+        try:
+            between = np.asarray(correlation, dtype=float)
+        except (TypeError, ValueError):
+            raise DataError("band_correlation: expected a number or a matrix of numbers") from None
+    if not np.isfinite(between).all():
+        raise DataError("band_correlation: expected finite numbers")
+    if between.shape == (N, N) and N != len(bands):
+        return between
+    if not bands:
+        raise DataError("band_correlation: the data have no column 'band'")
+    if between.ndim == 0:
+        between = np.where(np.eye(len(bands)) > 0, 1.0, float(between))
+    if between.shape != (len(bands), len(bands)):
+        raise DataError(
+            f"band_correlation has shape {between.shape}, expected a number, "
+            f"{len(bands)} x {len(bands)} for the bands, or {N} x {N}"
+        )
+    band = np.array([bands.index(b) for b in data.bands])
+    same = np.array(data.names)[:, None] == np.array(data.names)[None, :]
+    return np.asarray(np.where(same, between[np.ix_(band, band)], 0.0))
+
+
+def _correlation_from_file(path: str) -> Floats:
+    try:
+        return np.loadtxt(path, delimiter=",", ndmin=2)
+    except OSError:
+        raise DataError(
+            f"option band_correlation: '{path}' is neither a number nor a file"
+        ) from None
+    except ValueError as error:
+        raise DataError(f"{path}: not a matrix of numbers ({error})") from None

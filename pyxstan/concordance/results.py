@@ -1,0 +1,182 @@
+"""From the draws of a concordance to the groups of its inference data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pyxstan.concordance import skew_t
+from pyxstan.concordance.data import Floats
+
+if TYPE_CHECKING:
+    from pyxstan.concordance.problem import ConcordanceProblem
+    from pyxstan.engine.sampling import Draws
+
+#: pointwise="auto" thins so that log_likelihood and posterior_predictive stay below this together.
+_POINTWISE_BYTES = 2e9
+#: Draws over which the prior's influence is averaged.
+_INFLUENCE_DRAWS = 200
+
+
+def groups(problem: ConcordanceProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
+    """Every group of the inference data but `sample_stats`."""
+    posterior = _posterior(problem, draws)
+    data = problem.data
+    measurement = {
+        "measurement": np.arange(data.y.size),
+        "measured_instrument": ("measurement", np.array(data.instruments)[data.instrument]),
+        "measured_source": ("measurement", np.array(data.sources)[data.source]),
+    }
+    found = {"posterior": posterior}
+    found |= _pointwise(problem, posterior, measurement, seed)
+    found["observed_data"] = xr.Dataset(
+        {"y": ("measurement", data.y, {"units": _log_unit(problem), "long_name": "measurement"})},
+        coords=measurement,
+    )
+    constant: dict[str, Any] = {
+        "b": ("instrument", data.b, {"long_name": "log nominal effective area"}),
+        "tau": ("instrument", data.tau, {"long_name": "prior sd of B"}),
+        "prior_influence": (
+            "instrument",
+            _influence(problem, posterior),
+            {"long_name": "weight of the prior in B"},
+        ),
+        "measurements": ("instrument", data.counts_by_instrument),
+    }
+    if problem.variances != "unknown":
+        constant["sigma_given"] = ("measurement", np.sqrt(problem.given))
+    coords = {"instrument": posterior.coords["instrument"], "source": posterior.coords["source"]}
+    found["constant_data"] = xr.Dataset(constant, coords={**coords, **measurement})
+    return found
+
+
+def _log_unit(problem: ConcordanceProblem) -> str:
+    return f"ln({problem.data.unit})" if problem.data.unit else "ln(flux unit)"
+
+
+def _posterior(problem: ConcordanceProblem, draws: Draws) -> xr.Dataset:
+    data = problem.data
+    B = draws.variables["B"]
+    G = draws.variables["G"]
+    area, source = ("chain", "draw", "instrument"), ("chain", "draw", "source")
+    unit = _log_unit(problem)
+    variables: dict[str, Any] = {
+        "B": (area, B, {"units": "", "long_name": "log effective area"}),
+        "G": (source, G, {"units": unit, "long_name": "log flux"}),
+    }
+    if "sigma" in draws.variables and draws.variables["sigma"].size:
+        variables["sigma"] = (
+            area,
+            draws.variables["sigma"],
+            {"units": "", "long_name": "scatter of log measurements"},
+        )
+    if problem.model == "concordance_t" and problem.nu is None:
+        nu = draws.variables["nu"].reshape(B.shape[:2])
+        variables["nu"] = (("chain", "draw"), nu, {"units": "", "long_name": "degrees of freedom"})
+    variables["correction"] = (
+        area,
+        100 * np.expm1(B - data.b),
+        {"units": "%", "long_name": "effective-area correction"},
+    )
+    variables["adjusted_area"] = (
+        area,
+        np.exp(B),
+        {"units": "", "long_name": "adjusted effective area (1: nominal, where b = 0)"},
+    )
+    variables["concordant_flux"] = (
+        source,
+        np.exp(G),
+        {"units": data.unit or "flux unit", "long_name": "concordant flux"},
+    )
+    coords: dict[str, Any] = {
+        "chain": np.arange(B.shape[0]),
+        "draw": np.arange(B.shape[1]),
+        "instrument": np.array(data.instruments),
+        "source": np.array(data.sources),
+    }
+    if data.bands:
+        coords["instrument_name"] = ("instrument", np.array(data.names))
+        coords["instrument_band"] = ("instrument", np.array(data.bands))
+        coords["source_band"] = ("source", np.array(data.source_bands))
+    return xr.Dataset(variables, coords=coords)
+
+
+def _variance(problem: ConcordanceProblem, sigma: Floats | None) -> Floats:
+    """sigma_ij^2 of every measurement, for scatter `sigma` (..., N)."""
+    if sigma is None:
+        return problem.given
+    return np.asarray(problem.given + sigma[..., problem.data.instrument] ** 2)
+
+
+def _influence(problem: ConcordanceProblem, posterior: xr.Dataset) -> Floats:
+    """Weight of the prior in each B, averaged over the posterior of the variances."""
+    from pyxstan.concordance.shrinkage import prior_influence
+
+    if "sigma" not in posterior:
+        return prior_influence(problem.data, np.sqrt(problem.given))
+    sigma = posterior["sigma"].to_numpy().reshape(-1, len(problem.data.instruments))
+    some = sigma[:: max(1, len(sigma) // _INFLUENCE_DRAWS)]
+    return np.mean(
+        [prior_influence(problem.data, np.sqrt(_variance(problem, row))) for row in some], axis=0
+    )
+
+
+def _pointwise(
+    problem: ConcordanceProblem, posterior: xr.Dataset, measurement: dict[str, Any], seed: int
+) -> dict[str, xr.Dataset]:
+    """log_likelihood and posterior_predictive of each measurement."""
+    if problem.pointwise == "none":
+        return {}
+    data, robust = problem.data, problem.model == "concordance_t"
+    chains, total = posterior.sizes["chain"], posterior.sizes["draw"]
+    step = 1
+    if problem.pointwise == "auto":
+        budget = _POINTWISE_BYTES / (8 * (3 if robust else 2) * data.y.size * chains)
+        step = max(1, int(np.ceil(total / max(budget, 1))))
+    kept = np.arange(0, total, step)
+    if step > 1:
+        problem.notes.append(
+            f"log_likelihood and posterior_predictive hold every {step}th draw; "
+            "pointwise=all keeps every one"
+        )
+    shape = chains, kept.size, data.y.size
+    log_likelihood, predicted = np.empty(shape), np.empty(shape)
+    weight = np.empty(shape) if robust else None
+    rng = np.random.default_rng([seed, 1])
+    B, G = posterior["B"].to_numpy(), posterior["G"].to_numpy()
+    sigma = posterior["sigma"].to_numpy() if "sigma" in posterior else None
+    nus = posterior["nu"].to_numpy() if "nu" in posterior else None
+    for chain in range(chains):
+        for block in np.array_split(np.arange(kept.size), max(1, kept.size * data.y.size // 10**6)):
+            at = chain, kept[block]
+            center = B[at][:, data.instrument] + G[at][:, data.source]
+            v = _variance(problem, None if sigma is None else sigma[at])
+            r = data.y - center
+            noise = rng.standard_normal(r.shape)
+            if weight is None:
+                z = (r + 0.5 * v) / np.sqrt(v)
+                log_likelihood[chain, block] = -0.5 * (z**2 + np.log(2 * np.pi * v))
+                predicted[chain, block] = center - 0.5 * v + np.sqrt(v) * noise
+            else:
+                nu = float(problem.nu or 0) if nus is None else nus[at][:, None]
+                log_likelihood[chain, block] = skew_t.log_density(r, v, nu)
+                weight[chain, block] = skew_t.mixing_moments(r, v, nu)[0] / nu
+                xi = rng.chisquare(np.broadcast_to(nu, r.shape))
+                predicted[chain, block] = center - 0.5 * v / xi + np.sqrt(v / xi) * noise
+    coords = {**measurement, "chain": posterior.chain, "draw": posterior.draw[kept]}
+    dims = ("chain", "draw", "measurement")
+    found = {
+        "log_likelihood": xr.Dataset({"y": (dims, log_likelihood)}, coords=coords),
+        "posterior_predictive": xr.Dataset(
+            {"y": (dims, predicted, {"units": _log_unit(problem)})}, coords=coords
+        ),
+    }
+    if weight is not None:
+        found["posterior_predictive"]["outlier_weight"] = (
+            dims,
+            weight,
+            {"long_name": "E(xi | rest) / nu: 1 regular, towards 0 an outlier"},
+        )
+    return found

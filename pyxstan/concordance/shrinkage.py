@@ -1,0 +1,172 @@
+"""Closed forms that go with the concordance: shrinkage estimators and the prior's influence.
+
+Source: Chen et al. 2019 (arXiv:1711.09429), sections 2.3 and 3; Marshall et al. 2021
+(arXiv:2108.13476), section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyxstan.concordance.data import ConcordanceData, Floats, as_concordance_data
+from pyxstan.concordance.pilot import Grid, gaussian_posterior, residual_spread
+from pyxstan.errors import DataError
+
+_TOLERANCE = 1e-12
+_ROUNDS = 10_000
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """Shrinkage estimates: log areas B (N,), log fluxes G (M,), scatter sigma (N,), weights W (N,).
+
+    `W` is the weight of the prior in each B: 1 the prior alone, 0 the data alone.
+    """
+
+    B: Floats
+    G: Floats
+    sigma: Floats
+    W: Floats
+
+
+def prior_influence(data: Any, sigma: npt.ArrayLike, tau: float | None = None) -> Floats:
+    """Weight of the prior in each instrument's effective area.
+
+    tau_i^-2 / (tau_i^-2 + sum over J_i of sigma_ij^-2): 1 where the prior alone speaks, 0 where
+    the data alone do (Marshall et al. 2021, table 4).
+
+    Parameters
+    ----------
+    data
+        `ConcordanceData`, or what `ConcordanceData.from_table` takes.
+    sigma
+        Standard deviation of the log measurements: one number, one an instrument (N,), or one a
+        measurement (n,).
+    tau
+        Prior standard deviation for all instruments, in place of the data's own.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (N,), between 0 and 1.
+
+    Raises
+    ------
+    DataError
+        No tau, or a sigma that isn't positive or has another shape.
+    """
+    data = as_concordance_data(data)
+    weights = 1 / _per_measurement(data, sigma) ** 2
+    summed = np.bincount(data.instrument, weights, minlength=len(data.instruments))
+    prior = 1 / _tau(data, tau) ** 2
+    return np.asarray(prior / (prior + summed))
+
+
+def shrinkage(
+    data: Any,
+    *,
+    sigma: npt.ArrayLike | None = None,
+    G: npt.ArrayLike | None = None,
+    tau: float | None = None,
+    alpha: float = 1.5,
+    beta: float | None = None,
+) -> Shrinkage:
+    """Shrinkage estimators of the log-normal concordance (posterior modes given sigma, or over it).
+
+    With sigma (and G) known, B_i = W_i b_i + (1 - W_i) (mean_i(y) - mean_i(G)); with G unknown the
+    fixed point of that and G_j = mean_j(y - B), precision-weighted means all, y standing for
+    y + sigma^2 / 2. With sigma unknown besides, sigma_i^2 = 2 S^2 / (1 + sqrt(1 + S^2)), with
+    S^2 = [sum over J_i of (y_ij - B_i - G_j)^2 + beta] / (|J_i| + alpha).
+
+    Parameters
+    ----------
+    data
+        `ConcordanceData`, or what `ConcordanceData.from_table` takes.
+    sigma
+        One number, one an instrument (N,) or one a measurement (n,); default the data's own, else
+        unknown.
+    G
+        Log fluxes, shape (M,), where they are known.
+    tau
+        Prior standard deviation for all instruments, in place of the data's own.
+    alpha, beta
+        Of sigma_i^2 ~ Inv-Gamma(alpha, beta), where sigma is unknown; beta defaults to the square
+        of the data's residual spread.
+
+    Raises
+    ------
+    DataError
+        No tau, a wrong shape, or no convergence.
+    """
+    data = as_concordance_data(data)
+    N, M = len(data.instruments), len(data.sources)
+    if sigma is None:
+        sigma = data.sigma
+    known = sigma is not None
+    prior = 1 / _tau(data, tau) ** 2
+    if beta is None and not known:
+        beta = residual_spread(data) ** 2
+    fixed_G = None if G is None else np.asarray(G, dtype=float)
+    if fixed_G is not None and fixed_G.shape != (M,):
+        raise DataError(f"G has shape {fixed_G.shape}, expected ({M},)")
+
+    deviation = _per_measurement(data, np.sqrt(beta or 1.0) if sigma is None else sigma)
+    for _ in range(_ROUNDS):
+        w = 1 / deviation**2
+        W = prior / (prior + np.bincount(data.instrument, w, minlength=N))
+        if fixed_G is None:
+            # the fixed point over B and G solves the normal equations of their posterior
+            grid = Grid.of(data, deviation**2)
+            weights = grid.mask / np.where(grid.mask > 0, grid.given, 1)
+            fit = gaussian_posterior(weights, grid.y + 0.5 * grid.given, data.b, np.diag(prior))
+            B, flux = fit.B, fit.G
+        else:
+            pull = w * (data.y + deviation**2 / 2 - fixed_G[data.source])
+            flux = fixed_G
+            B = (prior * data.b + np.bincount(data.instrument, pull, minlength=N)) * W / prior
+        if known:
+            return Shrinkage(B, flux, _by_instrument(data, deviation), W)
+        residual = data.y - B[data.instrument] - flux[data.source]
+        squares = np.bincount(data.instrument, residual**2, minlength=N)
+        S2 = (squares + (beta or 0.0)) / (data.counts_by_instrument + alpha)
+        fitted = np.sqrt(2 * S2 / (1 + np.sqrt(1 + S2)))[data.instrument]
+        change = float(np.abs(fitted - deviation).max())
+        deviation = fitted
+        if change < _TOLERANCE:
+            return Shrinkage(B, flux, _by_instrument(data, deviation), W)
+    raise DataError(f"shrinkage: no convergence in {_ROUNDS} rounds (last change {change:.1e})")
+
+
+def _by_instrument(data: ConcordanceData, deviation: Floats) -> Floats:
+    """Root mean square of the deviations of each instrument's measurements."""
+    squares = np.bincount(data.instrument, deviation**2, minlength=len(data.instruments))
+    counts = data.counts_by_instrument
+    return np.sqrt(np.where(counts > 0, squares / np.maximum(counts, 1), np.nan))
+
+
+def _per_measurement(data: ConcordanceData, sigma: npt.ArrayLike) -> Floats:
+    value = np.asarray(sigma, dtype=float)
+    if not (np.isfinite(value) & (value > 0)).all():
+        raise DataError("sigma must be positive and finite")
+    if value.ndim == 0:
+        return np.full(data.y.size, float(value))
+    if value.shape == data.y.shape:
+        return value
+    if value.shape == (len(data.instruments),):
+        return np.asarray(value[data.instrument])
+    raise DataError(
+        f"sigma has shape {value.shape}, expected one number, one an instrument "
+        f"({len(data.instruments)},) or one a measurement ({data.y.size},)"
+    )
+
+
+def _tau(data: ConcordanceData, tau: float | None) -> Floats:
+    values = data.tau if tau is None else np.full(len(data.instruments), float(tau))
+    if not (values > 0).all():
+        missing = data.instruments[int(np.argmin(values > 0))]
+        raise DataError(f"instrument '{missing}' has no tau: give a column tau, or tau=...")
+    return np.asarray(values)

@@ -1,0 +1,134 @@
+"""Simulate cross-calibration campaigns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyxstan.concordance.data import ConcordanceData, Floats
+from pyxstan.concordance.problem import band_covariance
+from pyxstan.errors import DataError
+from pyxstan.priors import Prior, parse
+
+_FLUX = (-25.0, 1.0)
+#: Error of the log flux that simulated tables state, for variances known and extra.
+_STATISTICAL = (0.01, 0.05)
+
+
+def simulate(
+    model: str,
+    parameters: Mapping[str, Any] | None,
+    rng: np.random.Generator,
+    options: Mapping[str, Any],
+    priors: Mapping[str, Prior],
+    *,
+    from_prior: bool,
+) -> tuple[ConcordanceData, dict[str, Any]]:
+    """Simulate measurements; see `pyxstan.simulate`.
+
+    B, and with ``from_prior`` sigma and nu, are drawn from their priors (G is flat in the model, so
+    any G does). Without, sigma scatters by 30% about the option ``simulated_sigma``.
+    """
+    N, M = options["instruments"], options["sources"]
+    if N < 1 or M < 1:
+        raise DataError(f"simulate: {N} instruments and {M} sources, expected at least one of each")
+    if not 0 <= options["missing"] < 1:
+        raise DataError(f"option missing: {options['missing']} is not between 0 and 1")
+    truth = dict(parameters or {})
+    unknown = set(truth) - {"B", "G", "sigma", "nu"}
+    if unknown:
+        raise DataError(f"{model} has no parameter '{min(unknown)}'; there are B, G, sigma, nu")
+    variances = options["variances"] or "known"
+    instrument, source = _design(rng, N, M, options["missing"])
+    tau = options["tau"] or options["simulated_tau"]
+    b = np.zeros(N)
+    if "B" in priors:
+        mean, tau = priors["B"].arguments
+        b += mean
+    given = rng.uniform(*_STATISTICAL, instrument.size) if variances != "unknown" else None
+    data = ConcordanceData(
+        instruments=tuple(f"instrument {i + 1}" for i in range(N)),
+        sources=tuple(f"source {j + 1}" for j in range(M)),
+        instrument=instrument,
+        source=source,
+        y=np.zeros(instrument.size),
+        sigma=given,
+        b=b,
+        tau=np.full(N, tau),
+    )
+    shapes = {"B": (N,), "G": (M,), "sigma": (N,)}
+    T = band_covariance(data, options["band_correlation"])
+    draws = {
+        "B": lambda: rng.multivariate_normal(b, T, method="cholesky"),
+        "G": lambda: rng.normal(*_FLUX, M),
+        "sigma": lambda: _sigma(rng, N, variances, options, priors, from_prior),
+    }
+    for name, draw in draws.items():
+        if name == "sigma" and variances == "known":
+            continue
+        value = np.asarray(truth[name] if name in truth else draw(), dtype=float)
+        truth[name] = np.broadcast_to(value, shapes[name]).copy()
+    nu = None
+    if model == "concordance_t":
+        nu = options["nu"]
+        if nu == "estimated":
+            prior = priors.get("nu", parse("gamma(2, 0.1)"))
+            truth["nu"] = truth.get("nu", float(prior.sample(rng, 1)[0]))
+            nu = truth["nu"]
+    variance = np.zeros(instrument.size) if given is None else given**2
+    if "sigma" in truth:
+        variance = variance + truth["sigma"][instrument] ** 2
+    y = truth["B"][instrument] + truth["G"][source] + _noise(rng, variance, nu)
+    fields = {**vars(data), "y": y}
+    return ConcordanceData(**fields), truth
+
+
+def _design(rng: np.random.Generator, N: int, M: int, missing: float) -> tuple[Any, Any]:
+    """Who measures what; every source keeps at least one measurement."""
+    seen = rng.random((M, N)) >= missing
+    empty = np.flatnonzero(~seen.any(axis=1))
+    seen[empty, rng.integers(N, size=empty.size)] = True
+    source, instrument = np.nonzero(seen)
+    return instrument, source
+
+
+def _sigma(
+    rng: np.random.Generator,
+    N: int,
+    variances: str,
+    options: Mapping[str, Any],
+    priors: Mapping[str, Prior],
+    from_prior: bool,
+) -> Floats:
+    if not from_prior:
+        return np.asarray(options["simulated_sigma"] * np.exp(rng.normal(0, 0.3, N)))
+    if "sigma2" in priors:
+        return np.sqrt(priors["sigma2"].sample(rng, N))
+    if "sigma" in priors:
+        return priors["sigma"].sample(rng, N)
+    raise DataError(
+        f"simulate from the prior with variances={variances}: give the prior sigma2 or sigma "
+        "(the default follows from data)"
+    )
+
+
+def _noise(rng: np.random.Generator, variance: Floats, nu: float | None) -> Floats:
+    xi = np.ones_like(variance) if nu is None else rng.chisquare(nu, variance.size)
+    return np.asarray(
+        -0.5 * variance / xi + np.sqrt(variance / xi) * rng.standard_normal(variance.size)
+    )
+
+
+def write(data: ConcordanceData, truth: Mapping[str, Any], directory: Path) -> list[Path]:
+    """Write measurements.csv, instruments.csv and truth.json."""
+    table, instruments = directory / "measurements.csv", directory / "instruments.csv"
+    data.to_frame().to_csv(table, index=False, float_format="%.6f")
+    data.instrument_frame().to_csv(instruments, index=False)
+    answer = directory / "truth.json"
+    plain = {name: np.asarray(value).tolist() for name, value in truth.items()}
+    answer.write_text(json.dumps(plain, indent=1) + "\n")
+    return [table, instruments, answer]

@@ -1,0 +1,262 @@
+"""Run a compiled Stan program through cmdstanpy and bring back its draws.
+
+Everything that cmdstanpy writes goes to a temporary folder that is gone when `run` returns,
+whatever happens; a failed run leaves its console output and CSV files in the cache for a look.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyxstan.errors import DataError, SamplingError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Significant digits of the draws on their way through text files.
+DIGITS = 9
+
+#: Method -> the driver's units it needs (nuts by its metric).
+_UNITS = {
+    "pathfinder": ("pathfinder",),
+    "laplace": ("optimize", "laplace"),
+    "map": ("optimize",),
+    "variational": ("variational",),
+}
+METHODS = ("nuts", *_UNITS)
+METRICS = ("diag_e", "dense_e", "unit_e")
+
+#: Stan's column -> the name that ArviZ gives it.
+_STATISTICS = {
+    "lp__": "lp",
+    "accept_stat__": "acceptance_rate",
+    "stepsize__": "step_size",
+    "treedepth__": "tree_depth",
+    "n_leapfrog__": "n_steps",
+    "divergent__": "diverging",
+    "energy__": "energy",
+    "log_p__": "lp",
+    "log_g__": "log_g",
+    "lp_approx__": "lp_approx",
+    "path__": "path",
+}
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What came out of a run."""
+
+    #: Stan variable -> array (chain, draw, *shape).
+    variables: dict[str, np.ndarray]
+    #: ArviZ's name of a sampler statistic -> array (chain, draw).
+    statistics: dict[str, np.ndarray]
+    method: str
+    seconds: float
+    stan_version: str
+    #: Settings of the sampler that are not columns, such as the adapted metric.
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+def units(method: str, metric: str = "diag_e") -> tuple[str, ...]:
+    """Name the driver's units that a method needs."""
+    if method not in METHODS:
+        raise DataError(f"unknown method '{method}'; there are {', '.join(METHODS)}")
+    if metric not in METRICS:
+        raise DataError(f"unknown metric '{metric}'; there are {', '.join(METRICS)}")
+    return _UNITS.get(method, (f"sample_{metric}",))
+
+
+def run(
+    executable: Path,
+    data: Mapping[str, Any],
+    *,
+    method: str = "nuts",
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 1000,
+    seed: int,
+    inits: float | Mapping[str, Any] | None = None,
+    progress: bool = False,
+    metric: str = "diag_e",
+    adapt_delta: float | None = None,
+    max_treedepth: int | None = None,
+) -> Draws:
+    """Run one method of a compiled program.
+
+    Parameters
+    ----------
+    executable
+        What `pyxstan.engine.build.build` returned, with the method's `units`.
+    data
+        Values of the program's data block.
+    inits
+        Half width of the uniform starting interval on the unconstrained scale, or starting values
+        by parameter.
+    progress
+        Show cmdstanpy's progress bars.
+
+    Raises
+    ------
+    SamplingError
+        The executable failed; the message says where its console output is.
+    """
+    import cmdstanpy
+
+    folder = Path(tempfile.mkdtemp(prefix="pyxstan-"))
+    start = time.monotonic()
+    try:
+        with _quiet_cmdstanpy() as log, _no_orphans():
+            data_file = folder / "data.json"
+            cmdstanpy.write_stan_json(str(data_file), dict(data))
+            model = cmdstanpy.CmdStanModel(exe_file=str(executable))
+            common: dict[str, Any] = {
+                "data": str(data_file),
+                "seed": seed,
+                "output_dir": str(folder),
+                "sig_figs": DIGITS,
+            }
+            if inits is not None and method != "laplace":
+                common["inits"] = dict(inits) if isinstance(inits, Mapping) else inits
+            try:
+                fit = _call(
+                    model, method, common, chains=chains, warmup=warmup, draws=draws,
+                    progress=progress, metric=metric, adapt_delta=adapt_delta,
+                    max_treedepth=max_treedepth,
+                )  # fmt: skip
+                return _read(fit, method, chains, time.monotonic() - start, model)
+            except (RuntimeError, ValueError) as error:
+                raise SamplingError(_explain(error, log, folder, executable.name)) from error
+    except OSError as error:
+        raise SamplingError(f"{error.filename or folder}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _call(
+    model: Any,
+    method: str,
+    common: dict[str, Any],
+    *,
+    chains: int,
+    warmup: int,
+    draws: int,
+    progress: bool,
+    metric: str,
+    adapt_delta: float | None,
+    max_treedepth: int | None,
+) -> Any:
+    match method:
+        case "nuts":
+            return model.sample(
+                **common,
+                chains=chains,
+                iter_warmup=warmup,
+                iter_sampling=draws,
+                metric=metric,
+                adapt_delta=adapt_delta,
+                max_treedepth=max_treedepth,
+                show_progress=progress,
+                refresh=max((warmup + draws) // 20, 1),
+            )
+        case "pathfinder":
+            return model.pathfinder(**common, draws=chains * draws)
+        case "laplace":
+            return model.laplace_sample(**common, draws=chains * draws)
+        case "map":
+            return model.optimize(**common, algorithm="lbfgs")
+        case _:
+            return model.variational(**common, draws=chains * draws, require_converged=False)
+
+
+def _read(fit: Any, method: str, chains: int, seconds: float, model: Any) -> Draws:
+    import numpy as np
+
+    variables, statistics = fit.metadata.stan_vars, fit.metadata.method_vars
+    attributes: dict[str, Any] = {}
+    if method == "nuts":
+        table = np.swapaxes(fit.draws(), 0, 1)
+        attributes = {"inv_metric": fit.inv_metric, "step_size": fit.step_size}
+    elif method == "map":
+        table = np.asarray(fit.optimized_params_np).reshape(1, 1, -1)
+    elif method == "variational":
+        table = fit.variational_sample[np.newaxis]
+    else:
+        table = fit.draws()[np.newaxis]
+    return Draws(
+        variables={name: v.extract_reshape(table, object=False) for name, v in variables.items()},
+        statistics={
+            _STATISTICS.get(name, name): v.extract_reshape(table)
+            for name, v in statistics.items()
+            if name in _STATISTICS
+        },
+        method=method,
+        seconds=seconds,
+        stan_version=".".join(
+            str(model.exe_info().get(f"stan_version_{part}", "?"))
+            for part in ("major", "minor", "patch")
+        ),
+        attributes=attributes,
+    )
+
+
+@contextmanager
+def _quiet_cmdstanpy() -> Iterator[list[str]]:
+    """Collect what cmdstanpy logs instead of showing it."""
+    logger = logging.getLogger("cmdstanpy")
+    lines: list[str] = []
+    collector = logging.Handler()
+    collector.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    handlers, propagate = logger.handlers[:], logger.propagate
+    logger.handlers, logger.propagate = [collector], False
+    try:
+        yield lines
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
+
+
+@contextmanager
+def _no_orphans() -> Iterator[None]:
+    """Kill the running executables when we are interrupted: cmdstanpy would wait for them."""
+    import psutil
+
+    before = {child.pid for child in psutil.Process().children()}
+    try:
+        yield
+    except BaseException:
+        for child in psutil.Process().children(recursive=True):
+            if child.pid not in before:
+                try:
+                    child.kill()
+                except psutil.NoSuchProcess:
+                    continue
+        raise
+
+
+def _explain(error: Exception, log: list[str], folder: Path, name: str) -> str:
+    """Say in one line why a run failed, and keep its files."""
+    from pyxstan.engine.cache import cache_dir
+
+    kept = cache_dir() / "failed" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{folder.name[-8:]}"
+    console = "\n".join([str(error), *log])
+    try:
+        shutil.copytree(folder, kept)
+        (kept / "console.txt").write_text(console)
+        where = f"; its files are in {kept}"
+    except OSError:
+        where = ""
+    reasons = [
+        line.strip()
+        for file in sorted(folder.glob("*.txt"))
+        for line in file.read_text(errors="replace").splitlines()
+        if any(word in line for word in ("rror", "xception", "nitialization failed", "denied"))
+    ]
+    reason = reasons[-1] if reasons else str(error).strip().splitlines()[0]
+    return f"{name}: Stan stopped: {reason}{where}"

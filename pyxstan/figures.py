@@ -1,0 +1,42 @@
+"""`plot`: the figures of a fit, as its model's family draws them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyxstan import inference_data, output, registry
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot(idata: Any, directory: str | Path | None = None) -> dict[str, Figure]:
+    """Draw the figures of a fit.
+
+    Parameters
+    ----------
+    idata
+        What `pyxstan.fit` returned.
+    directory
+        Where to write them as ``<name>.png`` and ``<name>.pdf``; default nowhere.
+
+    Returns
+    -------
+    dict
+        Name -> `matplotlib.figure.Figure`; show one with ``figure.show()`` or in a notebook.
+
+    Raises
+    ------
+    DataError
+        `idata` is not a result of pyxstan, or `directory` can't be written.
+    """
+    model = registry.get(str(inference_data.attributes(idata).get("model")))
+    figures = model.family.figures(idata)
+    if directory is not None:
+        folder = output.prepare_directory(Path(directory))
+        for name, figure in figures.items():
+            for kind in ("png", "pdf"):
+                with output.replacing(folder / f"{name}.{kind}") as temporary:
+                    figure.savefig(temporary, format=kind, dpi=160)
+    return figures

@@ -1,0 +1,250 @@
+"""`fit` and `simulate`: data in, inference data out, the same way for every model."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from pyxstan import inference_data, registry
+from pyxstan.engine import sampling
+from pyxstan.engine.build import build
+from pyxstan.errors import DataError
+from pyxstan.priors import Prior
+from pyxstan.registry import Option
+
+#: Options that every model takes: how to sample, and with which Stan.
+SAMPLER_OPTIONS = (
+    Option("metric", "metric of NUTS", "diag_e", choices=sampling.METRICS),
+    Option("adapt_delta", "target acceptance rate of NUTS", kind=float),
+    Option("max_treedepth", "largest tree depth of NUTS", kind=int),
+    Option("stan", "where Stan comes from", None, choices=("httpstan", "cmdstan")),
+)
+_LARGEST_SEED = 2**32 - 1
+
+
+def fit(
+    name: str,
+    data: Any,
+    *,
+    method: str = "nuts",
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 1000,
+    seed: int | None = None,
+    priors: Mapping[str, str | Prior] | None = None,
+    inits: float | Mapping[str, Any] | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Any:
+    """Fit a model of the zoo.
+
+    Parameters
+    ----------
+    name
+        A model of `pyxstan.list_models`.
+    data
+        The model's data class, or a table or dict that it is made of; see `pyxstan.describe`.
+    method
+        ``nuts``, ``pathfinder``, ``laplace``, ``map`` (one draw: the mode) or ``variational``.
+    chains, warmup, draws
+        Of NUTS; the approximations return ``chains * draws`` draws as one chain.
+    seed
+        0 to 4294967295. The same seed, machine and inputs give the same draws. Default: a random
+        one, which the result's attributes tell.
+    priors
+        Changes of default priors, such as ``{"sigma2": "inv_gamma(3, 0.005)"}``.
+    inits
+        Half width of the random starting interval in the sampler's coordinates, or starting values
+        by posterior variable.
+    progress
+        Say on standard error what is going on, and how the chains converged.
+    **options
+        The model's options, and ``metric``, ``adapt_delta``, ``max_treedepth``, ``stan``.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        Depending on the ArviZ installed (0.2x or 1.x); groups ``posterior``, ``sample_stats``,
+        ``log_likelihood``, ``posterior_predictive``, ``observed_data``, ``constant_data``.
+
+    Raises
+    ------
+    DataError
+        Unknown model, option or prior; bad data.
+    BuildError
+        The model can't be compiled.
+    SamplingError
+        Stan failed.
+    """
+    start = time.monotonic()
+    model = registry.get(name)
+    notify = _teller(progress)
+    chosen = model.resolve_options(options, SAMPLER_OPTIONS)
+    parsed = model.resolve_priors(priors)
+    _check_sampler(method, chains, warmup, draws, inits)
+    seed = _seed(seed)
+    needed = sampling.units(method, chosen["metric"])
+
+    problem = model.family.prepare(
+        name, model.family.as_data(data), chosen, parsed, optimum=method == "map"
+    )
+    for line in problem.warnings:
+        warnings.warn(f"{name}: {line}", stacklevel=2)
+    for line in problem.notes:
+        notify(line)
+    starts = problem.inits(inits) if isinstance(inits, Mapping) else inits
+
+    executable = build(model.program, needed, notify=notify, stan=chosen["stan"])
+    notify(_plan(method, chains, warmup, draws, seed))
+    result = sampling.run(
+        executable,
+        problem.stan_data,
+        method=method,
+        chains=chains,
+        warmup=warmup,
+        draws=draws,
+        seed=seed,
+        inits=starts,
+        progress=progress and sys.stderr.isatty(),
+        metric=chosen["metric"],
+        adapt_delta=chosen["adapt_delta"],
+        max_treedepth=chosen["max_treedepth"],
+    )
+    notes = len(problem.notes)
+    groups = problem.groups(result, seed)
+    for line in problem.notes[notes:]:
+        notify(line)
+    groups["sample_stats"] = _sample_stats(result, groups["posterior"])
+    idata = inference_data.assemble(
+        groups,
+        {
+            "model": name,
+            "method": method,
+            "seed": seed,
+            "chains": chains,
+            "warmup": warmup,
+            "draws": draws,
+            "options": json.dumps({k: v for k, v in chosen.items() if v is not None}, default=str),
+            "priors": json.dumps(problem.priors),
+            "notes": json.dumps([*problem.notes, *problem.warnings]),
+            "inits": json.dumps(inits, default=str),
+            "stan_program_sha256": model.program.sha256(),
+            "stan_version": result.stan_version,
+            "pyxstan_version": version("pyxstan"),
+            "arviz_version": version("arviz"),
+            "cmdstanpy_version": version("cmdstanpy"),
+            "sampling_time_s": round(result.seconds, 3),
+            "wall_time_s": round(time.monotonic() - start, 3),
+        },
+    )
+    if progress:
+        from pyxstan.summaries import verdict
+
+        notify(str(verdict(idata)))
+    return idata
+
+
+def simulate(
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    seed: int,
+    from_prior: bool = False,
+    priors: Mapping[str, str | Prior] | None = None,
+    **options: Any,
+) -> tuple[Any, dict[str, Any]]:
+    """Simulate data of a model.
+
+    Parameters
+    ----------
+    parameters
+        True values by posterior variable; the rest take the model's defaults.
+    seed
+        The same seed and options give the same data.
+    from_prior
+        Draw the true parameters from the priors in force, for simulation-based calibration.
+    priors, **options
+        As in `fit`, and the model's options of simulation.
+
+    Returns
+    -------
+    data, truth
+        What `fit` takes, and the true values by posterior variable.
+
+    Raises
+    ------
+    DataError
+        Unknown model, option, prior or parameter.
+    """
+    import numpy as np
+
+    model = registry.get(name)
+    chosen = model.resolve_options(options, (*SAMPLER_OPTIONS, *model.simulation))
+    return model.family.simulate(
+        name,
+        parameters,
+        np.random.default_rng(_seed(seed)),
+        chosen,
+        model.resolve_priors(priors),
+        from_prior=from_prior,
+    )
+
+
+def _teller(progress: bool) -> Callable[[str], None]:
+    def tell(line: str) -> None:
+        if progress:
+            print(f"pyxstan: {line}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _plan(method: str, chains: int, warmup: int, draws: int, seed: int) -> str:
+    if method == "nuts":
+        return f"sampling: {chains} chains of {warmup} + {draws} iterations, seed {seed}"
+    return f"{method}, seed {seed}"
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbelow(2**31)
+    if isinstance(seed, bool) or not 0 <= int(seed) <= _LARGEST_SEED or int(seed) != seed:
+        raise DataError(f"seed {seed}: expected a whole number from 0 to {_LARGEST_SEED}")
+    return int(seed)
+
+
+def _check_sampler(method: str, chains: int, warmup: int, draws: int, inits: Any) -> None:
+    sampling.units(method)
+    for name, value, least in (("chains", chains, 1), ("warmup", warmup, 0), ("draws", draws, 1)):
+        if int(value) != value or value < least:
+            raise DataError(f"{name} {value}: expected a whole number of at least {least}")
+    if inits is not None and not isinstance(inits, Mapping):
+        try:
+            usable = float(inits) >= 0
+        except (TypeError, ValueError):
+            usable = False
+        if not usable:
+            raise DataError(f"inits '{inits}': expected a half width or values by variable")
+
+
+def _sample_stats(result: sampling.Draws, posterior: Any) -> Any:
+    import xarray as xr
+
+    variables: dict[str, Any] = {}
+    for name, values in result.statistics.items():
+        kind = {"diverging": bool, "tree_depth": int, "n_steps": int}.get(name, float)
+        variables[name] = (("chain", "draw"), values.astype(kind))
+    dataset = xr.Dataset(
+        variables, coords={"chain": posterior.chain, "draw": posterior.draw}, attrs={}
+    )
+    for name, values in result.attributes.items():
+        if name == "step_size":
+            dataset.attrs["adapted_step_size"] = list(map(float, values))
+        elif values is not None and values.ndim == 2:
+            dataset["inv_metric"] = (("chain", "unconstrained"), values)
+    return dataset

@@ -1,0 +1,175 @@
+"""Numbers that say what a fit found, and whether to trust it: `summary` and `verdict`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pyxstan import inference_data, registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+#: Bars of the verdict.
+LARGEST_RHAT = 1.01
+LEAST_ESS = 400
+LEAST_BFMI = 0.3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the chains converged, in one line, and what to do where they did not."""
+
+    good: bool
+    line: str
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return self.line
+
+
+def summary(idata: Any, variables: list[str] | None = None) -> pd.DataFrame:
+    """Posterior mean, sd, quantiles and convergence of every quantity.
+
+    Parameters
+    ----------
+    idata
+        What `pyxstan.fit` returned.
+    variables
+        Posterior variables; default all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a quantity, labelled as in ``B[pn]``; columns ``mean sd 2.5% 50% 97.5% mcse_mean
+        ess_bulk ess_tail r_hat unit``. ``attrs["verdict"]`` is the one-line verdict. The
+        convergence columns are left out of an approximation, and of the one draw of a mode.
+
+    Raises
+    ------
+    DataError
+        `idata` has no posterior.
+    """
+    import pandas as pd
+
+    posterior = inference_data.group(idata, "posterior")
+    names = variables or list(posterior.data_vars)
+    chosen = posterior[names]
+    dims = ("chain", "draw")
+    columns: dict[str, xr.Dataset] = {"mean": chosen.mean(dims)}
+    if chosen.sizes["draw"] > 1:
+        columns["sd"] = chosen.std(dims, ddof=1)
+        for q in (0.025, 0.5, 0.975):
+            columns[f"{100 * q:g}%"] = chosen.quantile(q, dims).drop_vars("quantile")
+    if _is_mcmc(idata):
+        columns |= _convergence(chosen)
+    table = pd.DataFrame({name: _flatten(dataset) for name, dataset in columns.items()})
+    units = {name: str(chosen[name].attrs.get("units", "")) for name in names}
+    table["unit"] = [units[label.split("[")[0]] for label in table.index]
+    table.attrs["verdict"] = str(verdict(idata))
+    return table
+
+
+def _convergence(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
+    az = inference_data.arviz()
+    return {
+        "mcse_mean": az.mcse(dataset, method="mean"),
+        "ess_bulk": az.ess(dataset, method="bulk"),
+        "ess_tail": az.ess(dataset, method="tail"),
+        "r_hat": az.rhat(dataset),
+    }
+
+
+def _flatten(dataset: xr.Dataset) -> dict[str, float]:
+    """Label -> value, over all elements of all variables."""
+    import numpy as np
+
+    flat: dict[str, float] = {}
+    for name in dataset.data_vars:
+        values = dataset[name]
+        labels = [[str(x) for x in values[dim].to_numpy()] for dim in values.dims]
+        for index in np.ndindex(values.shape):
+            inside = ", ".join(labels[axis][i] for axis, i in enumerate(index))
+            flat[f"{name}[{inside}]" if inside else str(name)] = float(values.to_numpy()[index])
+    return flat
+
+
+def _is_mcmc(idata: Any) -> bool:
+    draws: int = inference_data.group(idata, "posterior").sizes["draw"]
+    return inference_data.attributes(idata).get("method") == "nuts" and draws >= 4
+
+
+def verdict(idata: Any) -> Verdict:
+    """Judge a fit: R-hat <= 1.01, ESS >= 400, divergences, tree depth, E-BFMI.
+
+    Parameters
+    ----------
+    idata
+        What `pyxstan.fit` returned.
+
+    Returns
+    -------
+    Verdict
+        ``good``, the ``line`` to print, and the ``problems`` one by one.
+    """
+    attrs = inference_data.attributes(idata)
+    if attrs.get("method") != "nuts":
+        return Verdict(True, f"{attrs.get('method')}: an approximation, no convergence to judge")
+    if not _is_mcmc(idata):
+        return Verdict(False, "NOT CONVERGED: too few draws to judge", ["too few draws"])
+    posterior = inference_data.group(idata, "posterior")
+    model = registry.models().get(str(attrs["model"]))
+    names = [
+        p.name for p in (model.parameters if model else ()) if p.sampled and p.name in posterior
+    ]
+    sampled = posterior[names or list(posterior.data_vars)]
+    worst = {
+        name: _extreme(dataset, largest=name == "r_hat")
+        for name, dataset in _convergence(sampled).items()
+    }
+    problems = []
+    rhat, where = worst["r_hat"]
+    if not rhat <= LARGEST_RHAT:
+        problems.append(f"R-hat {rhat:.3f} of {where} (run more warmup, or look for two modes)")
+    for kind in ("bulk", "tail"):
+        ess, where = worst[f"ess_{kind}"]
+        if not ess >= LEAST_ESS:
+            problems.append(f"{kind} ESS {ess:.0f} of {where} (take more draws)")
+    problems += _sampler_problems(idata)
+    facts = (
+        f"R-hat <= {worst['r_hat'][0]:.3f}, bulk ESS >= {worst['ess_bulk'][0]:.0f}, "
+        f"tail ESS >= {worst['ess_tail'][0]:.0f}"
+    )
+    if problems:
+        return Verdict(False, f"NOT CONVERGED: {'; '.join(problems)}", problems)
+    return Verdict(True, f"converged: {facts}, no divergences")
+
+
+def _extreme(dataset: xr.Dataset, *, largest: bool) -> tuple[float, str]:
+    flat = _flatten(dataset)
+    label = (max if largest else min)(flat, key=lambda key: flat[key])
+    return flat[label], label
+
+
+def _sampler_problems(idata: Any) -> list[str]:
+    import numpy as np
+
+    stats = inference_data.group(idata, "sample_stats")
+    problems = []
+    diverging = int(stats["diverging"].sum())
+    if diverging:
+        problems.append(f"{diverging} divergences (raise adapt_delta, as in adapt_delta=0.99)")
+    options = inference_data.attributes(idata).get("options", "")
+    depth = 10 if "max_treedepth" not in str(options) else None
+    if depth is not None:
+        saturated = int((stats["tree_depth"] >= depth).sum())
+        if saturated:
+            problems.append(f"{saturated} draws at the largest tree depth (raise max_treedepth)")
+    energy = stats["energy"].to_numpy()
+    spread = energy.var(axis=1)
+    bfmi = (np.diff(energy, axis=1) ** 2).mean(axis=1) / np.where(spread > 0, spread, np.nan)
+    for chain, value in enumerate(bfmi):
+        if value < LEAST_BFMI:
+            problems.append(f"E-BFMI {value:.2f} of chain {chain} (a heavy tail hardly explored)")
+    return problems

@@ -1,0 +1,78 @@
+"""One cache of compiled programs for the whole session, and compilers to break on purpose.
+
+Set ``PYXSTAN_CACHE`` to keep that cache from one session to the next.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pyxstan.engine.build import build
+from pyxstan.engine.doctor import COIN
+from pyxstan.engine.toolchain import find_compiler
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache that tests share: never the user's own, unless it is named on purpose."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not os.environ.get("PYXSTAN_CACHE"):
+            patch.setenv("PYXSTAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield Path(os.environ["PYXSTAN_CACHE"])
+
+
+@pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the test's own."""
+    folder = tmp_path / "fresh cache"
+    monkeypatch.setenv("PYXSTAN_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def coin(cache: Path) -> Path:
+    """The executable of the smallest program, in the shared cache."""
+    return build(COIN)
+
+
+@pytest.fixture
+def seeded_cache(coin: Path, cache: Path, fresh_cache: Path) -> Path:
+    """A cache with compiled objects but no executable: building the coin takes only a link."""
+    shutil.copytree(cache / "objects", fresh_cache / "objects", copy_function=os.link)
+    return fresh_cache
+
+
+@pytest.fixture
+def compiler_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Put a shell script in the compiler's place.
+
+    Asked for its version it answers as the real one, ``$REAL``, so that what the cache holds is
+    still valid; then it runs the given lines.
+    """
+    real = find_compiler().command[0]
+
+    def write(lines: str) -> Path:
+        script = tmp_path / "compiler"
+        script.write_text(f'#!/bin/sh\nREAL="{real}"\n[ "$1" = -v ] && exec "$REAL" -v\n{lines}\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("CXX", str(script))
+        return script
+
+    return write
+
+
+@pytest.fixture
+def building(tmp_path: Path) -> list[str]:
+    """A command that builds the coin in a process of its own and prints the executable."""
+    program = (
+        "import sys; from pyxstan.engine.build import build; "
+        "from pyxstan.engine.doctor import COIN; "
+        "print(build(COIN, notify=lambda line: print(line, file=sys.stderr)))"
+    )
+    return [sys.executable, "-c", program]
