@@ -1,0 +1,124 @@
+// The configuration of a run, as it goes into outputs: comment lines of CSV files, or JSON.
+#ifndef PYXSTAN_DRIVER_CONFIG_HPP
+#define PYXSTAN_DRIVER_CONFIG_HPP
+
+#include "grammar.hpp"
+
+#include <stan/model/model_base.hpp>
+#include <stan/version.hpp>
+
+#include <ctime>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace pyxstan {
+
+class run_record {
+ public:
+  run_record(const argument& root, const stan::model::model_base& model)
+      : root_(root), name_(model.model_name()), compile_info_(model.model_compile_info()) {
+    char text[40];
+    const std::time_t now = std::time(nullptr);
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &utc);
+    start_ = text;
+  }
+
+  std::string comments() const {
+    std::ostringstream out;
+    out << "# stan_version_major = " << stan::MAJOR_VERSION << "\n"
+        << "# stan_version_minor = " << stan::MINOR_VERSION << "\n"
+        << "# stan_version_patch = " << stan::PATCH_VERSION << "\n"
+        << "# model = " << name_ << "\n"
+        << "# start_datetime = " << start_ << "\n";
+    print(root_, out, "# ", 0);
+    for (const auto& line : compile_info_) {
+      out << "# " << line << "\n";
+    }
+    return out.str();
+  }
+
+  void write_json(const std::string& file) const {
+    std::ofstream out(file);
+    out << "{\n  \"stan_major_version\" : \"" << stan::MAJOR_VERSION << "\",\n"
+        << "  \"stan_minor_version\" : \"" << stan::MINOR_VERSION << "\",\n"
+        << "  \"stan_patch_version\" : \"" << stan::PATCH_VERSION << "\",\n"
+        << "  \"model_name\" : " << quoted(name_) << ",\n"
+        << "  \"start_datetime\" : " << quoted(start_);
+    for (const argument& child : root_.children) {
+      out << ",\n";
+      write(child, out, "  ");
+    }
+    out << ",\n  \"mpi_enabled\" : false";
+    for (const auto& line : compile_info_) {
+      const auto equals = line.find(" = ");
+      if (equals != std::string::npos) {
+        out << ",\n  " << quoted(line.substr(0, equals)) << " : " << quoted(line.substr(equals + 3));
+      }
+    }
+    out << "\n}\n";
+    if (!out.flush()) {
+      throw std::runtime_error("Cannot write output file \"" + file + "\"");
+    }
+  }
+
+ private:
+  const argument& root_;
+  std::string name_, start_;
+  std::vector<std::string> compile_info_;
+
+  static std::string quoted(const std::string& text) {
+    std::string out = "\"";
+    for (const char c : text) {
+      if (c == '"' || c == '\\' || c == '/') {
+        out += '\\';
+      }
+      out += c;
+    }
+    return out + "\"";
+  }
+
+  static void write(const argument& a, std::ostream& out, const std::string& indent) {
+    out << indent << quoted(a.name) << " : ";
+    if (a.what == kind::group) {
+      write_children(a, out, indent, "");
+    } else if (a.what == kind::choice) {
+      for (const argument& option : a.children) {
+        if (option.name == a.value) {
+          std::ostringstream first;
+          first << indent << "  \"value\" : " << quoted(a.value);
+          argument chosen = option;
+          argument wrapped = a;
+          wrapped.children.clear();
+          if (!chosen.children.empty()) {
+            wrapped.children.push_back(chosen);
+          }
+          write_children(wrapped, out, indent, first.str());
+        }
+      }
+    } else if (a.what == kind::text) {
+      out << quoted(a.value);
+    } else {
+      out << a.value;
+    }
+  }
+
+  static void write_children(const argument& a, std::ostream& out, const std::string& indent,
+                             const std::string& first) {
+    out << "{\n" << first;
+    bool comma = !first.empty();
+    for (const argument& child : a.children) {
+      out << (comma ? ",\n" : "");
+      comma = true;
+      write(child, out, indent + "  ");
+    }
+    out << "\n" << indent << "}";
+  }
+};
+
+}  // namespace pyxstan
+
+#endif

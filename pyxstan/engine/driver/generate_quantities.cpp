@@ -1,0 +1,27 @@
+// Generated quantities for draws of the parameters that are already there.
+#include "fitted.hpp"
+#include "run.hpp"
+
+#include <stan/services/sample/standalone_gqs.hpp>
+
+namespace pyxstan {
+namespace {
+
+int generate(run& r) {
+  const std::string& file = r.set.text("generate_quantities.fitted_params");
+  if (file.empty()) {
+    throw usage_error("Missing fitted_params argument, cannot run generate_quantities without "
+                      "fitted sample.");
+  }
+  std::vector<Eigen::MatrixXd> draws;
+  for (const auto& name : chain_files(file, r.chains, r.id)) {
+    draws.push_back(read_fitted(name, r.model));
+  }
+  return stan::services::standalone_generate(r.model, static_cast<int>(r.chains), draws, r.seed,
+                                             r.interrupt, r.logger, r.output);
+}
+
+const registration registered("generate_quantities", generate);
+
+}  // namespace
+}  // namespace pyxstan
