@@ -206,23 +206,26 @@ def benchmark(model: str, arguments: argparse.Namespace, folder: Path) -> dict[s
 
 
 def print_table(model: str, results: dict[str, Result]) -> None:
-    """One row a contender; ratios are pyxstan's short run over the row's."""
+    """One row a contender, with the ratios of pyxstan's short and long runs to it."""
     print(f"\n{model}: medians over the repeats")
     print(
-        "| contender | run | min bulk ESS | R-hat | CPU s | ESS per CPU s | pyxstan is faster by |"
+        "| contender | run | min bulk ESS | R-hat | CPU s | ESS per CPU s "
+        "| pyxstan short / this | pyxstan long / this |"
     )
-    print("|---|---|---|---|---|---|---|")
-    ours = results.get("pyxstan | short")
+    print("|---|---|---|---|---|---|---|---|")
     for name, result in results.items():
         label, _, kind = name.partition(" | ")
-        ratio = "-"
-        if ours is not None and len(ours.rate) == len(result.rate):
+        ratios = []
+        for ours in (results.get("pyxstan | short"), results.get("pyxstan | long")):
+            if ours is None or len(ours.rate) != len(result.rate):
+                ratios.append("-")
+                continue
             pairs = zip(ours.rate, result.rate, strict=True)
-            ratio = f"{statistics.median(a / b for a, b in pairs):.2f}"
+            ratios.append(f"{statistics.median(a / b for a, b in pairs):.2f}")
         print(
             f"| {label} | {kind} | {statistics.median(result.ess):.0f} "
             f"| {max(result.r_hat):.4f} | {statistics.median(result.cpu):.2f} "
-            f"| {statistics.median(result.rate):.0f} | {ratio} |"
+            f"| {statistics.median(result.rate):.0f} | {ratios[0]} | {ratios[1]} |"
         )
 
 

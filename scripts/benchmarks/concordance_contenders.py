@@ -40,7 +40,9 @@ def pyxstan_fit(arguments: argparse.Namespace) -> dict[str, np.ndarray]:
         progress=False,
         **{"variances": "unknown", **json.loads(arguments.options)},
     )
-    return {name: idata.posterior[name].values for name in ("B", "G", "sigma")}
+    # Sources come in the order of their first measurement: back to the order of the simulation.
+    posterior = idata.posterior.sortby(["instrument", "source"])
+    return {name: posterior[name].values for name in ("B", "G", "sigma")}
 
 
 def gibbs_fit(arguments: argparse.Namespace) -> dict[str, np.ndarray]:
