@@ -134,7 +134,8 @@ def fit(
         from pyxstan.figures import plot
 
         plot(idata, plots)
-    table = summaries.summary(idata)
+    there = inference_data.group(idata, "posterior")
+    table = summaries.summary(idata, [name for name in entry.headline if name in there])
     judged = summaries.verdict(idata)
     _print_summary(table)
     click.echo(f"wrote {output}" + (f" and figures in {plots}" if plots else ""))
@@ -184,7 +185,7 @@ def summary(result: Path, as_json: bool) -> None:
         }
         click.echo(json.dumps(document, indent=1))
         return
-    _print_summary(table, most=10**9)
+    _print_summary(table, most=len(table))
     click.echo(table.attrs["verdict"])
 
 

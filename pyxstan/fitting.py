@@ -51,7 +51,8 @@ def fit(
     data
         The model's data class, or a table or dict that it is made of; see `pyxstan.describe`.
     method
-        ``nuts``, ``pathfinder``, ``laplace``, ``map`` (one draw: the mode) or ``variational``.
+        ``nuts`` (a posterior in closed form is drawn exactly instead), ``pathfinder``,
+        ``laplace``, ``map`` (one draw: the mode) or ``variational``.
     chains, warmup, draws
         Of NUTS; the approximations return ``chains * draws`` draws as one chain.
     seed
@@ -100,22 +101,24 @@ def fit(
         notify(line)
     starts = problem.inits(inits) if isinstance(inits, Mapping) else inits
 
-    executable = build(model.program, needed, notify=notify, stan=chosen["stan"])
-    notify(_plan(method, chains, warmup, draws, seed))
-    result = sampling.run(
-        executable,
-        problem.stan_data,
-        method=method,
-        chains=chains,
-        warmup=warmup,
-        draws=draws,
-        seed=seed,
-        inits=starts,
-        progress=progress and sys.stderr.isatty(),
-        metric=chosen["metric"],
-        adapt_delta=chosen["adapt_delta"],
-        max_treedepth=chosen["max_treedepth"],
-    )
+    result = problem.exact(chains, draws, seed) if method == "nuts" else None
+    if result is None:
+        executable = build(model.program, needed, notify=notify, stan=chosen["stan"])
+        notify(_plan(method, chains, warmup, draws, seed))
+        result = sampling.run(
+            executable,
+            problem.stan_data,
+            method=method,
+            chains=chains,
+            warmup=warmup,
+            draws=draws,
+            seed=seed,
+            inits=starts,
+            progress=progress and sys.stderr.isatty(),
+            metric=chosen["metric"],
+            adapt_delta=chosen["adapt_delta"] or model.adapt_delta,
+            max_treedepth=chosen["max_treedepth"],
+        )
     notes = len(problem.notes)
     groups = problem.groups(result, seed)
     for line in problem.notes[notes:]:
@@ -125,7 +128,7 @@ def fit(
         groups,
         {
             "model": name,
-            "method": method,
+            "method": result.method,
             "seed": seed,
             "chains": chains,
             "warmup": warmup,

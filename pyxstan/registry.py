@@ -94,6 +94,9 @@ class Problem(Protocol):
     #: The priors in force, by name, in words.
     priors: dict[str, str]
 
+    def exact(self, chains: int, draws: int, seed: int) -> Draws | None:
+        """Draw from the posterior directly, where it is known in closed form; else None."""
+
     def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Map starting values of posterior variables to the Stan program's parameters."""
 
@@ -151,15 +154,19 @@ class Model:
     workflow: str
     reference: str
     parameters: tuple[Parameter, ...]
+    #: Posterior variables that answer the user's question; the command line shows these.
+    headline: tuple[str, ...]
     priors: tuple[PriorSlot, ...] = ()
     options: tuple[Option, ...] = ()
+    #: Target acceptance rate of NUTS that suits the model.
+    adapt_delta: float | None = None
     #: Options of `simulate` alone.
     simulation: tuple[Option, ...] = field(default=())
 
     @property
     def family(self) -> Family:
         """The workflow module, imported on first use."""
-        return importlib.import_module(self.workflow)  # type: ignore[return-value]
+        return importlib.import_module(self.workflow)
 
     @property
     def program(self) -> StanProgram:

@@ -54,7 +54,7 @@ def summary(idata: Any, variables: list[str] | None = None) -> pd.DataFrame:
     import pandas as pd
 
     posterior = inference_data.group(idata, "posterior")
-    names = variables or list(posterior.data_vars)
+    names = variables or [str(name) for name in posterior.data_vars]
     chosen = posterior[names]
     dims = ("chain", "draw")
     columns: dict[str, xr.Dataset] = {"mean": chosen.mean(dims)}
@@ -67,7 +67,7 @@ def summary(idata: Any, variables: list[str] | None = None) -> pd.DataFrame:
     table = pd.DataFrame({name: _flatten(dataset) for name, dataset in columns.items()})
     units = {name: str(chosen[name].attrs.get("units", "")) for name in names}
     table["unit"] = [units[label.split("[")[0]] for label in table.index]
-    table.attrs["verdict"] = str(verdict(idata))
+    table.attrs["verdict"] = verdict(idata).line
     return table
 
 
@@ -97,7 +97,7 @@ def _flatten(dataset: xr.Dataset) -> dict[str, float]:
 
 def _is_mcmc(idata: Any) -> bool:
     draws: int = inference_data.group(idata, "posterior").sizes["draw"]
-    return inference_data.attributes(idata).get("method") == "nuts" and draws >= 4
+    return inference_data.attributes(idata).get("method") in ("nuts", "exact") and draws >= 4
 
 
 def verdict(idata: Any) -> Verdict:
@@ -114,6 +114,8 @@ def verdict(idata: Any) -> Verdict:
         ``good``, the ``line`` to print, and the ``problems`` one by one.
     """
     attrs = inference_data.attributes(idata)
+    if attrs.get("method") == "exact":
+        return Verdict(True, "exact: independent draws of a posterior in closed form")
     if attrs.get("method") != "nuts":
         return Verdict(True, f"{attrs.get('method')}: an approximation, no convergence to judge")
     if not _is_mcmc(idata):
@@ -123,7 +125,7 @@ def verdict(idata: Any) -> Verdict:
     names = [
         p.name for p in (model.parameters if model else ()) if p.sampled and p.name in posterior
     ]
-    sampled = posterior[names or list(posterior.data_vars)]
+    sampled = posterior[names or [str(name) for name in posterior.data_vars]]
     worst = {
         name: _extreme(dataset, largest=name == "r_hat")
         for name, dataset in _convergence(sampled).items()

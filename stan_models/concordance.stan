@@ -24,15 +24,13 @@ parameters {
 model {
   vector[N] B = B_center + B_scale * z_B;
   vector[K] log_v = log_v_center + log_v_scale .* z_v;
+  vector[K] x = exp(0.5 * sigma_power * log_v);
 
   z_B ~ flat();
   z_v ~ flat();
   B ~ multi_normal_cholesky(b, T_cholesky);
-  for (i in 1 : K) {
-    real x = exp(0.5 * sigma_power * log_v[i]);
-    x ~ prior(sigma_family, sigma_prior[i, 1], sigma_prior[i, 2]);
-    target += 0.5 * sigma_power * log_v[i]; // Jacobian of x(log v)
-  }
+  x ~ prior(sigma_family, sigma_prior[ : , 1], sigma_prior[ : , 2]);
+  target += 0.5 * sigma_power * sum(log_v); // Jacobian of x(log v)
   y ~ concordance(B, exp(log_v), s2, instrument, start);
 }
 generated quantities {

@@ -37,20 +37,16 @@ model {
   vector[M] G = G_center - G_slope * step + G_scale .* z_G;
   vector[K] log_v = log_v_center + log_v_scale .* z_v;
   vector[estimate_nu] nu = nu_given * exp(z_nu);
+  vector[K] x = exp(0.5 * sigma_power * log_v);
 
   z_B ~ flat();
   z_G ~ flat();
   z_v ~ flat();
   B ~ multi_normal_cholesky(b, T_cholesky);
-  for (i in 1 : K) {
-    real x = exp(0.5 * sigma_power * log_v[i]);
-    x ~ prior(sigma_family, sigma_prior[i, 1], sigma_prior[i, 2]);
-    target += 0.5 * sigma_power * log_v[i]; // Jacobian of x(log v)
-  }
-  for (i in 1 : estimate_nu) {
-    nu[i] ~ prior(nu_family, nu_prior[1], nu_prior[2]);
-    target += z_nu[i]; // Jacobian of nu(z_nu)
-  }
+  x ~ prior(sigma_family, sigma_prior[ : , 1], sigma_prior[ : , 2]);
+  target += 0.5 * sigma_power * sum(log_v); // Jacobian of x(log v)
+  nu ~ prior(nu_family, rep_vector(nu_prior[1], estimate_nu), rep_vector(nu_prior[2], estimate_nu));
+  target += sum(z_nu); // Jacobian of nu(z_nu)
   y ~ concordance_t(B, G, exp(log_v), nu, nu_given, s2, instrument, start);
 }
 generated quantities {

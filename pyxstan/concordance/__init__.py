@@ -1,4 +1,4 @@
-"""Calibration concordance: how far is each telescope's effective area off, and what are the fluxes?
+"""Calibration concordance: by how much each effective area is off, and what the fluxes are.
 
 `ConcordanceData` holds the measurements, ``pyxstan.fit("concordance", data)`` and
 ``pyxstan.fit("concordance_t", data)`` fit them; here are the data class, its readers and the

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -224,10 +223,3 @@ def as_concordance_data(data: Any) -> ConcordanceData:
     if isinstance(data, Mapping):
         data = dict(data)
     return ConcordanceData.from_table(data)
-
-
-def data_from_files(inputs: Sequence[Path]) -> ConcordanceData:
-    """Read the command line's input: TABLE [INSTRUMENTS_TABLE]."""
-    if not 1 <= len(inputs) <= 2:
-        raise DataError(f"expected TABLE [INSTRUMENTS_TABLE], got {len(inputs)} files")
-    return ConcordanceData.from_table(*inputs)

@@ -10,8 +10,6 @@ import numpy as np
 from pyxstan import inference_data
 
 if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _INTERVAL = (0.025, 0.5, 0.975)
@@ -19,6 +17,9 @@ _COLORS = ("#1f4e79", "#c55a11", "#548235", "#7f6000")
 _MARKERS = "os^Dv<>Pph"
 #: Panels of the figure of fluxes; more sources are drawn in the order of their disagreement.
 _MOST_PANELS = 12
+#: Measurements of log-t fits that are named: below this weight, and so many at most.
+_OUTLIER = 0.5
+_MOST_NAMED = 8
 
 
 def figures(idata: Any) -> dict[str, Figure]:
@@ -166,7 +167,8 @@ def outliers(idata: Any) -> Figure:
     figure, axes = _figure(6.4, 1.3 + 0.26 * len(labels))
     size = np.clip(2000 / by.size, 4, 24)
     axes.scatter(weight, by, s=size, color=_COLORS[0], alpha=0.6, lw=0)
-    for k in np.argsort(weight.to_numpy())[:5]:
+    lowest = np.argsort(weight.to_numpy())[:_MOST_NAMED]
+    for k in lowest[weight.to_numpy()[lowest] < _OUTLIER]:
         axes.annotate(
             str(weight["measured_source"].to_numpy()[k]),
             (weight.to_numpy()[k], by[k]),
@@ -178,7 +180,9 @@ def outliers(idata: Any) -> Figure:
     axes.set_yticks(np.arange(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.8)
     axes.set_xlim(left=0)
-    axes.set_xlabel("weight of the measurement (1: regular, towards 0: outlier); lowest 5 named")
+    axes.set_xlabel(
+        "weight of the measurement (1: regular, towards 0: outlier); those below 0.5 named"
+    )
     return figure
 
 
@@ -203,14 +207,14 @@ def _positions(labels: np.ndarray, among: np.ndarray) -> np.ndarray:
     return np.asarray(order[np.searchsorted(among, labels, sorter=order)])
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
     """Make a figure that belongs to no window system, so that batch jobs need no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, min(height, 24)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes: Axes | np.ndarray = figure.subplots(rows, columns)
+    axes: Any = figure.subplots(rows, columns)
     for one in np.atleast_1d(axes).ravel():
         one.tick_params(labelsize=8)
         one.spines[["top", "right"]].set_visible(False)

@@ -18,10 +18,13 @@ _DERIVED = (
     Parameter("prior_influence", "weight of the prior in B: 1 the prior alone, 0 the data alone",
               "", ("instrument",), sampled=False),
 )  # fmt: skip
+_HEADLINE = ("correction", "sigma", "concordant_flux")
 _OPTIONS = (
     Option("variances", "sigma_ij given (known), sigma_i fitted (unknown), or scatter fitted on "
            "top of the given (extra); default known where the data have them, else unknown",
            choices=("known", "unknown", "extra")),
+    Option("exact", "with variances=known, draw the Gaussian posterior directly, not by NUTS "
+           "(log-normal only)", True, bool),
     Option("tau", "prior sd of every B, in place of the instruments' own", kind=float),
     Option("band_correlation", "prior correlation of B between the bands of one instrument",
            kind=object),
@@ -54,8 +57,10 @@ MODELS = (
         workflow="pyxstan.concordance.workflow",
         reference="Chen et al. 2019, JASA 114, 1018 (arXiv:1711.09429)",
         parameters=_PARAMETERS + _DERIVED,
+        headline=_HEADLINE,
         priors=_PRIORS,
         options=_OPTIONS,
+        adapt_delta=0.85,
         simulation=_SIMULATION,
     ),
     Model(
@@ -76,7 +81,8 @@ MODELS = (
                 ("measurement",),
                 sampled=False,
             ),
-        ),  # fmt: skip
+        ),
+        headline=("nu", *_HEADLINE),
         priors=(
             *_PRIORS,
             PriorSlot(
@@ -85,11 +91,12 @@ MODELS = (
                 "gamma(2, 0.1)",
                 ("gamma", "lognormal", "inv_gamma"),
             ),
-        ),  # fmt: skip
+        ),
         options=(
             *_OPTIONS,
             Option("nu", "degrees of freedom", 3.0, float, choices=("estimated",)),
         ),
+        adapt_delta=0.85,
         simulation=_SIMULATION,
     ),
 )

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from pyxstan.engine.sampling import Draws
 
+#: Where an estimated nu starts.
+_START_NU = 4.0
+
 
 @dataclass
 class ConcordanceProblem:
@@ -33,11 +36,27 @@ class ConcordanceProblem:
     #: Degrees of freedom: a number, None to estimate (log-t); irrelevant for log-normal.
     nu: float | None
     pointwise: str
+    #: Whether the posterior is Gaussian and is to be drawn directly.
+    closed_form: bool
     stan_data: dict[str, Any]
     guess: pilot.Pilot
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     priors: dict[str, str] = field(default_factory=dict)
+
+    def exact(self, chains: int, draws: int, seed: int) -> Draws | None:
+        """Draw the posterior directly where it is Gaussian: log-normal, variances known.
+
+        The standard normals behind the draws are a scrambled Sobol set a chain, in random order:
+        each draw is an exact one, and the mean and sd of all of them are closer to the posterior's
+        than those of independent draws.
+        """
+        if not self.closed_form:
+            return None
+        from pyxstan.concordance.exact import gaussian_draws
+
+        self.notes.append("the posterior is Gaussian: drawn exactly, without NUTS")
+        return gaussian_draws(self.guess.gaussian, chains, draws, seed)
 
     def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Starting values of `B` and `sigma` in the sampler's coordinates."""
@@ -84,7 +103,8 @@ def prepare(
         raise DataError(f"variances={variances} needs a column sigma or error in the data")
     if options["variances"] is None:
         notes.append(f"variances={variances} (the data have {'no ' * (data.sigma is None)}errors)")
-    given = np.zeros_like(data.y) if variances == "unknown" else np.square(data.sigma)
+    fitted_alone = variances == "unknown" or data.sigma is None
+    given = np.zeros_like(data.y) if fitted_alone else np.square(np.asarray(data.sigma))
     T = band_covariance(data, options["band_correlation"])
     for label, count in zip(data.instruments, data.counts_by_instrument, strict=True):
         if count == 0:
@@ -92,19 +112,19 @@ def prepare(
 
     spread = pilot.residual_spread(data)
     power, prior = _variance_prior(variances, priors, spread, notes)
-    nu = options.get("nu")
-    estimate_nu = nu == "estimated"
-    if model == "concordance_t" and not estimate_nu and not (nu > 0 and np.isfinite(nu)):
+    estimate_nu = options.get("nu") == "estimated"
+    nu = _START_NU if estimate_nu else float(options.get("nu", _START_NU))
+    if not (nu > 0 and np.isfinite(nu)):
         raise DataError(f"option nu: {nu} is not a positive number or estimated")
     nu_prior = priors.get("nu", parse("gamma(2, 0.1)"))
 
     guess = pilot.find(
         pilot.Grid.of(data, given),
         data.b,
-        np.linalg.inv(T),
+        np.asarray(np.linalg.inv(T)),
         None if prior is None else pilot.log_prior_of_log_v(prior, power),
         start=spread**2 if model == "concordance" else spread**2 / 2,
-        nu=None if model == "concordance" else (4.0 if estimate_nu else float(nu)),
+        nu=None if model == "concordance" else nu,
     )
     N, K = len(data.instruments), 0 if prior is None else len(data.instruments)
     order = np.argsort(data.source, kind="stable")
@@ -140,7 +160,7 @@ def prepare(
             "G_scale": guess.gaussian.G_scale,
             "G_slope": guess.gaussian.u,
             "estimate_nu": int(estimate_nu),
-            "nu_given": 4.0 if estimate_nu else float(nu),
+            "nu_given": nu,
             "nu_family": nu_prior.code,
             "nu_prior": np.array(nu_prior.stan_arguments),
         }
@@ -154,6 +174,7 @@ def prepare(
         T=T,
         nu=None if estimate_nu else nu,
         pointwise=options["pointwise"],
+        closed_form=model == "concordance" and variances == "known" and options["exact"],
         stan_data=stan_data,
         guess=guess,
         notes=notes,
@@ -264,7 +285,7 @@ def _entry_correlation(data: ConcordanceData, correlation: Any) -> Floats:
             raise DataError("band_correlation: expected a number or a matrix of numbers") from None
     if not np.isfinite(between).all():
         raise DataError("band_correlation: expected finite numbers")
-    if between.shape == (N, N) and N != len(bands):
+    if between.shape == (N, N) and len(bands) != N:
         return between
     if not bands:
         raise DataError("band_correlation: the data have no column 'band'")

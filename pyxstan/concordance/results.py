@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: pointwise="auto" thins so that log_likelihood and posterior_predictive stay below this together.
 _POINTWISE_BYTES = 2e9
+#: Numbers worked on at a time, so that they stay in the processor's cache.
+_BLOCK = 100_000
 #: Draws over which the prior's influence is averaged.
 _INFLUENCE_DRAWS = 200
 
@@ -118,9 +120,8 @@ def _influence(problem: ConcordanceProblem, posterior: xr.Dataset) -> Floats:
         return prior_influence(problem.data, np.sqrt(problem.given))
     sigma = posterior["sigma"].to_numpy().reshape(-1, len(problem.data.instruments))
     some = sigma[:: max(1, len(sigma) // _INFLUENCE_DRAWS)]
-    return np.mean(
-        [prior_influence(problem.data, np.sqrt(_variance(problem, row))) for row in some], axis=0
-    )
+    weights = [prior_influence(problem.data, np.sqrt(_variance(problem, row))) for row in some]
+    return np.asarray(np.mean(weights, axis=0))
 
 
 def _pointwise(
@@ -149,7 +150,9 @@ def _pointwise(
     sigma = posterior["sigma"].to_numpy() if "sigma" in posterior else None
     nus = posterior["nu"].to_numpy() if "nu" in posterior else None
     for chain in range(chains):
-        for block in np.array_split(np.arange(kept.size), max(1, kept.size * data.y.size // 10**6)):
+        for block in np.array_split(
+            np.arange(kept.size), max(1, kept.size * data.y.size // _BLOCK)
+        ):
             at = chain, kept[block]
             center = B[at][:, data.instrument] + G[at][:, data.source]
             v = _variance(problem, None if sigma is None else sigma[at])
@@ -161,8 +164,8 @@ def _pointwise(
                 predicted[chain, block] = center - 0.5 * v + np.sqrt(v) * noise
             else:
                 nu = float(problem.nu or 0) if nus is None else nus[at][:, None]
-                log_likelihood[chain, block] = skew_t.log_density(r, v, nu)
-                weight[chain, block] = skew_t.mixing_moments(r, v, nu)[0] / nu
+                density, weights = skew_t.log_density_and_weight(r, v, nu)
+                log_likelihood[chain, block], weight[chain, block] = density, weights
                 xi = rng.chisquare(np.broadcast_to(nu, r.shape))
                 predicted[chain, block] = center - 0.5 * v / xi + np.sqrt(v / xi) * noise
     coords = {**measurement, "chain": posterior.chain, "draw": posterior.draw[kept]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,8 @@ def simulate(
     )
     shapes = {"B": (N,), "G": (M,), "sigma": (N,)}
     T = band_covariance(data, options["band_correlation"])
-    draws = {
-        "B": lambda: rng.multivariate_normal(b, T, method="cholesky"),
+    draws: dict[str, Callable[[], Floats]] = {
+        "B": lambda: b + np.linalg.cholesky(T) @ rng.standard_normal(N),
         "G": lambda: rng.normal(*_FLUX, M),
         "sigma": lambda: _sigma(rng, N, variances, options, priors, from_prior),
     }
@@ -107,9 +107,9 @@ def _sigma(
     if not from_prior:
         return np.asarray(options["simulated_sigma"] * np.exp(rng.normal(0, 0.3, N)))
     if "sigma2" in priors:
-        return np.sqrt(priors["sigma2"].sample(rng, N))
+        return np.asarray(np.sqrt(priors["sigma2"].sample(rng, N)))
     if "sigma" in priors:
-        return priors["sigma"].sample(rng, N)
+        return np.asarray(priors["sigma"].sample(rng, N))
     raise DataError(
         f"simulate from the prior with variances={variances}: give the prior sigma2 or sigma "
         "(the default follows from data)"

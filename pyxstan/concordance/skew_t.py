@@ -18,26 +18,32 @@ from scipy.special import gammaln, kve
 
 from pyxstan.concordance.data import Floats
 
-
-def log_k(order: Floats | float, s: Floats) -> Floats:
-    """Return log k_lambda(s), stable for small s."""
-    s = np.maximum(s, 1e-8)
-    value = order * np.log(s) + np.log(kve(order, s)) - s
-    return np.asarray(value + (1 - order) * np.log(2) - gammaln(order))
+#: Where s is smaller, k_lambda is 1 to rounding.
+_SMALLEST = 1e-8
 
 
 def log_density(r: Floats, v: Floats, nu: Floats | float) -> Floats:
     """Log density of the residual `r`."""
+    return log_density_and_weight(r, v, nu)[0]
+
+
+def log_density_and_weight(r: Floats, v: Floats, nu: Floats | float) -> tuple[Floats, Floats]:
+    """Log density of the residual `r`, and the outlier weight E(xi | r) / nu."""
     order = (np.asarray(nu) + 1) / 2
-    student = gammaln(order) - gammaln(order - 0.5) - 0.5 * np.log(np.pi * v)
-    s = 0.5 * np.sqrt(v + r**2)
-    return np.asarray(student - order * np.log1p(r**2 / v) - 0.5 * r + log_k(order, s))
+    total = v + r**2
+    s = np.maximum(0.5 * np.sqrt(total), _SMALLEST)
+    bessel = kve(order, s)
+    log_k = np.log(bessel) - s + order * np.log(s) + (1 - order) * np.log(2)
+    constant = -gammaln(order - 0.5) - 0.5 * np.log(np.pi)  # Gamma(lambda) cancels
+    density = constant + log_k - order * np.log(total / v) - 0.5 * np.log(v) - 0.5 * r
+    weight = v / (4 * s) * kve(order + 1, s) / bessel / nu
+    return np.asarray(density), np.asarray(weight)
 
 
 def mixing_moments(r: Floats, v: Floats, nu: Floats | float) -> tuple[Floats, Floats]:
-    """E(xi | r) and E(1/xi | r): the first over nu is the outlier weight."""
+    """E(xi | r) and E(1/xi | r)."""
     order = (np.asarray(nu) + 1) / 2
-    s = np.maximum(0.5 * np.sqrt(v + r**2), 1e-8)
+    s = np.maximum(0.5 * np.sqrt(v + r**2), _SMALLEST)
     ratio = v / (4 * s)  # sqrt(chi / psi) of the generalised inverse Gaussian
     middle = kve(order, s)
     xi = ratio * kve(order + 1, s) / middle

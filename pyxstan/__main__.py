@@ -1,0 +1,5 @@
+"""``python -m pyxstan``."""
+
+from pyxstan.command_line import main
+
+main()

@@ -1,0 +1,67 @@
+"""Make `data/e0102_simulated`: a cross-calibration campaign on four lines of a supernova remnant.
+
+The layout is that of the campaigns on 1E 0102.2-7219 (Plucinski et al. 2017): 13 instruments, two
+oxygen and two neon lines. All numbers are simulated here from the log-normal model.
+
+    python scripts/make_example_data.py
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+FOLDER = Path(__file__).parents[1] / "data" / "e0102_simulated"
+#: Instrument -> (stated prior sd of its log effective area, how far it truly is off, scatter).
+INSTRUMENTS = {
+    "RGS1": (0.04, -0.021, 0.020),
+    "MOS1": (0.05, 0.032, 0.012),
+    "MOS2": (0.05, 0.017, 0.014),
+    "pn": (0.03, -0.038, 0.010),
+    "ACIS-S3": (0.03, 0.006, 0.012),
+    "ACIS-I3": (0.06, 0.071, 0.030),
+    "HETG": (0.05, -0.009, 0.025),
+    "XIS0": (0.06, 0.048, 0.012),
+    "XIS1": (0.06, -0.026, 0.015),
+    "XIS2": (0.06, 0.015, 0.018),
+    "XIS3": (0.06, -0.081, 0.025),
+    "XRT-WT": (0.05, 0.023, 0.022),
+    "XRT-PC": (0.05, -0.044, 0.028),
+}
+#: Line -> (band, photon flux in photons/s/cm^2).
+LINES = {
+    "O VII r": ("O", 1.32e-3),
+    "O VIII Ly-a": ("O", 4.39e-3),
+    "Ne IX r": ("Ne", 1.38e-3),
+    "Ne X Ly-a": ("Ne", 1.38e-3),
+}
+SEED = 102
+
+
+def main() -> None:
+    """Write measurements.csv, instruments.csv, truth.json and SHA256SUMS."""
+    rng = np.random.default_rng(SEED)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name, (_, B, sigma) in INSTRUMENTS.items():
+        for line, (_, flux) in LINES.items():
+            y = B + np.log(flux) - sigma**2 / 2 + sigma * rng.standard_normal()
+            rows.append({"instrument": name, "source": line, "flux": np.exp(y)})
+    pd.DataFrame(rows).to_csv(FOLDER / "measurements.csv", index=False, float_format="%.5e")
+    priors = [{"instrument": n, "b": 0.0, "tau": tau} for n, (tau, _, _) in INSTRUMENTS.items()]
+    pd.DataFrame(priors).to_csv(FOLDER / "instruments.csv", index=False)
+    truth = {
+        "B": {name: B for name, (_, B, _) in INSTRUMENTS.items()},
+        "sigma": {name: sigma for name, (_, _, sigma) in INSTRUMENTS.items()},
+        "flux": {line: flux for line, (_, flux) in LINES.items()},
+    }
+    (FOLDER / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
+    names = ("measurements.csv", "instruments.csv", "truth.json")
+    sums = [f"{hashlib.sha256((FOLDER / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
+    (FOLDER / "SHA256SUMS").write_text("".join(sums))
+
+
+if __name__ == "__main__":
+    main()
