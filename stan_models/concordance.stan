@@ -8,13 +8,22 @@ functions {
   #include functions/priors.stanfunctions
   #include functions/flat.stanfunctions
 
-  // log p(y | B, v), G integrated out: C++ in concordance.hpp,
+  // log p(y | B, v), G integrated out, source j counted times[j] times: C++ in concordance.hpp,
   // plain Stan in functions/concordance_plain.stanfunctions
   real concordance_lpdf(vector y, vector B, vector v, data vector s2,
-                        data array[] int instrument, data array[] int start);
+                        data array[] int instrument, data array[] int start, data vector times);
 }
 data {
   #include functions/concordance_data.stan
+  // sources that the same instruments saw, replaced by fewer that have the same likelihood
+  int<lower=1> M_fit;
+  int<lower=1> n_fit;
+  vector[n_fit] y_fit;
+  vector<lower=0>[n_fit] s2_fit;
+  array[n_fit] int<lower=1, upper=N> instrument_fit;
+  array[M_fit + 1] int<lower=1> start_fit;
+  vector<lower=0>[M_fit] times; // sources that each stands for
+
   int<lower=0, upper=1> draw_G; // 1: draw G from its conditional, 0: its conditional mean
 }
 parameters {
@@ -31,7 +40,7 @@ model {
   B ~ multi_normal_cholesky(b, T_cholesky);
   x ~ prior(sigma_family, sigma_prior[ : , 1], sigma_prior[ : , 2]);
   target += 0.5 * sigma_power * sum(log_v); // Jacobian of x(log v)
-  y ~ concordance(B, exp(log_v), s2, instrument, start);
+  y_fit ~ concordance(B, exp(log_v), s2_fit, instrument_fit, start_fit, times);
 }
 generated quantities {
   vector[N] B = B_center + B_scale * z_B; // log effective area

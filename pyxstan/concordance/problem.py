@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyxstan.concordance import pilot
+from pyxstan.concordance.condensing import condensed
 from pyxstan.concordance.data import ConcordanceData, Floats
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior, parse
@@ -127,7 +128,7 @@ def prepare(
         nu=None if model == "concordance" else nu,
     )
     N, K = len(data.instruments), 0 if prior is None else len(data.instruments)
-    order = np.argsort(data.source, kind="stable")
+    order = np.lexsort((data.instrument, data.source))
     starts = np.searchsorted(data.source[order], np.arange(len(data.sources) + 1))
     code, arguments = (1, (0.0, 0.0)) if prior is None else (prior.code, prior.stan_arguments)
     stan_data: dict[str, Any] = {
@@ -153,6 +154,7 @@ def prepare(
     if prior is not None:
         in_force["sigma2" if power == 2 else "sigma"] = str(prior)
     if model == "concordance":
+        stan_data |= condensed(data, given)
         stan_data["draw_G"] = int(not optimum)
     else:
         stan_data |= {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 #: pointwise="auto" thins so that log_likelihood and posterior_predictive stay below this together.
 _POINTWISE_BYTES = 2e9
 #: Numbers worked on at a time, so that they stay in the processor's cache.
-_BLOCK = 100_000
+_BLOCK = 30_000
 #: Draws over which the prior's influence is averaged.
 _INFLUENCE_DRAWS = 200
 
@@ -149,25 +150,25 @@ def _pointwise(
     B, G = posterior["B"].to_numpy(), posterior["G"].to_numpy()
     sigma = posterior["sigma"].to_numpy() if "sigma" in posterior else None
     nus = posterior["nu"].to_numpy() if "nu" in posterior else None
-    for chain in range(chains):
-        for block in np.array_split(
-            np.arange(kept.size), max(1, kept.size * data.y.size // _BLOCK)
-        ):
-            at = chain, kept[block]
-            center = B[at][:, data.instrument] + G[at][:, data.source]
-            v = _variance(problem, None if sigma is None else sigma[at])
-            r = data.y - center
-            noise = rng.standard_normal(r.shape)
-            if weight is None:
-                z = (r + 0.5 * v) / np.sqrt(v)
-                log_likelihood[chain, block] = -0.5 * (z**2 + np.log(2 * np.pi * v))
-                predicted[chain, block] = center - 0.5 * v + np.sqrt(v) * noise
-            else:
-                nu = float(problem.nu or 0) if nus is None else nus[at][:, None]
-                density, weights = skew_t.log_density_and_weight(r, v, nu)
-                log_likelihood[chain, block], weight[chain, block] = density, weights
-                xi = rng.chisquare(np.broadcast_to(nu, r.shape))
-                predicted[chain, block] = center - 0.5 * v / xi + np.sqrt(v / xi) * noise
+    size = max(1, _BLOCK // data.y.size)
+    for chain, start in itertools.product(range(chains), range(0, kept.size, size)):
+        here = chain, slice(start, start + size)
+        at = chain, kept[here[1]]
+        center = np.take(B[at], data.instrument, axis=1) + np.take(G[at], data.source, axis=1)
+        v = _variance(problem, None if sigma is None else sigma[at])
+        noise = rng.standard_normal(center.shape)
+        if weight is None:
+            center -= 0.5 * v
+            noise *= np.sqrt(v)
+            log_likelihood[here] = -0.5 * ((data.y - center) ** 2 / v + np.log(2 * np.pi * v))
+            predicted[here] = center + noise
+        else:
+            nu = float(problem.nu or 0) if nus is None else nus[at][:, None]
+            log_likelihood[here], weight[here] = skew_t.log_density_and_weight(
+                data.y - center, np.broadcast_to(v, center.shape), nu
+            )
+            xi = rng.chisquare(np.broadcast_to(nu, center.shape))
+            predicted[here] = center - 0.5 * v / xi + np.sqrt(v / xi) * noise
     coords = {**measurement, "chain": posterior.chain, "draw": posterior.draw[kept]}
     dims = ("chain", "draw", "measurement")
     found = {

@@ -4,7 +4,7 @@ functions {
   #include functions/concordance_plain.stanfunctions
   #include functions/concordance_t_plain.stanfunctions
   real concordance_lpdf(vector y, vector B, vector v, data vector s2,
-                        data array[] int instrument, data array[] int start);
+                        data array[] int instrument, data array[] int start, data vector times);
   real concordance_t_lpdf(vector y, vector B, vector G, vector v, vector nu, data real nu_given,
                           data vector s2, data array[] int instrument, data array[] int start);
 }
@@ -21,6 +21,7 @@ data {
   vector[n] s2;
   array[n] int instrument;
   array[M + 1] int start;
+  vector[M] times; // of the log-normal likelihood
 }
 parameters {
   vector[N] B;
@@ -40,7 +41,7 @@ model {
                                          start);
   } else {
     target += which == 1
-              ? concordance_lpdf(y | B, exp(log_v), s2, instrument, start)
-              : concordance_plain_lpdf(y | B, exp(log_v), s2, instrument, start);
+              ? concordance_lpdf(y | B, exp(log_v), s2, instrument, start, times)
+              : concordance_plain_lpdf(y | B, exp(log_v), s2, instrument, start, times);
   }
 }
