@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from pyxstan.engine.build import ALL_UNITS, StanProgram, build, find
 from pyxstan.engine.doctor import COIN, COIN_DATA
 from pyxstan.engine.executable import read_record
+from pyxstan.engine.lean_headers import write_lean_headers
 from pyxstan.engine.toolchain import find_compiler, find_stan
 from pyxstan.errors import BuildError
 
@@ -144,6 +146,29 @@ def test_sha256_covers_every_source_and_no_path(tmp_path: Path) -> None:
         file.write_text(text)
     assert len(digests) == 6
     assert program.sha256() == original
+
+
+# Which of Stan's headers are read
+
+
+def test_lean_headers_leave_out_what_the_source_does_not_name(tmp_path: Path) -> None:
+    include = find_stan().include
+
+    def names(header: str, *sources: bytes) -> set[str]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        write_lean_headers(include, sources, folder)
+        written = folder / "stan" / "math" / header
+        text = (written if written.exists() else include / "stan" / "math" / header).read_text()
+        return set(re.findall(r"(\w+)\.hpp", text))
+
+    plain, solving = b"normal_lpdf<propto__>(y, 0, 1)", b"ode_bdf(f)"
+    assert {"normal_lpdf", "std_normal_rng"} <= names("prim/prob.hpp", plain)
+    assert "weibull_lpdf" not in names("prim/prob.hpp", plain)
+    assert {"normal_lpdf", "weibull_lpdf"} <= names("prim/prob.hpp", plain, b"weibull_lpdf")
+    assert "reduce_sum" in names("rev/functor.hpp", plain)
+    assert not {"ode_bdf", "solve_newton", "dae"} & names("rev/functor.hpp", plain)
+    assert {"ode_bdf", "solve_newton", "dae"} <= names("rev/functor.hpp", plain, solving)
+    assert "ode_rk45" in names("prim/functor.hpp", solving)
 
 
 # An executable of the user's own

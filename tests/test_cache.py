@@ -225,23 +225,33 @@ def test_moved_executable_is_asked_and_trusted(
     assert find(COIN) == copied
 
 
-@pytest.mark.parametrize("what", ["record", "library", "object"])
-def test_lost_or_broken_part_is_made_again(what: str, seeded_cache: Path) -> None:
+@pytest.mark.parametrize("what", ["record", "library"])
+def test_lost_part_is_made_again(what: str, seeded_cache: Path) -> None:
     executable = build(COIN)
     if what == "record":
         executable.with_name(f"{executable.name}.json").write_text('{"units": 3')
-    elif what == "library":
-        shutil.rmtree(seeded_cache / "lib")
     else:
-        executable.unlink()
-        # The cheapest to compile again; a copy, for the file is shared with the other cache.
-        broken = next((seeded_cache / "objects").glob("main-*.o"))
-        half = broken.read_bytes()[: broken.stat().st_size // 2]
-        broken.unlink()
-        broken.write_bytes(half)
+        shutil.rmtree(seeded_cache / "lib")
     assert find(COIN) is None
     assert build(COIN) == executable
     assert info_problem(executable) is None
+
+
+def test_broken_object_is_compiled_again_and_with_all_headers_if_need_be(
+    seeded_cache: Path, compiler_script: Callable[[str], Path], tmp_path: Path
+) -> None:
+    for file in (seeded_cache / "objects").glob("model-*.o"):
+        os.truncate(file, file.stat().st_size // 2)
+    log = tmp_path / "log"
+    compiler_script(
+        f'echo "$*" >> "{log}"\n'
+        'case "$*" in */lean-*) echo "error: no such distribution" >&2; exit 1;; esac\n'
+        'exec "$REAL" "$@"'
+    )
+    assert info_problem(build(COIN)) is None
+    commands = log.read_text().splitlines()
+    kinds = ["lean" if "/lean-" in c else "full" if " -c " in c else "link" for c in commands]
+    assert kinds == ["link", "lean", "full", "link"]
 
 
 # Disks

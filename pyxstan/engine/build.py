@@ -23,8 +23,9 @@ from functools import partial
 from pathlib import Path
 
 from pyxstan.engine.cache import Cache, disk_errors
-from pyxstan.engine.compilation import Compilers
+from pyxstan.engine.compilation import Compilers, RefusedSourceError
 from pyxstan.engine.executable import info_problem, publish, read_record, usable
+from pyxstan.engine.lean_headers import write_lean_headers
 from pyxstan.engine.program import StanProgram, digest
 from pyxstan.engine.stanc import translate
 from pyxstan.engine.toolchain import (
@@ -201,11 +202,14 @@ def _find_any_compiler(
 
 @dataclass(frozen=True)
 class _Object:
-    """An object file of the cache, and the command that compiles it but for its output."""
+    """An object file of the cache and what it is compiled from."""
 
     what: str
     path: Path
-    command: tuple[str, ...]
+    source: Path
+    #: C++ files that it includes, but for Stan's.
+    headers: tuple[Path, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 @dataclass
@@ -220,6 +224,7 @@ class _Build:
         self.executable = _executable(
             self.program, self.toolchain.stan, self.toolchain.compiler, self.cache
         )
+        self._sha256 = self.program.sha256()
         self._notified = False
 
     def cached(self, units: frozenset[str]) -> Path:
@@ -302,11 +307,7 @@ class _Build:
         model = self._model_object(folder)
         heavy = sorted(unit for unit in units if unit.startswith("sample"))
         light = sorted(units - set(heavy))
-        return [
-            *map(self._unit_object, heavy),
-            model,
-            *map(self._unit_object, (*light, _MAIN)),
-        ]
+        return [*map(self._unit_object, (_MAIN, *heavy)), model, *map(self._unit_object, light)]
 
     def _unit_object(self, stem: str) -> _Object:
         source = DRIVER / f"{stem}.cpp"
@@ -314,29 +315,26 @@ class _Build:
         parts = [file.name.encode() for file in headers]
         parts += [file.read_bytes() for file in (*headers, source)]
         path = self._object_path(stem, parts)
-        return _Object(f"driver unit {stem}", path, (*self._compile_command(), str(source)))
+        return _Object(f"driver unit {stem}", path, source, tuple(headers))
 
     def _model_object(self, folder: Path) -> _Object:
         name, external = self.program.name, self.program.external_cpp
-        path = self._object_path("model", [self.program.sha256().encode()])
+        path = self._object_path("model", [self._sha256.encode()])
         translated = folder / f"{name}.cpp"
         if not path.exists():
             with disk_errors(self.cache.root):
                 warnings = translate(self.toolchain.stan.stanc, self.program, translated)
             if warnings:
                 self.notify(f"{self.program.stan_file}: {warnings}")
-        include = ("-include", str(external.absolute())) if external is not None else ()
-        return _Object(
-            str(self.program.stan_file), path, (*self._compile_command(), *include, str(translated))
-        )
+        what = str(self.program.stan_file)
+        if external is None:
+            return _Object(what, path, translated)
+        headers = tuple(self.program.external_files())
+        return _Object(what, path, translated, headers, ("-include", str(headers[0])))
 
     def _object_path(self, stem: str, parts: Sequence[bytes]) -> Path:
         whole = (*_compiler_parts(self.toolchain.stan, self.toolchain.compiler), *parts)
         return self.cache.root / "objects" / f"{stem}-{digest(iter(whole))[:32]}.o"
-
-    def _compile_command(self) -> tuple[str, ...]:
-        include = str(self.toolchain.stan.include)
-        return (*self.toolchain.compiler.command, *COMPILE_FLAGS, "-I", include, "-c")
 
     def _compile(self, units: frozenset[str], folder: Path) -> list[Path]:
         """Compile the objects that the cache lacks; return all that are to be linked."""
@@ -353,10 +351,22 @@ class _Build:
     def _compile_one(self, one: _Object, folder: Path) -> None:
         # Programs compiled at the same time share the driver's units: the first compiles them.
         with self._lock(one.path.stem):
-            if not one.path.exists():
-                staged = folder / one.path.name
-                self.compilers.run((*one.command, "-o", str(staged)), folder, one.what)
-                self.cache.publish(staged, one.path)
+            if one.path.exists():
+                return
+            include, staged = self.toolchain.stan.include, folder / one.path.name
+            compiler, lean = self.toolchain.compiler, folder / f"lean-{one.path.stem}"
+            front = (*compiler.command, *compiler.hurry, *COMPILE_FLAGS)
+            back = (*one.options, "-c", str(one.source), "-o", str(staged))
+            texts = [file.read_bytes() for file in (one.source, *one.headers)]
+            write_lean_headers(include, texts, lean)
+            try:
+                command = (*front, "-I", str(lean), "-I", str(include), *back)
+                self.compilers.run(command, folder, one.what)
+            except RefusedSourceError:
+                self.compilers.run((*front, "-I", str(include), *back), folder, one.what)
+            if self.program.sha256() != self._sha256:
+                raise BuildError(f"{self.program.stan_file}: changed while it was compiled")
+            self.cache.publish(staged, one.path)
 
     def _library(self, folder: Path) -> Path:
         """TBB's library in the cache, so that executables outlive the virtual environment."""

@@ -40,6 +40,10 @@ class CancelledError(Exception):
     """A job was given up because another failed or the user interrupted."""
 
 
+class RefusedSourceError(BuildError):
+    """A compiler refused a source, rather than lacking memory or disk."""
+
+
 class Compilers:
     """The compiler processes of one build."""
 
@@ -138,7 +142,7 @@ def available_cores() -> int:
 def failure(what: str, output: str, status: int, folder: Path) -> BuildError:
     """Put the failure of a compiler into one line, its whole output attached as a note."""
     if _FULL_DISK.search(output) or _disk_is_full(folder):
-        error = full_disk(folder.parent.parent)
+        error: BuildError = full_disk(folder.parent.parent)
     elif _KILLED.search(output) or status in (-signal.SIGKILL, 128 + signal.SIGKILL):
         error = BuildError(
             f"{what}: the compiler was killed, most likely for want of memory "
@@ -148,10 +152,17 @@ def failure(what: str, output: str, status: int, folder: Path) -> BuildError:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         complaint = next((line for line in lines if _COMPLAINT.search(line)), None)
         told = complaint or (lines[-1] if lines else f"exit status {status}, nothing printed")
-        error = BuildError(f"{what}: the compiler failed: {told.replace(f'{folder}/', '')}")
+        error = RefusedSourceError(f"{what}: the compiler failed: {told.replace(f'{folder}/', '')}")
     if output.strip():
-        error.add_note(output.rstrip())
+        error.add_note(_shortened(output.rstrip()))
     return error
+
+
+def _shortened(output: str, lines_kept: int = 60) -> str:
+    """Keep the beginning: compilers go on for thousands of lines about one mistake."""
+    lines = output.splitlines()
+    left_out = len(lines) - lines_kept
+    return "\n".join(lines[:lines_kept] + [f"... ({left_out} more lines)"] * (left_out > 0))
 
 
 def _disk_is_full(folder: Path) -> bool:

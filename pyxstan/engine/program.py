@@ -70,6 +70,31 @@ class StanProgram:
             for part in (name.encode(), hashlib.sha256(text).digest())
         )
 
+    def external_files(self) -> Iterator[Path]:
+        """Yield the external C++ file and those that it includes from beside it, each once.
+
+        Raises
+        ------
+        BuildError
+            When the external C++ file cannot be read.
+        """
+        if self.external_cpp is None:
+            return
+        if self.external_cpp.suffix != ".hpp":
+            raise BuildError(f"{self.external_cpp}: expected external C++, a file named *.hpp")
+        pending = [self.external_cpp.absolute()]
+        seen = set(pending)
+        while pending:
+            file = pending.pop()
+            yield file
+            text = _read(file, "external C++").decode(errors="replace")
+            for name in _CPP_INCLUDE.findall(text):
+                beside = file.parent / name
+                # What does not lie beside the including file is one of Stan's own headers.
+                if beside not in seen and beside.is_file():
+                    seen.add(beside)
+                    pending.append(beside)
+
     def _stan_sources(self) -> Iterator[tuple[str, bytes]]:
         if self.stan_file.suffix != ".stan":
             raise BuildError(f"{self.stan_file}: expected a Stan program, a file named *.stan")
@@ -88,22 +113,8 @@ class StanProgram:
                     yield name, text
 
     def _cpp_sources(self) -> Iterator[tuple[str, bytes]]:
-        if self.external_cpp is None:
-            return
-        if self.external_cpp.suffix != ".hpp":
-            raise BuildError(f"{self.external_cpp}: expected external C++, a file named *.hpp")
-        folder = self.external_cpp.absolute().parent
-        pending, seen = [Path(self.external_cpp.name)], set()
-        while pending:
-            path = pending.pop()
-            text = _read(folder / path, "external C++")
-            yield f"cpp:{path.as_posix()}", text
-            for name in _CPP_INCLUDE.findall(text.decode(errors="replace")):
-                beside = path.parent / name
-                # What does not lie beside the including file is one of Stan's own headers.
-                if beside not in seen and (folder / beside).is_file():
-                    seen.add(beside)
-                    pending.append(beside)
+        for path in self.external_files():
+            yield f"cpp:{path.name}", _read(path, "external C++")
 
 
 def digest(parts: Iterator[bytes]) -> str:

@@ -81,6 +81,12 @@ class Compiler:
     command: tuple[str, ...]
     identity: str
 
+    @property
+    def hurry(self) -> tuple[str, ...]:
+        """Options that make compiling faster and change nothing in its result."""
+        # GCC collects garbage once it holds a gigabyte instead of a tenth of that.
+        return ("--param=ggc-min-heapsize=1000000",) if "gcc version" in self.identity else ()
+
 
 @dataclass(frozen=True)
 class Toolchain:
