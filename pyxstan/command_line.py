@@ -32,10 +32,15 @@ _prior_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="pyxstan")
-def commands() -> None:
+@click.pass_context
+def commands(context: click.Context) -> None:
     """Fit Stan models of X-ray and high-energy astronomy."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @commands.command("list")
