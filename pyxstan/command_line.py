@@ -32,9 +32,7 @@ _prior_option = click.option(
 )
 
 
-@click.group(
-    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pyxstan")
 @click.pass_context
 def commands(context: click.Context) -> None:
