@@ -25,6 +25,8 @@ _FUNCTORS = (
 #: Parts of Stan's own that every executable compiles, and which use distributions themselves.
 _ALGORITHMS = ("services", "mcmc", "variational", "optimization", "model", "io")
 
+#: What Stan's pathfinder uses and gets only by way of the solvers of differential equations.
+_BY_WAY_OF_SOLVERS = "#include <boost/range/iterator_range.hpp>"
 _SOLVER_CALL = re.compile(r"(ode_|integrate_|dae|solve_|algebra_solver|hcubature)")
 _SOLVER_HEADER = re.compile(
     r"(ode_|integrate_|dae|solve_|algebra_|hcubature|coupled_ode|cvodes|idas|kinsol)"
@@ -51,7 +53,7 @@ def write_lean_headers(include: Path, sources: Iterable[bytes], folder: Path) ->
     _write_list(include, folder, _DISTRIBUTIONS, lambda name: name in words)
     if not any(_SOLVER_CALL.match(word) for word in words):
         for functors in _FUNCTORS:
-            _write_list(include, folder, functors, lambda name: not _SOLVER_HEADER.match(name))
+            _write_list(include, folder, functors, _is_no_solver, _BY_WAY_OF_SOLVERS)
 
 
 def _algorithms(include: Path) -> Iterable[bytes]:
@@ -60,10 +62,16 @@ def _algorithms(include: Path) -> Iterable[bytes]:
             yield file.read_bytes()
 
 
-def _write_list(include: Path, folder: Path, header: Path, needed: Callable[[str], bool]) -> None:
+def _is_no_solver(name: str) -> bool:
+    return _SOLVER_HEADER.match(name) is None
+
+
+def _write_list(
+    include: Path, folder: Path, header: Path, needed: Callable[[str], bool], first: str = ""
+) -> None:
     """Copy a header but for the included files that are not needed."""
     lines = (include / header).read_text().splitlines()
     kept = [line for line in lines if not (m := _INCLUDED.match(line)) or needed(m.group(1))]
     with disk_errors(folder):
         (folder / header).parent.mkdir(parents=True, exist_ok=True)
-        (folder / header).write_text("\n".join(kept) + "\n")
+        (folder / header).write_text("\n".join((first, *kept, "")))
