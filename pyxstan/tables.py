@@ -6,7 +6,8 @@ as a person would find it (the line of a text file, the 1-based row of a FITS ta
 
 from __future__ import annotations
 
-import io
+import csv
+import gzip
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FITS_MAGIC = b"SIMPLE  ="
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,22 @@ class Table:
         import pandas as pd
 
         series = self.frame[column]
-        values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        if getattr(series.dtype, "kind", "O") in "bcmMV":
+            raise DataError(f"{self.source}: column '{column}' is {series.dtype}, expected numbers")
+        try:
+            values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError):
+            raise DataError(f"{self.source}: column '{column}' does not hold numbers") from None
         blank = series.isna().to_numpy() | (series.astype(str).str.strip() == "").to_numpy()
         wrong = ~np.isfinite(values) & ~(blank if gaps else np.zeros_like(blank))
         if positive:
             wrong |= values <= 0
         if wrong.any():
             position = int(np.argmax(wrong))
-            given = "empty" if blank[position] else f"'{series.iloc[position]}'"
+            value = series.iloc[position]
+            given = "empty" if blank[position] and not isinstance(value, float) else f"'{value}'"
             expected = "a positive number" if positive else "a finite number"
+            expected += ", or an empty cell where there is none" if gaps else ""
             raise DataError(f"{self.row(position)}: {column} is {given}, expected {expected}")
         factor = self._factor(column, unit)
         return values * factor if factor != 1 else values
@@ -140,7 +149,17 @@ def read(table: Any, name: str = "table") -> Table:
 
 
 def _in_memory(frame: pd.DataFrame, name: str) -> Table:
-    return Table(frame, name, {}, "row", range(len(frame)))
+    import pandas as pd
+
+    named = frame.set_axis(pd.Index([str(column) for column in frame.columns]), axis=1)
+    _refuse_twice(list(named.columns), name)
+    return Table(named, name, {}, "row", range(len(named)))
+
+
+def _refuse_twice(columns: Sequence[str], source: str) -> None:
+    for position, column in enumerate(columns):
+        if column in columns[:position]:
+            raise DataError(f"{source}: column '{column}' is there twice")
 
 
 def _from_file(path: Path) -> Table:
@@ -155,8 +174,8 @@ def _from_file(path: Path) -> Table:
         raise DataError(f"{path}: can't be read ({error.strerror})") from None
     if not head.strip():
         raise DataError(f"{path}: the file is empty")
-    if head.startswith((_FITS_MAGIC, b"\x1f\x8b")):
-        return _from_astropy_file(path, "fits")
+    if head.startswith((_FITS_MAGIC, _GZIP_MAGIC)):
+        return _from_astropy_file(path, "fits", zipped=head.startswith(_GZIP_MAGIC))
     if b"\0" in head:
         raise DataError(f"{path}: a binary file, expected CSV, ECSV or FITS")
     if head.startswith(b"# %ECSV"):
@@ -165,39 +184,73 @@ def _from_file(path: Path) -> Table:
 
 
 def _from_csv(path: Path) -> Table:
+    """Read a CSV file cell by cell as text, so that names stay what they are (``01``, ``NA``)."""
     import pandas as pd
 
     try:
-        text = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise DataError(f"{path}: not a text file, expected CSV, ECSV or FITS") from None
-    lines = [n for n, line in enumerate(text, 1) if line.strip() and line.strip()[0] != "#"]
-    kept = "\n".join(text[n - 1] for n in lines)
+    if any("\0" in line for line in lines):
+        raise DataError(f"{path}: a binary file, expected CSV, ECSV or FITS")
+    kept = [n for n, line in enumerate(lines) if line.strip() and line.strip()[0] != "#"]
+    reader = csv.reader((f"{lines[n]}\n" for n in kept), strict=True, skipinitialspace=True)
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    done = 0
     try:
-        frame = pd.read_csv(io.StringIO(kept), skipinitialspace=True, index_col=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path}: not a CSV table ({str(error).strip()})") from None
-    frame.columns = pd.Index([str(column).strip() for column in frame.columns])
-    if frame.columns.has_duplicates:
-        twice = frame.columns[frame.columns.duplicated()][0]
-        raise DataError(f"{path}: column '{twice}' is there twice")
-    return Table(frame, str(path), {}, "line", lines[1:])
+        for row in reader:
+            rows.append([cell.strip() for cell in row])
+            numbers.append(kept[done] + 1)
+            done = reader.line_num
+    except csv.Error as error:
+        raise DataError(f"{path}: line {kept[done] + 1}: not a line of CSV ({error})") from None
+    if not rows:
+        raise DataError(f"{path}: no header with the names of the columns")
+    header = rows.pop(0)
+    if len(header) == 1 and (found := [mark for mark in ";\t|" if mark in header[0]]):
+        raise DataError(f"{path}: columns are separated by {found[0]!r}, expected commas")
+    for number, row in zip(numbers[1:], rows, strict=True):
+        if len(row) != len(header):
+            raise DataError(
+                f"{path}: line {number}: {len(row)} cells, but the header has {len(header)}"
+            )
+    named = [k for k, column in enumerate(header) if column or any(row[k] for row in rows)]
+    if not all(header[k] for k in named):
+        nameless = next(k for k in named if not header[k])
+        raise DataError(f"{path}: column {nameless + 1} has no name")
+    columns = [header[k] for k in named]
+    _refuse_twice(columns, str(path))
+    frame = pd.DataFrame([[row[k] for k in named] for row in rows], columns=columns, dtype=object)
+    return Table(frame, str(path), {}, "line", numbers[1:])
 
 
-def _from_astropy_file(path: Path, kind: str) -> Table:
+def _from_astropy_file(path: Path, kind: str, *, zipped: bool = False) -> Table:
     import warnings
 
     from astropy.table import Table as AstropyTable
 
+    what = "FITS table" if kind == "fits" else "ECSV table"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
             table = AstropyTable.read(path, format=kind)
+        if zipped:
+            _read_to_the_end(path)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        what = "FITS table" if kind == "fits" else "ECSV table"
         raise DataError(f"{path}: not a readable {what} ({reason})") from None
+    for warning in found:
+        if "truncated" in str(warning.message):
+            raise DataError(f"{path}: not a readable {what} (the file is cut short)")
     return _from_astropy(table, str(path), 1)
+
+
+def _read_to_the_end(path: Path) -> None:
+    """Let gzip find damage behind what a reader of the first table looks at."""
+    with gzip.open(path) as file:
+        while file.read(1 << 20):
+            pass
 
 
 def _from_astropy(table: Any, source: str, first_row: int) -> Table:
@@ -205,9 +258,14 @@ def _from_astropy(table: Any, source: str, first_row: int) -> Table:
         if getattr(table[name], "ndim", 1) != 1:
             raise DataError(f"{source}: column '{name}' holds arrays, expected one value a row")
     units = {name: str(table[name].unit) for name in table.colnames if table[name].unit is not None}
-    frame = table.to_pandas(index=False)
-    for name in frame.columns:
-        if frame[name].dtype == object:
-            frame[name] = [v.decode() if isinstance(v, bytes) else v for v in frame[name]]
+    try:
+        frame = table.to_pandas(index=False)
+        for name in frame.columns:
+            if frame[name].dtype == object:
+                frame[name] = [v.decode() if isinstance(v, bytes) else v for v in frame[name]]
+    except UnicodeDecodeError:
+        raise DataError(f"{source}: column '{name}' is not text in UTF-8") from None
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{source}: not a table of plain columns ({error})") from None
     rows = range(first_row, first_row + len(frame))
     return Table(frame, source, units, "row", rows)
