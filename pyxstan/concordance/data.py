@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+#: Beyond these a number is no log flux, or no standard deviation of one: a mistaken unit, say.
+_LARGEST_LOG = 300.0
+_STANDARD_DEVIATIONS = (1e-6, 10.0)
+_PRIOR_DEVIATIONS = (1e-8, 100.0)
+
 
 @dataclass(frozen=True)
 class ConcordanceData:
@@ -70,7 +75,11 @@ class ConcordanceData:
     def __post_init__(self) -> None:
         for field, kind in (("instrument", np.int64), ("source", np.int64), ("y", float),
                             ("b", float), ("tau", float)):  # fmt: skip
-            object.__setattr__(self, field, np.asarray(getattr(self, field), dtype=kind))
+            try:
+                values = np.asarray(getattr(self, field), dtype=kind)
+            except (TypeError, ValueError):
+                raise DataError(f"{field} holds what is not a number") from None
+            object.__setattr__(self, field, values)
         if self.sigma is not None:
             object.__setattr__(self, "sigma", np.asarray(self.sigma, dtype=float))
         self._check_shapes()
@@ -100,21 +109,20 @@ class ConcordanceData:
             index = getattr(self, field)
             if ((index < 0) | (index >= size)).any():
                 raise DataError(f"{field} has positions outside 0 to {size - 1}")
-        if not np.isfinite(self.y).all():
-            k = int(np.argmin(np.isfinite(self.y)))
-            raise DataError(f"{self.label(k)}: y is {self.y[k]}, expected a finite number")
-        if self.sigma is not None and not (np.isfinite(self.sigma) & (self.sigma > 0)).all():
-            k = int(np.argmin(np.isfinite(self.sigma) & (self.sigma > 0)))
+        log = f"the natural log of a flux, between -{_LARGEST_LOG:g} and {_LARGEST_LOG:g}"
+        for k in _first(~(np.abs(self.y) <= _LARGEST_LOG)):
+            raise DataError(f"{self.label(k)}: y is {self.y[k]:g}, expected {log}")
+        if self.sigma is not None:
+            for k in _first(~_within(self.sigma, _STANDARD_DEVIATIONS)):
+                raise DataError(f"{self.label(k)}: {_wrong(self.sigma[k], _STANDARD_DEVIATIONS)}")
+        for i in _first(~(np.abs(self.b) <= _LARGEST_LOG)):
             raise DataError(
-                f"{self.label(k)}: sigma is {self.sigma[k]}, expected a positive number"
+                f"instrument '{self.instruments[i]}': b is {self.b[i]:g}, expected the natural log "
+                f"of an area, between -{_LARGEST_LOG:g} and {_LARGEST_LOG:g}"
             )
-        for i, label in enumerate(self.instruments):
-            if not np.isfinite(self.b[i]):
-                raise DataError(f"instrument '{label}': b is {self.b[i]}, expected a finite number")
-            if self.tau[i] <= 0 or np.isinf(self.tau[i]):
-                raise DataError(
-                    f"instrument '{label}': tau is {self.tau[i]}, expected a positive number"
-                )
+        for i in _first(~_within(self.tau, _PRIOR_DEVIATIONS) & ~np.isnan(self.tau)):
+            wrong = _wrong(self.tau[i], _PRIOR_DEVIATIONS, "tau")
+            raise DataError(f"instrument '{self.instruments[i]}': {wrong}")
         pair = self.source * len(self.instruments) + self.instrument
         values, counts = np.unique(pair, return_counts=True)
         if (counts > 1).any():
@@ -199,6 +207,22 @@ class ConcordanceData:
         if self.bands:
             columns["band"] = self.bands
         return pd.DataFrame({**columns, "b": self.b, "tau": self.tau})
+
+
+def _first(wrong: NDArray[np.bool_]) -> list[int]:
+    """Position of the first that is wrong, if there is one."""
+    return [int(k) for k in np.flatnonzero(wrong)[:1]]
+
+
+def _within(values: Floats, limits: tuple[float, float]) -> NDArray[np.bool_]:
+    return (values >= limits[0]) & (values <= limits[1])
+
+
+def _wrong(value: float, limits: tuple[float, float], name: str = "sigma") -> str:
+    expected = "a positive number"
+    if value > 0 and np.isfinite(value):
+        expected = f"the standard deviation of a natural log, {limits[0]:g} to {limits[1]:g}"
+    return f"{name} is {value:g}, expected {expected}"
 
 
 def as_concordance_data(data: Any) -> ConcordanceData:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from pyxstan.engine.sampling import Draws
 
+#: Of tau to sigma: squared, and times the number of sources, it must leave digits of B.
+_LARGEST_RATIO = 1e5
 #: Where an estimated nu starts.
 _START_NU = 4.0
 
@@ -68,10 +70,10 @@ class ConcordanceProblem:
         N, K = len(self.data.instruments), self.stan_data["K"]
         inits: dict[str, Any] = {"z_B": np.zeros(N), "z_v": np.zeros(K)}
         if "B" in values:
-            B = np.broadcast_to(np.asarray(values["B"], dtype=float), (N,))
+            B = _start("B", values["B"], N)
             inits["z_B"] = np.linalg.solve(self.stan_data["B_scale"], B - self.guess.gaussian.B)
         if "sigma" in values and K:
-            sigma = np.broadcast_to(np.asarray(values["sigma"], dtype=float), (K,))
+            sigma = _start("sigma", values["sigma"], K)
             if not (sigma > 0).all():
                 raise DataError("starting values of sigma must be positive")
             inits["z_v"] = (2 * np.log(sigma) - self.guess.log_v) / self.guess.log_v_scale
@@ -85,6 +87,17 @@ class ConcordanceProblem:
         from pyxstan.concordance.results import groups
 
         return groups(self, draws, seed)
+
+
+def _start(name: str, values: Any, size: int) -> Floats:
+    """Starting values of a variable: one for all instruments, or one for each."""
+    try:
+        found = np.broadcast_to(np.asarray(values, dtype=float), (size,))
+    except (TypeError, ValueError):
+        found = np.array([np.nan])
+    if not np.isfinite(found).all():
+        raise DataError(f"starting values of {name}: expected a number, or {size} of them")
+    return found
 
 
 def prepare(
@@ -111,7 +124,8 @@ def prepare(
         if count == 0:
             warnings.append(f"instrument '{label}' has no data: its prior alone gives its area")
 
-    spread = pilot.residual_spread(data)
+    _check_proportions(data, given if variances == "known" else None)
+    spread = max(pilot.residual_spread(data), data.tau.max() / _LARGEST_RATIO)
     power, prior = _variance_prior(variances, priors, spread, notes)
     estimate_nu = options.get("nu") == "estimated"
     nu = _START_NU if estimate_nu else float(options.get("nu", _START_NU))
@@ -183,6 +197,18 @@ def prepare(
         warnings=warnings,
         priors=in_force,
     )
+
+
+def _check_proportions(data: ConcordanceData, given: Floats | None) -> None:
+    """Refuse known errors so small beside tau that rounding would decide on the mean of B."""
+    if given is None:
+        return
+    k, largest = int(np.argmin(given)), data.tau.max()
+    if np.sqrt(given[k]) * _LARGEST_RATIO < largest:
+        raise DataError(
+            f"{data.label(k)}: sigma is {np.sqrt(given[k]):g}, out of all proportion to "
+            f"the largest tau {largest:g} (at most {_LARGEST_RATIO:g} times sigma)"
+        )
 
 
 def _with_prior(
@@ -272,7 +298,14 @@ def _entry_correlation(data: ConcordanceData, correlation: Any) -> Floats:
     bands = list(dict.fromkeys(data.bands))
     if isinstance(correlation, Mapping):
         between = np.eye(len(bands))
-        for (first, second), value in correlation.items():
+        for pair, value in correlation.items():
+            try:
+                first, second = pair
+                value = float(value)
+            except (TypeError, ValueError):
+                raise DataError(
+                    f"band_correlation: {pair!r}: {value!r} is not (band, band): number"
+                ) from None
             for band in (first, second):
                 if band not in bands:
                     raise DataError(

@@ -15,6 +15,9 @@ from pyxstan.errors import DataError
 from pyxstan.tables import Table
 
 _QUANTITIES = ("log_flux", "flux", "counts")
+#: Units that no flux has, by astropy's name of what they measure.
+_NO_FLUX = {"angle", "area", "dimensionless", "energy", "length", "mass", "time"}
+_COUNTS = ("ct", "count", "ph", "photon", "adu", "electron")
 
 
 @dataclass
@@ -62,6 +65,7 @@ def _long(table: Table) -> _Measurements:
     quantity = given[0]
     columns = set(table.frame.columns)
     unit = ""
+    _check_unit(table, quantity)
     if quantity == "log_flux":
         y = table.numbers("log_flux")
         flux = None
@@ -95,6 +99,38 @@ def _long(table: Table) -> _Measurements:
         band=table.labels("band") if "band" in columns else None,
         unit=unit,
     )
+
+
+def _check_unit(table: Table, quantity: str) -> None:
+    """Refuse a stated unit that the quantity can't have: seconds of a flux, magnitudes of a log."""
+    stated = table.units.get(quantity)
+    if not stated:
+        return
+    from astropy import units
+
+    try:
+        unit = units.Unit(stated)
+        logarithmic = unit in (units.mag, units.dex, units.dB) or isinstance(
+            unit, units.function.FunctionUnitBase
+        )
+        kinds = set() if logarithmic else set(unit.physical_type)
+    except ValueError:
+        unit, kinds = None, set()
+    expected, good = {
+        "log_flux": (
+            "a natural log, which has no unit",
+            unit == units.dimensionless_unscaled,
+        ),
+        "flux": (
+            "the unit of a flux, as in 'erg / (s cm2)'",
+            bool(kinds) and not kinds & _NO_FLUX,
+        ),
+        "counts": ("a number of counts, 'ct'", stated in _COUNTS),
+    }[quantity]
+    if not good:
+        raise DataError(
+            f"{table.source}: column '{quantity}' is in '{stated}', expected {expected}"
+        )
 
 
 def _wide_by_instrument(table: Table) -> _Measurements:
@@ -145,13 +181,16 @@ def _gather(
     for name, values_column, errors_column in columns:
         values = table.numbers(values_column, gaps=True)
         seen = np.flatnonzero(np.isfinite(values))
+        if not seen.size and values_column == name:
+            raise DataError(f"{table.source}: source '{name}' is measured by no instrument")
         if with_errors[0]:
             errors = table.numbers(errors_column, gaps=True)
             wrong = seen[~(errors[seen] > 0)]
             if wrong.size:
+                value = errors[wrong[0]]
+                given = "empty" if np.isnan(value) else f"{value:g}"
                 raise DataError(
-                    f"{table.row(wrong[0])}: {errors_column} is {errors[wrong[0]]:g}, "
-                    "expected a positive number"
+                    f"{table.row(wrong[0])}: {errors_column} is {given}, expected a positive number"
                 )
             sigma.append(errors[seen])
         across += [name] * seen.size
