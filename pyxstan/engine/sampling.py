@@ -7,12 +7,17 @@ whatever happens; a failed run leaves its console output and CSV files in the ca
 from __future__ import annotations
 
 import logging
+import os
+import re
 import shutil
+import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +38,9 @@ _UNITS = {
 }
 METHODS = ("nuts", *_UNITS)
 METRICS = ("diag_e", "dense_e", "unit_e")
+
+#: In the environment of the driver: end when the parent does.
+_DIE_WITH_PARENT = "PYXSTAN_DIE_WITH_PARENT"
 
 #: Stan's column -> the name that ArviZ gives it.
 _STATISTICS = {
@@ -113,10 +121,9 @@ def run(
     folder = Path(tempfile.mkdtemp(prefix="pyxstan-"))
     start = time.monotonic()
     try:
-        with _quiet_cmdstanpy() as log, _no_orphans():
+        with _quiet_cmdstanpy() as log, _chains_die_with_us():
             data_file = folder / "data.json"
             cmdstanpy.write_stan_json(str(data_file), dict(data))
-            model = cmdstanpy.CmdStanModel(exe_file=str(executable))
             common: dict[str, Any] = {
                 "data": str(data_file),
                 "seed": seed,
@@ -126,16 +133,18 @@ def run(
             if inits is not None and method != "laplace":
                 common["inits"] = dict(inits) if isinstance(inits, Mapping) else inits
             try:
-                fit = _call(
-                    model, method, common, chains=chains, warmup=warmup, draws=draws,
+                model = cmdstanpy.CmdStanModel(exe_file=str(executable))
+                call = partial(
+                    _call, model, method, common, chains=chains, warmup=warmup, draws=draws,
                     progress=progress, metric=metric, adapt_delta=adapt_delta,
                     max_treedepth=max_treedepth,
                 )  # fmt: skip
+                fit = _interruptible(call, folder)
                 return _read(fit, method, chains, time.monotonic() - start, model)
             except (RuntimeError, ValueError) as error:
                 raise SamplingError(_explain(error, log, folder, executable.name)) from error
     except OSError as error:
-        raise SamplingError(f"{error.filename or folder}: {error.strerror}") from error
+        raise SamplingError(f"{error.filename or folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -223,21 +232,43 @@ def _quiet_cmdstanpy() -> Iterator[list[str]]:
 
 
 @contextmanager
-def _no_orphans() -> Iterator[None]:
-    """Kill the running executables when we are interrupted: cmdstanpy would wait for them."""
-    import psutil
-
-    before = {child.pid for child in psutil.Process().children()}
+def _chains_die_with_us() -> Iterator[None]:
+    """Tell the driver to end when we are killed without a chance to clean up."""
+    if _DIE_WITH_PARENT in os.environ:
+        yield
+        return
+    os.environ[_DIE_WITH_PARENT] = "1"
     try:
         yield
-    except BaseException:
-        for child in psutil.Process().children(recursive=True):
-            if child.pid not in before:
-                try:
-                    child.kill()
-                except psutil.NoSuchProcess:
-                    continue
-        raise
+    finally:
+        os.environ.pop(_DIE_WITH_PARENT, None)
+
+
+def _interruptible(call: Callable[[], Any], folder: Path) -> Any:
+    """Return what `call` returns; an interrupt ends its executables at once.
+
+    cmdstanpy waits for its chains, and for those it has yet to start, when it is interrupted. It
+    therefore runs in a thread of its own, where no interrupt comes, while this one waits.
+    """
+    with ThreadPoolExecutor(1, "pyxstan") as pool:
+        future = pool.submit(call)
+        try:
+            return future.result()
+        finally:
+            while not future.done():
+                with suppress(KeyboardInterrupt):  # the next one must not stop this
+                    _kill_children(str(folder))
+                    wait([future], timeout=0.05)
+
+
+def _kill_children(folder: str) -> None:
+    """Kill the executables that write to `folder`, and no others."""
+    import psutil
+
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any(folder in word for word in child.cmdline()):
+                child.kill()
 
 
 def _explain(error: Exception, log: list[str], folder: Path, name: str) -> str:
@@ -251,6 +282,7 @@ def _explain(error: Exception, log: list[str], folder: Path, name: str) -> str:
         (kept / "console.txt").write_text(console)
         where = f"; its files are in {kept}"
     except OSError:
+        shutil.rmtree(kept, ignore_errors=True)
         where = ""
     reasons = [
         line.strip()
@@ -258,5 +290,12 @@ def _explain(error: Exception, log: list[str], folder: Path, name: str) -> str:
         for line in file.read_text(errors="replace").splitlines()
         if any(word in line for word in ("rror", "xception", "nitialization failed", "denied"))
     ]
-    reason = reasons[-1] if reasons else str(error).strip().splitlines()[0]
+    killed = re.search(r"(?:Chain \[(\d+)\]|CmdStan) error: code '-(\d+)'", console)
+    if reasons:
+        reason = reasons[-1]
+    elif killed:
+        chain = f"chain {killed[1]}" if killed[1] else "it"
+        reason = f"{chain} was killed ({signal.strsignal(int(killed[2]))}; out of memory?)"
+    else:
+        reason = str(error).strip().splitlines()[0]
     return f"{name}: Stan stopped: {reason}{where}"
