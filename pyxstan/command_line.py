@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,13 +120,15 @@ def fit(
 ) -> None:
     """Fit MODEL to INPUT files and write the inference data to OUT.nc."""
     from pyxstan import registry
-    from pyxstan.output import check_writable, prepare_directory, replacing
+    from pyxstan.output import check_directory, check_writable, replacing
 
     options, chosen_priors = _pairs("--set", settings), _pairs("--prior", priors)
     entry = registry.get(model)
     check_writable(output)
+    if any(path.exists() and output.exists() and path.samefile(output) for path in inputs):
+        raise DataError(f"{output}: an input, it would be overwritten by the result")
     if plots is not None:
-        prepare_directory(plots)
+        check_directory(plots)
     data = entry.family.read(inputs, options)
 
     from pyxstan import fitting, inference_data, summaries
@@ -242,7 +245,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     import warnings
 
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has us ignore one of them
+            signal.signal(number, _terminate)
     warnings.showwarning = lambda message, *rest, **more: click.echo(
         f"pyxstan: warning: {message}", err=True
     )
@@ -258,8 +263,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         sys.exit(0)
+    except OSError as error:
+        _give_up_stdout()
+        _fail(f"{error.filename or 'output'}: {error.strerror or error}", 2)
+
+
+def _give_up_stdout() -> None:
+    """Send what is still to be flushed nowhere: there is nobody to read it, or no room."""
+    with suppress(OSError):  # not a stream of the system's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from pyxstan.concordance.data import ConcordanceData, Floats
 from pyxstan.concordance.problem import band_covariance
 from pyxstan.errors import DataError
+from pyxstan.output import replacing
 from pyxstan.priors import Prior, parse
 
 _FLUX = (-25.0, 1.0)
@@ -38,6 +39,9 @@ def simulate(
         raise DataError(f"simulate: {N} instruments and {M} sources, expected at least one of each")
     if not 0 <= options["missing"] < 1:
         raise DataError(f"option missing: {options['missing']} is not between 0 and 1")
+    for name in ("simulated_tau", "simulated_sigma"):
+        if not 0 < options[name] < np.inf:
+            raise DataError(f"option {name}: {options[name]:g} is not a positive number")
     truth = dict(parameters or {})
     unknown = set(truth) - {"B", "G", "sigma", "nu"}
     if unknown:
@@ -125,10 +129,15 @@ def _noise(rng: np.random.Generator, variance: Floats, nu: float | None) -> Floa
 
 def write(data: ConcordanceData, truth: Mapping[str, Any], directory: Path) -> list[Path]:
     """Write measurements.csv, instruments.csv and truth.json."""
-    table, instruments = directory / "measurements.csv", directory / "instruments.csv"
-    data.to_frame().to_csv(table, index=False, float_format="%.6f")
-    data.instrument_frame().to_csv(instruments, index=False)
-    answer = directory / "truth.json"
     plain = {name: np.asarray(value).tolist() for name, value in truth.items()}
-    answer.write_text(json.dumps(plain, indent=1) + "\n")
-    return [table, instruments, answer]
+    texts = {
+        "measurements.csv": data.to_frame().to_csv(index=False, float_format="%.6f"),
+        "instruments.csv": data.instrument_frame().to_csv(index=False),
+        "truth.json": json.dumps(plain, indent=1) + "\n",
+    }
+    written = []
+    for name, text in texts.items():
+        written.append(directory / name)
+        with replacing(written[-1]) as temporary:
+            temporary.write_text(text)
+    return written
