@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import operator
 import secrets
 import sys
 import time
@@ -88,7 +90,7 @@ def fit(
     notify = _teller(progress)
     chosen = model.resolve_options(options, SAMPLER_OPTIONS)
     parsed = model.resolve_priors(priors)
-    _check_sampler(method, chains, warmup, draws, inits)
+    _check_sampler(method, chains, warmup, draws, inits, chosen)
     seed = _seed(seed)
     needed = sampling.units(method, chosen["metric"])
 
@@ -133,10 +135,10 @@ def fit(
             "chains": chains,
             "warmup": warmup,
             "draws": draws,
-            "options": json.dumps({k: v for k, v in chosen.items() if v is not None}, default=str),
+            "options": _json({k: v for k, v in chosen.items() if v is not None}),
             "priors": json.dumps(problem.priors),
             "notes": json.dumps([*problem.notes, *problem.warnings]),
-            "inits": json.dumps(inits, default=str),
+            "inits": _json(inits),
             "stan_program_sha256": model.program.sha256(),
             "stan_version": result.stan_version,
             "pyxstan_version": version("pyxstan"),
@@ -216,23 +218,58 @@ def _plan(method: str, chains: int, warmup: int, draws: int, seed: int) -> str:
 def _seed(seed: int | None) -> int:
     if seed is None:
         return secrets.randbelow(2**31)
-    if isinstance(seed, bool) or not 0 <= int(seed) <= _LARGEST_SEED or int(seed) != seed:
-        raise DataError(f"seed {seed}: expected a whole number from 0 to {_LARGEST_SEED}")
-    return int(seed)
+    return _whole("seed", seed, 0, _LARGEST_SEED)
 
 
-def _check_sampler(method: str, chains: int, warmup: int, draws: int, inits: Any) -> None:
+def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    try:
+        whole = operator.index(value)
+        fits = not isinstance(value, bool) and whole >= least and (most is None or whole <= most)
+    except TypeError:
+        whole, fits = 0, False
+    if not fits:
+        span = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise DataError(f"{name} {value}: expected a whole number {span}")
+    return whole
+
+
+def _check_sampler(
+    method: str, chains: int, warmup: int, draws: int, inits: Any, chosen: Mapping[str, Any]
+) -> None:
     sampling.units(method)
-    for name, value, least in (("chains", chains, 1), ("warmup", warmup, 0), ("draws", draws, 1)):
-        if int(value) != value or value < least:
-            raise DataError(f"{name} {value}: expected a whole number of at least {least}")
+    _whole("chains", chains, 1)
+    _whole("warmup", warmup, 1 if method == "nuts" else 0)
+    _whole("draws", draws, 1)
     if inits is not None and not isinstance(inits, Mapping):
         try:
-            usable = float(inits) >= 0
+            usable = 0 <= float(inits) < math.inf
         except (TypeError, ValueError):
             usable = False
         if not usable:
             raise DataError(f"inits '{inits}': expected a half width or values by variable")
+    adapt_delta, depth = chosen["adapt_delta"], chosen["max_treedepth"]
+    if adapt_delta is not None and not 0 < adapt_delta < 1:
+        raise DataError(f"option adapt_delta: {adapt_delta:g} is not between 0 and 1")
+    if depth is not None and depth < 1:
+        raise DataError(f"option max_treedepth: {depth} is not a whole number of at least 1")
+
+
+def _json(value: Any) -> str:
+    """Write what the user gave as JSON: arrays as lists, keys that are tuples joined by blanks."""
+    import numpy as np
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {
+                " ".join(map(str, key)) if isinstance(key, tuple) else str(key): plain(entry)
+                for key, entry in value.items()
+            }
+        return value
+
+    def known(value: Any) -> Any:
+        return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+    return json.dumps(plain(value), default=known)
 
 
 def _sample_stats(result: sampling.Draws, posterior: Any) -> Any:
