@@ -14,10 +14,9 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from pyxstan.engine.cache import Cache, disk_errors
 from pyxstan.engine.compilation import Compilers, RefusedSourceError
 from pyxstan.engine.executable import info_problem, publish, read_record, usable
 from pyxstan.engine.lean_headers import write_lean_headers
+from pyxstan.engine.own_executable import checked_output, replace_file
 from pyxstan.engine.program import StanProgram, digest
 from pyxstan.engine.stanc import translate
 from pyxstan.engine.toolchain import (
@@ -112,12 +112,13 @@ def build(
     if chosen_stan(stan) == "cmdstan":
         from pyxstan.engine.official_cmdstan import build_with_cmdstan
 
-        return build_with_cmdstan(program, output, notify)
+        own = None if output is None else checked_output(output, program)
+        return build_with_cmdstan(program, own, notify)
     _check_units(units)
     cache = Cache.current()
     if output is not None:
         job = _Build(program, find_toolchain(), cache, notify)
-        return job.standalone(frozenset(units), _checked_output(output, program))
+        return job.standalone(frozenset(units), checked_output(output, program))
     distribution = find_stan()
     try:
         compiler = find_compiler()
@@ -392,41 +393,3 @@ class _Build:
 
         with self.cache.lock(name, waiting):
             yield
-
-
-# An executable of the user's own
-
-
-def _checked_output(output: Path, program: StanProgram) -> Path:
-    """Find out before the compilers start whether the output can be written."""
-    output = output.expanduser().absolute()
-    if output.is_dir():
-        raise BuildError(f"{output}: the output is a folder; expected the name of an executable")
-    if not output.parent.is_dir():
-        raise BuildError(f"{output}: its folder does not exist")
-    sources = [program.stan_file, *([program.external_cpp] if program.external_cpp else [])]
-    if any(output == source.absolute() for source in sources):
-        raise BuildError(f"{output}: the output would overwrite the program itself")
-    if not os.access(output.parent, os.W_OK):
-        raise BuildError(f"{output}: its folder is not writable")
-    return output
-
-
-def replace_file(staged: Path, output: Path) -> None:
-    """Copy a file to where it belongs, visible under its name only when it is whole."""
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
-    except OSError as error:
-        raise BuildError(f"{output}: cannot be written ({error.strerror})") from error
-    try:
-        with os.fdopen(handle, "wb") as target, staged.open("rb") as source:
-            shutil.copyfileobj(source, target)
-            target.flush()
-            os.fsync(target.fileno())
-        shutil.copymode(staged, temporary)
-        Path(temporary).replace(output)
-    except OSError as error:
-        raise BuildError(f"{output}: cannot be written ({error.strerror})") from error
-    finally:
-        with suppress(FileNotFoundError):
-            Path(temporary).unlink()

@@ -18,6 +18,7 @@ from pathlib import Path
 from pyxstan.engine.cache import Cache, disk_errors
 from pyxstan.engine.compilation import failure
 from pyxstan.engine.executable import info_problem, publish, usable
+from pyxstan.engine.own_executable import replace_file
 from pyxstan.engine.program import StanProgram, digest
 from pyxstan.engine.stanc import in_one_line
 from pyxstan.errors import BuildError
@@ -99,8 +100,6 @@ def build_with_cmdstan(
                     publish(staged, executable, (), library, cache)
     if output is None:
         return executable
-    from pyxstan.engine.build import replace_file
-
     replace_file(executable, output)
     return output
 
