@@ -7,9 +7,10 @@
 //   f(r) = Gamma(lambda) / (Gamma(nu / 2) sqrt(pi v)) (4 x / v)^-lambda exp(-r / 2) k(lambda, x),
 //   k(lambda, x) = E[ exp(-x / (4 g)) ],   g ~ Gamma(lambda, 1),
 //
-// k being a modified Bessel function of the second kind in another dress. log k is smooth in log x:
-// it is tabulated there (the expectation by the trapezoidal rule over log g, exact to rounding) and
-// interpolated by quintic polynomials, for a few nanoseconds a measurement.
+// k being a modified Bessel function of the second kind in another dress. What depends on x,
+// F(x) = log k(lambda, x) - lambda log x, is tabulated (the expectation by the trapezoidal rule over
+// log g, exact to rounding) and interpolated by quintic polynomials. The leading bits of x number the
+// intervals, so a measurement costs no logarithm.
 #ifndef PYXSTAN_CONCORDANCE_T_HPP
 #define PYXSTAN_CONCORDANCE_T_HPP
 
@@ -17,132 +18,166 @@
 
 #include <array>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
 #include <ostream>
 #include <vector>
 
 namespace pyxstan {
 
-// A function known by value, slope and curvature on an even grid.
-class QuinticTable {
+// A function on intervals that share the leading bits of their numbers: an even division of every
+// octave. Each interval has the quintic that matches value, slope and curvature at both its ends.
+class OctaveTable {
  public:
-  void clear() { nodes_.clear(); }
-  void push_back(double value, double slope, double curvature, double step) {
-    nodes_.push_back({value, slope * step, 0.5 * curvature * step * step});
+  // Where the interval of x begins, as a number among all intervals of all octaves.
+  static std::int64_t interval(double x, int bits) { return as_bits(x) >> (52 - bits); }
+  static double begin(std::int64_t interval, int bits) { return as_double(interval << (52 - bits)); }
+
+  // Set up the intervals from `first`, of a function with {value, slope, curvature} at their ends.
+  void fill(std::int64_t first, int bits, const std::vector<std::array<double, 3>>& ends) {
+    first_ = first;
+    shift_ = 52 - bits;
+    pieces_.resize(ends.size() - 1);
+    for (std::size_t i = 0; i < pieces_.size(); ++i) {
+      const auto& p = ends[i];
+      const auto& q = ends[i + 1];
+      const std::int64_t here = first + static_cast<std::int64_t>(i);
+      const double h = begin(here + 1, bits) - begin(here, bits);
+      const double p1 = p[1] * h, p2 = 0.5 * p[2] * h * h;
+      const double a = q[0] - p[0] - p1 - p2;
+      const double b = q[1] * h - p1 - 2 * p2;
+      const double c = 0.5 * q[2] * h * h - p2;
+      pieces_[i] = {p[0], p1, p2, 10 * a - 4 * b + c, -15 * a + 7 * b - 2 * c, 6 * a - 3 * b + c,
+                    1 / h};
+    }
   }
-  // Value and slope (per grid step) between nodes i and i + 1, at fraction t.
-  std::array<double, 2> at(std::size_t i, double t) const {
-    const auto& p = nodes_[i];
-    const auto& q = nodes_[i + 1];
-    // p0 + p1 t + p2 t^2 + t^3 (c3 + c4 t + c5 t^2), matching value, slope and curvature at t = 1
-    const double a = q[0] - p[0] - p[1] - p[2];
-    const double b = q[1] - p[1] - 2 * p[2];
-    const double c = q[2] - p[2];
-    const double c3 = 10 * a - 4 * b + c;
-    const double c4 = -15 * a + 7 * b - 2 * c;
-    const double c5 = 6 * a - 3 * b + c;
-    const double value = p[0] + t * (p[1] + t * (p[2] + t * (c3 + t * (c4 + t * c5))));
-    const double slope = p[1] + t * (2 * p[2] + t * (3 * c3 + t * (4 * c4 + t * 5 * c5)));
-    return {value, slope};
+
+  // Value and slope at x.
+  std::array<double, 2> operator()(double x) const {
+    const std::int64_t word = as_bits(x);
+    const std::int64_t rest = word & ((std::int64_t{1} << shift_) - 1);
+    const double t = static_cast<double>(rest) / static_cast<double>(std::int64_t{1} << shift_);
+    const auto& c = pieces_[static_cast<std::size_t>((word >> shift_) - first_)];
+    const double value = c[0] + t * (c[1] + t * (c[2] + t * (c[3] + t * (c[4] + t * c[5]))));
+    const double slope = c[1] + t * (2 * c[2] + t * (3 * c[3] + t * (4 * c[4] + t * 5 * c[5])));
+    return {value, slope * c[6]};
   }
 
  private:
-  std::vector<std::array<double, 3>> nodes_;  // value, step * slope, step^2 / 2 * curvature
+  std::int64_t first_ = 0;
+  int shift_ = 52;
+  std::vector<std::array<double, 7>> pieces_;  // coefficients in t from 0 to 1, and 1 / h
+
+  static std::int64_t as_bits(double x) {
+    std::int64_t word;
+    std::memcpy(&word, &x, sizeof word);
+    return word;
+  }
+  static double as_double(std::int64_t word) {
+    double x;
+    std::memcpy(&x, &word, sizeof x);
+    return x;
+  }
 };
 
-// log k(lambda, x) and, on request, its derivative in lambda, over a range of log x.
+// F(x) = log k(lambda, x) - lambda log x and, on request, its derivative in lambda.
 class SkewTable {
  public:
-  // Make the table cover log x in [low, high]; nothing is done where it already does.
+  // Make the table cover x from low to high; nothing is done where it already does.
   void cover(double lambda, double low, double high, bool order_slope) {
     if (lambda == lambda_ && low >= low_ && high <= high_ && (order_slope_ || !order_slope)) {
       return;
     }
-    const bool same = lambda == lambda_;
+    const int bits = order_slope ? 5 : 6;
+    if (!order_slope) {
+      // a fixed lambda is used again and again: some room spares tabulating anew
+      low = (lambda == lambda_ ? std::min(low, low_) : low) / 8;
+      high = (lambda == lambda_ ? std::max(high, high_) : high) * 8;
+    }
     lambda_ = lambda;
     order_slope_ = order_slope;
-    // a fixed lambda is used again and again: some room spares tabulating anew
-    const double room = order_slope ? kStep : 2.0;
-    low = (same ? std::min(low, low_) : low) - room;
-    high = (same ? std::max(high, high_) : high) + room;
-    low_ = low;
-    tabulate(static_cast<std::size_t>(std::ceil((high - low) / kStep)) + 1);
+    const std::int64_t first = OctaveTable::interval(low, bits);
+    const std::int64_t last = OctaveTable::interval(high, bits);
+    low_ = OctaveTable::begin(first, bits);
+    high_ = high;
+    prepare(OctaveTable::begin(last + 1, bits));
+    std::vector<std::array<double, 3>> main, by_order;
+    for (std::int64_t i = first; i <= last + 1; ++i) {
+      const double x = OctaveTable::begin(i, bits);
+      const Moments m = moments(x);
+      main.push_back(main_at(x, m));
+      by_order.push_back(by_order_at(x, m));
+    }
+    main_.fill(first, bits, main);
+    by_order_.fill(first, bits, by_order);
   }
-
-  struct Value {
-    double log_k;
-    double slope;        // d log k / d log x
-    double order_slope;  // d log k / d lambda
-  };
-  Value operator()(double log_x) const {
-    const double position = (log_x - low_) / kStep;
-    const auto i = static_cast<std::size_t>(position);
-    const double t = position - static_cast<double>(i);
-    const auto main = log_k_.at(i, t);
-    return {main[0], main[1] / kStep, order_slope_ ? by_order_.at(i, t)[0] : 0.0};
-  }
+  std::array<double, 2> operator()(double x) const { return main_(x); }
+  double order_slope(double x) const { return by_order_(x)[0]; }
 
  private:
-  static constexpr double kStep = 0.1;      // of the table, in log x
   static constexpr double kNodeStep = 0.25;  // of the trapezoidal rule, in log g
   static constexpr double kNegligible = 40;  // in the exponent
 
   double lambda_ = -1, low_ = 0, high_ = -1;
   bool order_slope_ = false;
-  QuinticTable log_k_, by_order_;
+  OctaveTable main_, by_order_;
+  std::vector<double> log_g_, inverse_4g_, exponent_;  // of the trapezoidal rule's nodes
+  double norm_ = 0, log_mean_ = 0;
 
-  void tabulate(std::size_t size) {
-    high_ = low_ + kStep * static_cast<double>(size - 1);
-    // exponent of the integrand without its x: lambda log g - g, from where it matters
-    std::vector<double> log_g, inverse_4g, exponent;
+  // Moments of h = 1 / (4 g), and of log g with it, under g^lambda exp(-g - x h).
+  struct Moments {
+    double log_sum, h, hh, log_g, h_log_g, hh_log_g;
+  };
+
+  void prepare(double largest_x) {
+    log_g_.clear();
+    inverse_4g_.clear();
+    exponent_.clear();
     const double peak = lambda_ * std::log(lambda_) - lambda_;
     const double first = std::floor((peak - kNegligible) / lambda_ - 1);
-    const double reach = std::log(lambda_ + 2 * kNegligible + std::exp(0.5 * high_)) + 1;
+    const double reach = std::log(lambda_ + 2 * kNegligible + std::sqrt(largest_x)) + 1;
     for (double a = first; a < reach; a += kNodeStep) {
-      log_g.push_back(a);
-      inverse_4g.push_back(0.25 * std::exp(-a));
-      exponent.push_back(lambda_ * a - std::exp(a));
+      log_g_.push_back(a);
+      inverse_4g_.push_back(0.25 * std::exp(-a));
+      exponent_.push_back(lambda_ * a - std::exp(a));
     }
-    const double norm = std::lgamma(lambda_) - std::log(kNodeStep);
-    const double log_mean = order_slope_ ? stan::math::digamma(lambda_) : 0;
-    log_k_.clear();
-    by_order_.clear();
-    for (std::size_t i = 0; i < size; ++i) {
-      const double x = std::exp(low_ + kStep * static_cast<double>(i));
-      double top = -std::numeric_limits<double>::infinity();
-      for (std::size_t m = 0; m < exponent.size(); ++m) {
-        top = std::max(top, exponent[m] - x * inverse_4g[m]);
-      }
-      // moments of h = x / (4 g), and of log g with it, under the integrand
-      double s0 = 0, s1 = 0, s2 = 0, l0 = 0, l1 = 0, l2 = 0;
-      for (std::size_t m = 0; m < exponent.size(); ++m) {
-        const double h = x * inverse_4g[m];
-        const double shifted = exponent[m] - h - top;
-        if (shifted < -kNegligible) {
-          continue;
-        }
-        const double weight = std::exp(shifted);
-        s0 += weight;
-        s1 += weight * h;
-        s2 += weight * h * h;
-        if (order_slope_) {
-          l0 += weight * log_g[m];
-          l1 += weight * h * log_g[m];
-          l2 += weight * h * h * log_g[m];
-        }
-      }
-      s1 /= s0;
-      s2 /= s0;
-      // d/dlog x of log sum exp(-h): -E h, and once more Var h - E h
-      log_k_.push_back(top + std::log(s0) - norm, -s1, s2 - s1 * s1 - s1, kStep);
-      if (order_slope_) {
-        l0 /= s0;
-        l1 /= s0;
-        l2 /= s0;
-        const double covariance = l1 - l0 * s1;                               // Cov(log g, h)
-        const double third = l2 - l0 * s2 - 2 * s1 * covariance;              // with h twice
-        by_order_.push_back(l0 - log_mean, -covariance, third - covariance, kStep);
-      }
+    norm_ = std::lgamma(lambda_) - std::log(kNodeStep);
+    log_mean_ = order_slope_ ? stan::math::digamma(lambda_) : 0;
+  }
+
+  Moments moments(double x) const {
+    double top = -std::numeric_limits<double>::infinity();
+    for (std::size_t m = 0; m < exponent_.size(); ++m) {
+      top = std::max(top, exponent_[m] - x * inverse_4g_[m]);
     }
+    double s = 0, h1 = 0, h2 = 0, l0 = 0, l1 = 0, l2 = 0;
+    for (std::size_t m = 0; m < exponent_.size(); ++m) {
+      const double h = inverse_4g_[m];
+      const double shifted = exponent_[m] - x * h - top;
+      if (shifted < -kNegligible) {
+        continue;
+      }
+      const double weight = std::exp(shifted);
+      s += weight;
+      h1 += weight * h;
+      h2 += weight * h * h;
+      l0 += weight * log_g_[m];
+      l1 += weight * h * log_g_[m];
+      l2 += weight * h * h * log_g_[m];
+    }
+    return {top + std::log(s), h1 / s, h2 / s, l0 / s, l1 / s, l2 / s};
+  }
+  // d/dx of the log of the sum: -E h, then Var h.
+  std::array<double, 3> main_at(double x, const Moments& m) const {
+    return {m.log_sum - norm_ - lambda_ * std::log(x), -m.h - lambda_ / x,
+            m.hh - m.h * m.h + lambda_ / (x * x)};
+  }
+  // d/dlambda: E log g; its own d/dx: -Cov(log g, h), then the third central moment.
+  std::array<double, 3> by_order_at(double x, const Moments& m) const {
+    const double covariance = m.h_log_g - m.log_g * m.h;
+    const double third = m.hh_log_g - m.log_g * m.hh - 2 * m.h * covariance;
+    return {m.log_g - log_mean_ - std::log(x), -covariance - 1 / x, third + 1 / (x * x)};
   }
 };
 
@@ -178,22 +213,22 @@ stan::return_type_t<B, G, V, Nu> concordance_t_lpdf(const Y& y_arg, const B& b_a
 
   const std::size_t n = instrument.size();
   thread_local pyxstan::SkewTable table;
-  thread_local std::vector<double> r, variance, log_x;
+  thread_local std::vector<double> r, variance, x;
   r.resize(n);
   variance.resize(n);
-  log_x.resize(n);
+  x.resize(n);
   double low = std::numeric_limits<double>::infinity(), high = -low;
   for (std::size_t j = 0; j + 1 < start.size(); ++j) {
     for (std::size_t k = start[j] - 1; k < static_cast<std::size_t>(start[j + 1] - 1); ++k) {
       const int i = instrument[k] - 1;
       variance[k] = s2.coeff(k) + (unknown ? v.coeff(i) : 0.0);
       r[k] = y.coeff(k) - b.coeff(i) - g.coeff(j);
-      log_x[k] = std::log(0.25 * (variance[k] + r[k] * r[k]));
-      low = std::min(low, log_x[k]);
-      high = std::max(high, log_x[k]);
+      x[k] = 0.25 * (variance[k] + r[k] * r[k]);
+      low = std::min(low, x[k]);
+      high = std::max(high, x[k]);
     }
   }
-  if (!(low > -60 && high < 60)) {
+  if (!(low > 1e-30 && high < 1e12)) {
     throw std::domain_error("concordance_t_lpdf: residuals or variances out of all proportion");
   }
   table.cover(lambda, low, high, vary_nu);
@@ -207,15 +242,14 @@ stan::return_type_t<B, G, V, Nu> concordance_t_lpdf(const Y& y_arg, const B& b_a
   double product = 1;  // of the variances: one logarithm for many of them
   for (std::size_t j = 0; j + 1 < start.size(); ++j) {
     for (std::size_t k = start[j] - 1; k < static_cast<std::size_t>(start[j + 1] - 1); ++k) {
-      const auto skew = table(log_x[k]);
-      lp += skew.log_k - lambda * log_x[k] - 0.5 * r[k];
+      // F(x) and d lp / d x, with dx/dr = r / 2 and dx/dv = 1 / 4
+      const auto [value, by_x] = table(x[k]);
+      lp += value - 0.5 * r[k];
       product *= variance[k];
       if (!(product > 1e-150 && product < 1e150)) {
         log_variance += std::log(product);
         product = 1;
       }
-      // d lp / d x, with dx/dr = r / 2 and dx/dv = 1 / 4
-      const double by_x = 4 * (skew.slope - lambda) / (variance[k] + r[k] * r[k]);
       const double by_r = 0.5 * (by_x * r[k] - 1);
       grad_b.coeffRef(instrument[k] - 1) -= by_r;
       grad_g.coeffRef(j) -= by_r;
@@ -223,7 +257,7 @@ stan::return_type_t<B, G, V, Nu> concordance_t_lpdf(const Y& y_arg, const B& b_a
         grad_v.coeffRef(instrument[k] - 1) += 0.25 * by_x + (lambda - 0.5) / variance[k];
       }
       if (vary_nu) {
-        grad_lambda += skew.order_slope - log_x[k];
+        grad_lambda += table.order_slope(x[k]);
       }
     }
   }
