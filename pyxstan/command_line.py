@@ -63,12 +63,16 @@ def describe(model: str) -> None:
 
 
 @commands.command()
-def doctor() -> None:
+@click.option(
+    "--compile", "compile_test", is_flag=True, help="Compile the test program if need be."
+)
+def doctor(compile_test: bool) -> None:
     """Check each link of the chain from a Stan model to a fit."""
     from pyxstan import registry
     from pyxstan.engine import doctor as checks
 
-    found = checks.diagnose([(m.name, m.program) for m in registry.models().values()])
+    models = [(m.name, m.program) for m in registry.models().values()]
+    found = checks.diagnose(models, compile_test=compile_test, notify=_tell)
     click.echo(checks.render(found))
     sys.exit(checks.exit_status(found))
 
