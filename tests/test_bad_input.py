@@ -642,7 +642,7 @@ def test_bad_input_of_a_real_process(name: str, desk: Path) -> None:
     ("compiler", "words"),
     [
         ("missing", r"CXX|compiler"),
-        ("failing", r"^[^:]+: the compiler failed: internal compiler error$"),
+        ("failing", r"^[^:]+: the compiler failed: internal compiler error\b"),
     ],
 )
 def test_no_working_compiler(
