@@ -21,6 +21,9 @@ constexpr double infinite = std::numeric_limits<double>::infinity();
 inline argument group(std::string name, std::string help, arguments children = {}) {
   return {kind::group, std::move(name), std::move(help), "", "", 0, 0, true, std::move(children)};
 }
+inline argument label(std::string name, std::string help) {
+  return {kind::label, std::move(name), std::move(help), "", "", 0, 0, true, {}};
+}
 inline argument choice(std::string name, std::string help, std::string fallback, arguments options) {
   std::string valid;
   for (const auto& option : options) {
@@ -108,12 +111,12 @@ inline argument sample_arguments() {
                              {group("nuts", "The No-U-Turn Sampler",
                                     {whole_above(0, "max_depth", "Largest tree depth", "10")})}),
                       choice("metric", "Geometry of the base manifold", "diag_e",
-                             {group("unit_e", "Euclidean with unit metric"),
-                              group("diag_e", "Euclidean with diagonal metric"),
-                              group("dense_e", "Euclidean with dense metric")}),
+                             {label("unit_e", "Euclidean with unit metric"),
+                              label("diag_e", "Euclidean with diagonal metric"),
+                              label("dense_e", "Euclidean with dense metric")}),
                       text("metric_file", "File of a precomputed metric"),
                       positive("stepsize", "Step size", "1"), jitter}),
-               group("fixed_param", "No transitions: generated quantities alone")}),
+               label("fixed_param", "No transitions: generated quantities alone")}),
        whole_above(0, "num_chains", "Number of chains", "1")});
 }
 
@@ -161,7 +164,7 @@ inline argument pathfinder_arguments() {
 }
 
 inline argument root_arguments() {
-#if STAN_MAJOR == 2 && STAN_MINOR < 36
+#if STAN_MAJOR == 2 && STAN_MINOR < 37
   const std::string digits = "-1";
 #else
   const std::string digits = "8";
@@ -170,7 +173,7 @@ inline argument root_arguments() {
   figures.high = 18;
   figures.valid = "0 <= integer <= 18 or -1 to use the default number of significant figures";
   argument seed{kind::seed, "seed", "Seed of the random number generator", "-1",
-                "non-negative integer < 4294967296 or -1 to generate seed from system time", -1,
+                "non-negative integer < 4294967296  or -1 to generate seed from system time", -1,
                 4294967295.0, false, {}};
   argument threads = whole_from(-1, "num_threads", "Threads, -1 for all", "1");
   threads.valid = "num_threads > 0 || num_threads == -1";

@@ -27,21 +27,26 @@ class run_record {
     start_ = text;
   }
 
-  std::string comments() const {
+  // The comments that open a CSV file; those of diagnostics name neither date nor translator.
+  std::string comments(bool whole = true) const {
     std::ostringstream out;
     out << "# stan_version_major = " << stan::MAJOR_VERSION << "\n"
         << "# stan_version_minor = " << stan::MINOR_VERSION << "\n"
         << "# stan_version_patch = " << stan::PATCH_VERSION << "\n"
-        << "# model = " << name_ << "\n"
-        << "# start_datetime = " << start_ << "\n";
+        << "# model = " << name_ << "\n";
+    if (whole) {
+      out << "# start_datetime = " << start_ << "\n";
+    }
     print(root_, out, "# ", 0);
     for (const auto& line : compile_info_) {
-      out << "# " << line << "\n";
+      if (whole) {
+        out << "# " << line << "\n";
+      }
     }
     return out.str();
   }
 
-  void write_json(const std::string& file) const {
+  void write_json(const std::string& file, int digits) const {
     std::ofstream out(file);
     out << "{\n  \"stan_major_version\" : \"" << stan::MAJOR_VERSION << "\",\n"
         << "  \"stan_minor_version\" : \"" << stan::MINOR_VERSION << "\",\n"
@@ -50,7 +55,7 @@ class run_record {
         << "  \"start_datetime\" : " << quoted(start_);
     for (const argument& child : root_.children) {
       out << ",\n";
-      write(child, out, "  ");
+      write(child, out, "  ", digits < 0 ? 6 : digits);
     }
     out << ",\n  \"mpi_enabled\" : false";
     for (const auto& line : compile_info_) {
@@ -81,41 +86,29 @@ class run_record {
     return out + "\"";
   }
 
-  static void write(const argument& a, std::ostream& out, const std::string& indent) {
+  static void write(const argument& a, std::ostream& out, const std::string& indent, int digits) {
     out << indent << quoted(a.name) << " : ";
-    if (a.what == kind::group) {
-      write_children(a, out, indent, "");
-    } else if (a.what == kind::choice) {
+    if (a.what == kind::choice) {
+      out << "{\n" << indent << "  \"value\" : " << quoted(a.value);
       for (const argument& option : a.children) {
-        if (option.name == a.value) {
-          std::ostringstream first;
-          first << indent << "  \"value\" : " << quoted(a.value);
-          argument chosen = option;
-          argument wrapped = a;
-          wrapped.children.clear();
-          if (!chosen.children.empty()) {
-            wrapped.children.push_back(chosen);
-          }
-          write_children(wrapped, out, indent, first.str());
+        if (option.name == a.value && option.what == kind::group) {
+          out << ",\n";
+          write(option, out, indent + "  ", digits);
         }
       }
+      out << "\n" << indent << "}";
     } else if (a.what == kind::text) {
       out << quoted(a.value);
+    } else if (a.is_value()) {
+      out << shown(a, digits);
     } else {
-      out << a.value;
+      out << "{\n";
+      for (const argument& child : a.children) {
+        write(child, out, indent + "  ", digits);
+        out << (&child == &a.children.back() ? "\n" : ",\n");
+      }
+      out << indent << "}";
     }
-  }
-
-  static void write_children(const argument& a, std::ostream& out, const std::string& indent,
-                             const std::string& first) {
-    out << "{\n" << first;
-    bool comma = !first.empty();
-    for (const argument& child : a.children) {
-      out << (comma ? ",\n" : "");
-      comma = true;
-      write(child, out, indent + "  ");
-    }
-    out << "\n" << indent << "}";
   }
 };
 

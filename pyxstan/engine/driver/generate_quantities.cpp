@@ -10,11 +10,14 @@ namespace {
 int generate(run& r) {
   const std::string& file = r.set.text("generate_quantities.fitted_params");
   if (file.empty()) {
-    throw usage_error("Missing fitted_params argument, cannot run generate_quantities without "
-                      "fitted sample.");
+    throw std::runtime_error("Missing fitted_params argument, cannot run generate_quantities "
+                             "without fitted sample.");
   }
   std::vector<Eigen::MatrixXd> draws;
   for (const auto& name : chain_files(file, r.chains, r.id)) {
+    if (!is_csv(name)) {
+      throw std::runtime_error("\"" + name + "\" is not a CSV file of draws");
+    }
     draws.push_back(read_fitted(name, r.model));
   }
   return stan::services::standalone_generate(r.model, static_cast<int>(r.chains), draws, r.seed,

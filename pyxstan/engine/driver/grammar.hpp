@@ -2,7 +2,8 @@
 // words, printed as the configuration that goes into every output file.
 //
 // Words are read depth first: after a word that names a node, the following words belong to it for
-// as long as they name one of its children; then they are its parent's.
+// as long as they name one of its children; then they are its parent's. A value may be given again
+// (the last one counts), a group or a choice only once.
 #ifndef PYXSTAN_DRIVER_GRAMMAR_HPP
 #define PYXSTAN_DRIVER_GRAMMAR_HPP
 
@@ -24,7 +25,8 @@ struct usage_error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-enum class kind { group, choice, whole, natural, real, flag, text, seed };
+// A label is an option of a choice that is nothing but its name.
+enum class kind { group, label, choice, whole, natural, real, flag, text, seed };
 
 struct argument {
   kind what;
@@ -37,25 +39,26 @@ struct argument {
   bool open = true;                    // whether low itself is excluded
   std::vector<argument> children;      // of a group: arguments; of a choice: one group an option
   std::string value{};                 // what was given, in canonical form; else fallback
+  bool taken = false;                  // a group or choice that was named
 
-  bool is_value() const { return what != kind::group; }
+  bool is_value() const { return what != kind::group && what != kind::label; }
   bool is_default() const { return value == fallback; }
 };
 
 namespace detail {
 
-inline std::string short_number(double x) {
+inline std::string short_number(double x, int digits = 6) {
   char text[40];
-  std::snprintf(text, sizeof text, "%g", x);
+  std::snprintf(text, sizeof text, "%.*g", digits, x);
   return text;
 }
 
 // The shortest text that reads back as the same number.
 inline std::string canonical(double x) {
-  char text[40];
+  std::string text;
   for (int digits = 6; digits <= 17; ++digits) {
-    std::snprintf(text, sizeof text, "%.*g", digits, x);
-    if (std::strtod(text, nullptr) == x) {
+    text = short_number(x, digits);
+    if (std::strtod(text.c_str(), nullptr) == x) {
       break;
     }
   }
@@ -114,14 +117,33 @@ inline std::string checked(const argument& a, const std::string& given) {
   if ((a.open ? x <= a.low : x < a.low) || x > a.high) {
     return refuse();
   }
-  if (a.what != kind::real) {
-    return std::to_string(static_cast<long long>(x));
+  return a.what == kind::real ? detail::canonical(x) : std::to_string(static_cast<long long>(x));
+}
+
+// A value as it is printed: CmdStan rounds reals to the digits of the stream.
+inline std::string shown(const argument& a, int digits) {
+  return a.what == kind::real ? detail::short_number(std::strtod(a.value.c_str(), nullptr), digits)
+                              : a.value;
+}
+
+inline std::string placeholder(const argument& a) {
+  switch (a.what) {
+    case kind::group:
+    case kind::label:
+      return "";
+    case kind::choice:
+      return "=<list_element>";
+    case kind::whole:
+      return "=<int>";
+    case kind::natural:
+      return "=<unsigned int>";
+    case kind::real:
+      return "=<double>";
+    case kind::flag:
+      return "=<boolean>";
+    default:
+      return "=<string>";
   }
-  const std::string text = detail::canonical(x);
-  return detail::short_number(x) == a.fallback && text != a.fallback
-                 && std::strtod(a.fallback.c_str(), nullptr) == x
-             ? a.fallback
-             : text;
 }
 
 class reader {
@@ -132,7 +154,12 @@ class reader {
   void read(argument& root) {
     read_children(root);
     if (at_ < words_.size()) {
-      throw usage_error(words_[at_] + " is either mistyped or misplaced." + suggestion(root));
+      const bool lacks_method = !root.children.front().taken;
+      throw usage_error(words_[at_] + " is either mistyped or misplaced." + suggestion(root)
+                        + (lacks_method ? "\nA method must be specified!" : ""));
+    }
+    if (!root.children.front().taken) {
+      throw usage_error("A method must be specified!");
     }
   }
 
@@ -155,11 +182,15 @@ class reader {
 
   bool read_one(argument& node) {
     const std::string& word = words_[at_];
-    if (node.what == kind::group) {
+    if (node.taken) {
+      return false;
+    }
+    if (!node.is_value()) {
       if (word != node.name) {
         return false;
       }
       ++at_;
+      node.taken = true;
       read_children(node);
       return true;
     }
@@ -176,6 +207,7 @@ class reader {
         if (option.name == chosen) {
           node.value = chosen;
           ++at_;
+          node.taken = true;
           read_children(option);
           return true;
         }
@@ -197,29 +229,25 @@ class reader {
   // Where a misplaced word would belong.
   std::string suggestion(const argument& root) const {
     const std::string name = words_[at_].substr(0, words_[at_].find('='));
-    std::vector<std::string> places;
+    std::string places;
     const std::function<void(const argument&, const std::string&)> search
         = [&](const argument& node, const std::string& path) {
             for (const argument& child : node.children) {
               std::string here = path;
               if (node.what == kind::choice) {
-                here += node.name + "=" + child.name + " ";
-              } else if (child.what == kind::group) {
-                here += child.name + " ";
+                here += node.name + "=" + child.name;
+                places += child.name == name ? "\n  " + here : "";
+              } else {
+                places += child.name == name ? "\n  " + path + name + placeholder(child) : "";
+                here += child.what == kind::group ? child.name : "";
               }
-              if (child.name == name && child.what != kind::group) {
-                places.push_back("\n  " + path + child.name + "=<value>");
-              }
-              search(child, here);
+              search(child, here.size() > path.size() ? here + " " : path);
             }
           };
     search(root, "");
-    std::string text
-        = places.empty() ? "" : "\nPerhaps you meant one of the following valid configurations?";
-    for (const auto& place : places) {
-      text += place;
-    }
-    return text;
+    return places.empty()
+               ? ""
+               : "\nPerhaps you meant one of the following valid configurations?" + places;
   }
 };
 
@@ -269,46 +297,20 @@ inline void print(const argument& node, std::ostream& out, const std::string& pr
   const std::string indent(2 * depth, ' ');
   for (const argument& child : node.children) {
     if (child.is_value()) {
-      out << prefix << indent << child.name << " = " << child.value
+      out << prefix << indent << child.name << " = " << shown(child, 6)
           << (child.is_default() ? " (Default)" : "") << "\n";
     } else {
       out << prefix << indent << child.name << "\n";
     }
     if (child.what == kind::choice) {
       for (const argument& option : child.children) {
-        if (option.name == child.value && !option.children.empty()) {
+        if (option.name == child.value && option.what == kind::group) {
           out << prefix << indent << "  " << option.name << "\n";
           print(option, out, prefix, depth + 2);
         }
       }
     } else {
       print(child, out, prefix, depth + 1);
-    }
-  }
-}
-
-inline void print_help(const argument& node, std::ostream& out, int depth, bool deep) {
-  const std::string indent(2 * depth, ' ');
-  static const std::map<kind, std::string> types
-      = {{kind::choice, "=<list element>"}, {kind::whole, "=<int>"}, {kind::natural, "=<unsigned int>"},
-         {kind::real, "=<double>"},         {kind::flag, "=<boolean>"}, {kind::text, "=<string>"},
-         {kind::seed, "=<x>"}};
-  out << indent << node.name << (node.is_value() ? types.at(node.what) : "") << "\n";
-  out << indent << "  " << node.help << "\n";
-  if (node.is_value()) {
-    out << indent << "  Valid values: " << node.valid << "\n";
-    out << indent << "  Defaults to " << (node.fallback.empty() ? "\"\"" : node.fallback) << "\n";
-  } else if (!node.children.empty()) {
-    out << indent << "  Valid subarguments: ";
-    for (std::size_t i = 0; i < node.children.size(); ++i) {
-      out << (i ? ", " : "") << node.children[i].name;
-    }
-    out << "\n";
-  }
-  out << "\n";
-  if (deep) {
-    for (const argument& child : node.children) {
-      print_help(child, out, depth + 1, true);
     }
   }
 }

@@ -9,27 +9,31 @@ namespace {
 
 // The mode on the unconstrained scale, from a CSV file (its first row) or a file of variables.
 Eigen::VectorXd read_mode(const run& r, const std::string& file) {
-  std::stringstream messages;
-  Eigen::VectorXd mode;
-  if (file.size() > 4 && file.compare(file.size() - 4, 4, ".csv") == 0) {
-    const Eigen::VectorXd constrained = read_fitted(file, r.model).row(0);
-    r.model.unconstrain_array(constrained, mode, &messages);
-  } else {
-    const auto context = read_context(file);
-    r.model.transform_inits(*context, mode, &messages);
+  if (!is_csv(file)) {
+    return unconstrain(r.model, *read_context(file), file);
   }
+  const std::string writer = writing_method(file);
+  if (!writer.empty() && writer != "optimize") {
+    throw std::runtime_error("\"" + file + "\" holds no mode: it was written by " + writer
+                             + ", not by optimize");
+  }
+  const Eigen::VectorXd constrained = read_fitted(file, r.model).row(0);
+  Eigen::VectorXd mode;
+  std::stringstream messages;
+  r.model.unconstrain_array(constrained, mode, &messages);
   return mode;
 }
 
 int laplace(run& r) {
   const std::string& file = r.set.text("laplace.mode");
   if (file.empty()) {
-    throw usage_error("Missing mode argument, cannot get laplace sample without mode.");
+    throw std::runtime_error("Missing mode argument, cannot get laplace sample without mode.");
   }
   const Eigen::VectorXd mode = read_mode(r, file);
   const int draws = r.set.whole("laplace.draws");
   const bool calculate_lp = r.set.flag("laplace.calculate_lp");
-  json_output hessian = open_json(r.set.text("output.diagnostic_file"), r.digits);
+  const std::string& diagnostic = r.set.text("output.diagnostic_file");
+  json_output hessian = open_json(diagnostic.empty() ? "" : stem(diagnostic) + ".json", r.digits);
   const auto call = [&](auto jacobian) {
     return stan::services::laplace_sample<decltype(jacobian)::value>(
         r.model, mode, draws, calculate_lp, r.seed, r.refresh, r.interrupt, r.logger, r.output[0],

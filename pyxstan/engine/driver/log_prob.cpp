@@ -1,4 +1,5 @@
 // Log density and gradient at parameters that the user gives.
+#include "fitted.hpp"
 #include "run.hpp"
 
 #include <stan/model/gradient.hpp>
@@ -12,46 +13,56 @@ namespace {
 // The unconstrained parameters of a file: `params_r`, one vector or an array of them.
 std::vector<std::vector<double>> unconstrained(const run& r, const std::string& file) {
   const auto context = read_context(file);
-  std::vector<std::string> names;
-  context->names_r(names);
-  std::vector<std::vector<double>> points;
+  if (!context->contains_r("params_r")) {
+    throw std::runtime_error("\"" + file + "\" has no variable params_r, the parameters");
+  }
+  const auto values = context->vals_r("params_r");
+  const auto dims = context->dims_r("params_r");
   const std::size_t size = r.model.num_params_r();
-  for (const auto& name : names) {
-    const auto values = context->vals_r(name);
-    const auto dims = context->dims_r(name);
-    if (dims.empty() || dims.back() != size) {
-      throw usage_error("Incorrect number of unconstrained parameters in \"" + file
-                        + "\": expected " + std::to_string(size));
+  const std::size_t found = dims.empty() ? 1 : dims.back();
+  if (found != size) {
+    throw std::runtime_error("Incorrect number of unconstrained parameters in \"" + file
+                             + "\": the model has " + std::to_string(size) + ", the file "
+                             + std::to_string(found));
+  }
+  const std::size_t count = values.size() / size;
+  std::vector<std::vector<double>> points(count, std::vector<double>(size));
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t k = 0; k < size; ++k) {
+      points[i][k] = values[i + k * count];  // the last index varies slowest
     }
-    const std::size_t count = values.size() / size;
-    for (std::size_t i = 0; i < count; ++i) {
-      std::vector<double> point(size);
-      for (std::size_t k = 0; k < size; ++k) {
-        point[k] = values[i + k * count];  // the last index varies slowest
-      }
-      points.push_back(std::move(point));
+  }
+  return points;
+}
+
+// Parameters on the constrained scale: the draws of a CSV file, or one point in a file of variables.
+std::vector<std::vector<double>> constrained(const run& r, const std::string& file) {
+  std::vector<std::vector<double>> points;
+  const auto add = [&](const Eigen::VectorXd& point) {
+    points.emplace_back(point.data(), point.data() + point.size());
+  };
+  if (is_csv(file)) {
+    const Eigen::MatrixXd draws = read_fitted(file, r.model);
+    for (Eigen::Index i = 0; i < draws.rows(); ++i) {
+      std::stringstream messages;
+      Eigen::VectorXd point;
+      r.model.unconstrain_array(Eigen::VectorXd(draws.row(i)), point, &messages);
+      add(point);
     }
+  } else {
+    add(unconstrain(r.model, *read_context(file), file));
   }
   return points;
 }
 
 int log_prob(run& r) {
   const std::string& free = r.set.text("log_prob.unconstrained_params");
-  const std::string& constrained = r.set.text("log_prob.constrained_params");
-  std::vector<std::vector<double>> points;
-  if (!free.empty()) {
-    points = unconstrained(r, free);
-  } else if (!constrained.empty()) {
-    std::stringstream messages;
-    std::vector<int> whole;
-    std::vector<double> point;
-    const auto context = read_context(constrained);
-    r.model.transform_inits(*context, whole, point, &messages);
-    points.push_back(std::move(point));
+  const std::string& bound = r.set.text("log_prob.constrained_params");
+  if (free.empty() == bound.empty()) {
+    throw std::runtime_error("log_prob needs unconstrained_params or constrained_params, one of the "
+                             "two");
   }
-  if (points.empty()) {
-    throw usage_error("Must supply either constrained_params or unconstrained_params to log_prob");
-  }
+  auto points = free.empty() ? constrained(r, bound) : unconstrained(r, free);
   std::vector<std::string> names, columns{"lp__"};
   r.model.unconstrained_param_names(names, false, false);
   for (const auto& name : names) {

@@ -3,16 +3,20 @@
 // headers of Stan's services.
 #include "arguments.hpp"
 #include "config.hpp"
+#include "help.hpp"
 #include "run.hpp"
 
-#include <stan/io/array_var_context.hpp>
+// The reader of R dumps asks for all of Stan Math and uses none of it: 3 s of compiling.
+#define STAN_MATH_PRIM_HPP
 #include <stan/io/dump.hpp>
+#undef STAN_MATH_PRIM_HPP
 #include <stan/io/empty_var_context.hpp>
 #include <stan/io/json/json_data.hpp>
 #include <stan/math/rev/core/init_chainablestack.hpp>
 #include <stan/math/rev/core/profiling.hpp>
 #include <stan/math/prim/core/init_threadpool_tbb.hpp>
 
+#include <sys/stat.h>
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
@@ -33,55 +37,88 @@ std::map<std::string, method>& methods() {
   return all;
 }
 
+namespace {
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+bool readable(const std::string& file) { return std::ifstream(file).good(); }
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> parts;
+  std::stringstream stream(list);
+  for (std::string part; std::getline(stream, part, ',');) {
+    parts.push_back(part);
+  }
+  return parts;
+}
+
+}  // namespace
+
 context_ptr read_context(const std::string& file) {
   if (file.empty()) {
     return std::make_shared<stan::io::empty_var_context>();
   }
   std::ifstream stream(file);
   if (!stream) {
-    throw usage_error("Cannot open specified file, \"" + file + "\"");
+    throw std::runtime_error("Cannot open specified file, \"" + file + "\"");
   }
-  if (file.size() > 5 && file.compare(file.size() - 5, 5, ".json") == 0) {
+  if (ends_with(file, ".json")) {
     return std::make_shared<stan::json::json_data>(stream);
   }
+  if (!ends_with(file, ".R")) {
+    throw std::runtime_error("\"" + file + "\" is not a file of variables: expected .json or .R");
+  }
+  std::cerr << "Warning: \"" << file << "\" is read as R dump, an outdated format; prefer JSON\n";
   return std::make_shared<stan::io::dump>(stream);
 }
 
-namespace {
-
-// Where the extension of a file name begins; its length where there is none.
-std::size_t extension(const std::string& file) {
+std::string stem(const std::string& file) {
   const auto slash = file.rfind('/');
   const auto dot = file.rfind('.');
-  const bool has = dot != std::string::npos && (slash == std::string::npos || dot > slash + 1);
-  return has ? dot : file.size();
+  const bool has = dot != std::string::npos && (slash == std::string::npos || dot > slash);
+  return has ? file.substr(0, dot) : file;
 }
-
-}  // namespace
 
 std::string suffixed(const std::string& file, const std::string& suffix,
                      const std::string& default_extension) {
-  const std::size_t dot = extension(file);
-  const std::string ending = dot < file.size() ? file.substr(dot) : default_extension;
-  return file.substr(0, dot) + (suffix.empty() ? "" : "_" + suffix) + ending;
+  const std::string base = stem(file);
+  const std::string ending = base.size() < file.size() ? file.substr(base.size())
+                                                       : default_extension;
+  return base + (suffix.empty() ? "" : "_" + suffix) + ending;
 }
 
 std::vector<std::string> chain_files(const std::string& file, std::size_t chains, unsigned int id) {
-  std::vector<std::string> files;
   if (file.find(',') != std::string::npos) {
-    std::stringstream list(file);
-    for (std::string name; std::getline(list, name, ',');) {
-      files.push_back(name);
-    }
+    auto files = split(file);
     if (files.size() != chains) {
-      throw usage_error("Found " + std::to_string(files.size()) + " file names in \"" + file
-                        + "\", expected one for each of " + std::to_string(chains) + " chains");
+      throw std::runtime_error("Found " + std::to_string(files.size()) + " file names in \"" + file
+                               + "\", expected one for each of " + std::to_string(chains)
+                               + " chains");
     }
-  } else if (chains == 1) {
-    files.push_back(file);
-  } else {
-    for (std::size_t i = 0; i < chains; ++i) {
-      files.push_back(suffixed(file, std::to_string(id + i), ""));
+    return files;
+  }
+  std::vector<std::string> files;
+  for (std::size_t i = 0; i < chains; ++i) {
+    files.push_back(chains == 1 ? file : suffixed(file, std::to_string(id + i), ""));
+  }
+  return files;
+}
+
+std::vector<std::string> input_files(const std::string& file, std::size_t chains, unsigned int id) {
+  auto files = chain_files(file, chains, id);
+  if (chains > 1 && file.find(',') == std::string::npos) {
+    for (const auto& one : files) {
+      if (readable(one)) {
+        continue;
+      }
+      if (!readable(file)) {
+        throw std::runtime_error("Cannot open \"" + one + "\", nor \"" + file
+                                 + "\" for all chains");
+      }
+      std::cerr << "Warning: all " << chains << " chains read \"" << file << "\"\n";
+      return std::vector<std::string>(chains, file);
     }
   }
   return files;
@@ -91,13 +128,15 @@ json_output open_json(const std::string& file, int digits) {
   if (file.empty()) {
     return json_output();
   }
-  auto stream = std::make_unique<std::ofstream>(file);
+  auto stream = std::make_unique<std::ofstream>();
+  // unbuffered, so that a full disk shows in the write that fails
+  stream->rdbuf()->pubsetbuf(nullptr, 0);
+  stream->open(file);
   if (!*stream) {
     throw std::runtime_error("Cannot open output file \"" + file + "\"");
   }
-  if (digits >= 0) {
-    stream->precision(digits);
-  }
+  stream->exceptions(std::ios::failbit | std::ios::badbit);
+  stream->precision(digits < 0 ? 6 : digits);
   return json_output(std::move(stream));
 }
 
@@ -118,47 +157,6 @@ void print_info() {
             << "STAN_CPP_OPTIMS=false\n";
 }
 
-void print_usage(const argument& root, const std::string& program) {
-  std::cout << "Usage: " << program
-            << " <arg1> <subarg1_1> ... <subarg1_m> ... <arg_n> <subarg_n_1> ... <subarg_n_m>\n\n"
-            << "One of these methods,\n";
-  const auto line = [](const argument& a) {
-    std::cout << "  " << a.name << std::string(a.name.size() < 20 ? 21 - a.name.size() : 1, ' ')
-              << a.help << "\n";
-  };
-  for (const argument& option : root.children.front().children) {
-    line(option);
-  }
-  std::cout << "and any of\n";
-  for (std::size_t i = 1; i < root.children.size(); ++i) {
-    line(root.children[i]);
-  }
-  std::cout << "\n`" << program << " help-all` prints all arguments, `" << program
-            << " METHOD help` those of a method.\n";
-}
-
-// `help`, `help-all` and `METHOD help`.
-bool answer_help(const std::vector<std::string>& words, const argument& root,
-                 const std::string& program) {
-  if (words.empty() || (words.back() != "help" && words.back() != "help-all")) {
-    return false;
-  }
-  const bool deep = words.back() == "help-all";
-  for (const argument& option : root.children.front().children) {
-    if (words.size() > 1 && (words[0] == option.name || words[0] == "method=" + option.name)) {
-      print_help(option, std::cout, 0, deep);
-      return true;
-    }
-  }
-  if (deep) {
-    for (const argument& child : root.children) {
-      print_help(child, std::cout, 1, true);
-    }
-  }
-  print_usage(root, program);
-  return true;
-}
-
 // The unit that does what was asked for.
 std::string unit_of(const settings& set, const stan::model::model_base& model) {
   const std::string& name = set.text("method");
@@ -168,10 +166,19 @@ std::string unit_of(const settings& set, const stan::model::model_base& model) {
   if (set.text("sample.algorithm") == "fixed_param") {
     return "sample_fixed_param";
   }
+#if STAN_MAJOR == 2 && STAN_MINOR < 36
   if (model.num_params_r() == 0) {
-    std::cout << "Model contains no parameters, running fixed_param sampler, no updates to Markov "
-                 "chain\n";
+    std::cout << "Model contains no parameters: running the fixed_param sampler.\n";
     return "sample_fixed_param";
+  }
+#endif
+  if (set.flag("sample.adapt.engaged")) {
+    if (set.whole("sample.num_warmup") == 0) {
+      throw std::runtime_error("num_warmup=0 leaves no iterations to adapt: give a positive number, "
+                               "or switch adaptation off (adapt engaged=0)");
+    }
+  } else if (set.flag("sample.adapt.save_metric")) {
+    throw std::runtime_error("save_metric=1 needs adaptation (adapt engaged=1)");
   }
   return "sample_" + set.text("sample.hmc.metric");
 }
@@ -190,20 +197,42 @@ std::vector<context_ptr> read_inits(const std::string& init, std::size_t chains,
                                     double& radius) {
   if (detail::parse_real(init, radius)) {
     if (radius < 0) {
-      throw usage_error(init + " is not a valid value for \"init\"\n  Valid values: 0 <= init");
+      throw std::runtime_error(init + " is not a valid value for \"init\"\n  Valid values: 0 <= init, "
+                               "or the name of a file");
     }
     return std::vector<context_ptr>(chains, read_context(""));
   }
   radius = 2;
-  if (chains > 1 && init.find(',') == std::string::npos
-      && std::ifstream(chain_files(init, chains, id)[0]).fail()) {
-    return std::vector<context_ptr>(chains, read_context(init));
-  }
   std::vector<context_ptr> inits;
-  for (const auto& file : chain_files(init, chains, id)) {
+  for (const auto& file : input_files(init, chains, id)) {
     inits.push_back(read_context(file));
   }
   return inits;
+}
+
+// Opening an output erases what was there: never a file that the run still has to read.
+void protect_inputs(const settings& set, const std::vector<std::string>& outputs,
+                    std::size_t chains, unsigned int id) {
+  for (const char* path : {"data.file", "init", "sample.hmc.metric_file", "laplace.mode",
+                           "generate_quantities.fitted_params", "log_prob.unconstrained_params",
+                           "log_prob.constrained_params"}) {
+    const std::string& given = set.text(path);
+    auto inputs = split(given);
+    if (chains > 1 && inputs.size() == 1) {
+      const auto numbered = chain_files(given, chains, id);
+      inputs.insert(inputs.end(), numbered.begin(), numbered.end());
+    }
+    for (const auto& input : inputs) {
+      for (const auto& output : outputs) {
+        struct stat a {}, b {};
+        if (stat(input.c_str(), &a) == 0 && stat(output.c_str(), &b) == 0 && a.st_ino == b.st_ino
+            && a.st_dev == b.st_dev && S_ISREG(a.st_mode)) {
+          throw std::runtime_error("The output file \"" + output + "\" is also an input, " + path
+                                   + ": name another");
+        }
+      }
+    }
+  }
 }
 
 void write_profile(const std::string& file, int digits) {
@@ -236,26 +265,27 @@ unsigned int clock_seed() {
       std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
 }
 
-int execute(argument& root, const std::vector<std::string>& words) {
-  reader(words).read(root);
-  for (argument& top : root.children) {
-    if (top.name == "random" && top.children[0].value == "-1") {
-      top.children[0].value = std::to_string(clock_seed());
-    }
-  }
-  const settings set(root);
-
-  int threads = set.whole("num_threads");
-  if (threads == 0 || threads < -1) {
+int thread_count(const settings& set) {
+  const int threads = set.whole("num_threads");
+  if (threads == 0) {
     throw usage_error("0 is not a valid value for \"num_threads\"\n  Valid values: num_threads > 0 "
                       "|| num_threads == -1");
   }
   // the environment's word counts where the command line has none, as for CmdStan
   const char* environment = std::getenv("STAN_NUM_THREADS");
-  if (threads == 1 && environment != nullptr && *environment != '\0') {
-    threads = std::atoi(environment);
+  return threads == 1 && environment != nullptr && *environment != '\0' ? std::atoi(environment)
+                                                                        : threads;
+}
+
+int execute(argument& root, const std::vector<std::string>& words) {
+  reader(words).read(root);
+  for (argument& top : root.children) {
+    if (top.name == "random" && top.children[0].value == "-1") {
+      top.children[0].value = top.children[0].fallback = std::to_string(clock_seed());
+    }
   }
-  stan::math::init_threadpool_tbb(threads);
+  const settings set(root);
+  stan::math::init_threadpool_tbb(thread_count(set));
 
   stan::callbacks::stream_logger logger(std::cout, std::cout, std::cout, std::cerr, std::cerr);
   stan::callbacks::interrupt interrupt;
@@ -266,49 +296,51 @@ int execute(argument& root, const std::vector<std::string>& words) {
   const auto seed = set.natural("random.seed");
   const auto id = set.natural("id");
   const int digits = set.whole("output.sig_figs");
+  const std::string& name = set.text("method");
   const std::size_t chains = count_chains(set);
+  const bool own_files = name == "sample" || name == "generate_quantities";
+  const std::size_t count = own_files ? chains : 1;
 
   const auto data = read_context(set.text("data.file"));
   std::unique_ptr<stan::model::model_base> model(&new_model(*data, seed, &std::cout));
   double radius = 2;
   const auto inits = read_inits(set.text("init"), chains, id, radius);
-
   const std::string unit = unit_of(set, *model);
   const auto found = methods().find(unit);
   if (found == methods().end()) {
-    throw usage_error("this executable was built without " + unit);
+    throw std::runtime_error("this executable was built without " + unit);
   }
 
   const run_record record(root, *model);
-  const auto open_csv = [&](const std::string& file) {
+  std::vector<std::string> files;
+  for (const auto& file : chain_files(set.text("output.file"), count, id)) {
+    files.push_back(suffixed(file, ""));
+  }
+  protect_inputs(set, files, chains, id);
+  const auto open_csv = [&](const std::string& file, bool whole) {
     csv_writer writer(file, digits);
-    writer.raw(record.comments());
+    writer.raw(record.comments(whole));
     return writer;
   };
-  const std::string& name = set.text("method");
-  const bool own_files = name == "sample" || name == "generate_quantities";
-  const std::string file = suffixed(set.text("output.file"), "");
-  const auto files = chain_files(file, own_files ? chains : 1, id);
-  std::vector<csv_writer> outputs, diagnostics;
-  for (const auto& output : files) {
-    outputs.push_back(open_csv(output));
+  std::vector<csv_writer> outputs, diagnostics(count);
+  for (const auto& file : files) {
+    outputs.push_back(open_csv(file, true));
   }
   const std::string& diagnostic = set.text("output.diagnostic_file");
-  const bool csv_diagnostics = name == "sample" || name == "variational";
-  const std::size_t count = own_files ? chains : 1;
-  for (std::size_t i = 0; i < count; ++i) {
-    diagnostics.push_back(diagnostic.empty() || !csv_diagnostics
-                              ? csv_writer()
-                              : open_csv(chain_files(suffixed(diagnostic, ""), count, id)[i]));
+  if (!diagnostic.empty() && name != "pathfinder" && name != "laplace") {
+    diagnostics.clear();
+    for (const auto& file : chain_files(diagnostic, count, id)) {
+      diagnostics.push_back(open_csv(suffixed(file, ""), false));
+    }
   }
   if (set.flag("output.save_cmdstan_config")) {
-    const std::string stem = files.size() > 1 && file.find(',') != std::string::npos ? files[0] : file;
-    record.write_json(stem.substr(0, extension(stem)) + "_config.json");
+    const std::string first = set.text("output.file").substr(0, set.text("output.file").find(','));
+    record.write_json(stem(first) + "_config.json", digits);
   }
 
-  run r{set,    *model, logger,  interrupt, seed,           id,     set.whole("output.refresh"),
-        chains, radius, inits,   files,     std::move(outputs), std::move(diagnostics),
-        digits, open_csv};
+  run r{set,     *model, logger, interrupt, seed,  id, set.whole("output.refresh"),
+        chains,  radius, inits,  files,     std::move(outputs),  std::move(diagnostics),
+        digits,  [&](const std::string& file) { return open_csv(file, true); }};
   const int code = found->second(r);
   for (auto* writers : {&r.output, &r.diagnostics}) {
     for (csv_writer& writer : *writers) {

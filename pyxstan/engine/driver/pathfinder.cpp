@@ -15,16 +15,18 @@ int pathfinder(run& r) {
   const auto whole = [&](const char* name) {
     return r.set.whole(std::string("pathfinder.") + name);
   };
-  const bool save = r.set.flag("pathfinder.save_single_paths");
   const bool calculate_lp = r.set.flag("pathfinder.calculate_lp");
+  // a trace is written for who asks for it by either argument
+  const std::string& diagnostic = r.set.text("output.diagnostic_file");
+  const bool save = r.set.flag("pathfinder.save_single_paths") || !diagnostic.empty();
+  const std::string trace_base = stem(diagnostic.empty() ? r.output_files[0] : diagnostic);
+  if (whole("num_psis_draws") > static_cast<double>(whole("num_draws")) * r.chains) {
+    r.logger.info("Warning: num_psis_draws is larger than the number of draws of all paths, so that "
+                  "some will be drawn more than once.");
+  }
   csv_writer init;
   if (r.chains == 1) {
-    std::string file = r.set.text("output.diagnostic_file");
-    if (file.empty() && save) {
-      file = suffixed(r.output_files[0], "");
-      file = file.substr(0, file.rfind('.')) + ".json";
-    }
-    json_output trace = open_json(file, r.digits);
+    json_output trace = open_json(save ? trace_base + ".json" : "", r.digits);
     return services::pathfinder_lbfgs_single<false>(
         r.model, *r.inits[0], r.seed, r.id, r.init_radius, whole("history_size"),
         real("init_alpha"), real("tol_obj"), real("tol_rel_obj"), real("tol_grad"),
@@ -36,10 +38,9 @@ int pathfinder(run& r) {
   std::vector<json_output> traces;
   for (std::size_t i = 0; i < r.chains; ++i) {
     if (save) {
-      const std::string file
-          = suffixed(r.output_files[0], "path_" + std::to_string(r.id + i));
-      paths.push_back(r.open_csv(file));
-      traces.push_back(open_json(file.substr(0, file.rfind('.')) + ".json", r.digits));
+      const std::string number = "_path_" + std::to_string(r.id + i);
+      paths.push_back(r.open_csv(suffixed(r.output_files[0], number.substr(1))));
+      traces.push_back(open_json(trace_base + number + ".json", r.digits));
     } else {
       paths.emplace_back();
       traces.emplace_back();

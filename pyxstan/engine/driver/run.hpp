@@ -5,16 +5,14 @@
 #ifndef PYXSTAN_DRIVER_RUN_HPP
 #define PYXSTAN_DRIVER_RUN_HPP
 
+#include "files.hpp"
 #include "grammar.hpp"
 #include "writers.hpp"
 
 #include <stan/callbacks/interrupt.hpp>
-#include <stan/callbacks/json_writer.hpp>
 #include <stan/callbacks/stream_logger.hpp>
-#include <stan/io/var_context.hpp>
 #include <stan/model/model_base.hpp>
 
-#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,19 +20,6 @@
 #include <vector>
 
 namespace pyxstan {
-
-using context_ptr = std::shared_ptr<stan::io::var_context>;
-using json_output = stan::callbacks::json_writer<std::ofstream>;
-
-// Read a file of variables: JSON, or R dump by any other extension. An empty name gives no variables.
-context_ptr read_context(const std::string& file);
-// "dir/name.ext" and a suffix give "dir/name_suffix.ext".
-std::string suffixed(const std::string& file, const std::string& suffix,
-                     const std::string& default_extension = ".csv");
-// The files of several chains: one name with each chain's id, or a comma-separated list.
-std::vector<std::string> chain_files(const std::string& file, std::size_t chains, unsigned int id);
-// A JSON file, or a writer that writes nothing where the name is empty.
-json_output open_json(const std::string& file, int digits);
 
 struct run {
   const settings& set;

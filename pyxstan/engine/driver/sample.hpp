@@ -26,7 +26,7 @@ struct nuts_settings {
         init_buffer(r.set.natural("sample.adapt.init_buffer")),
         term_buffer(r.set.natural("sample.adapt.term_buffer")),
         window(r.set.natural("sample.adapt.window")),
-        adapt(r.set.flag("sample.adapt.engaged") && warmup > 0) {}
+        adapt(r.set.flag("sample.adapt.engaged")) {}
   int warmup, draws, thin;
   bool save_warmup;
   double stepsize, jitter;
@@ -45,24 +45,25 @@ inline std::vector<context_ptr> given_metrics(const run& r) {
   std::vector<context_ptr> metrics;
   const std::string& file = r.set.text("sample.hmc.metric_file");
   if (!file.empty()) {
-    for (const auto& name : chain_files(file, r.chains, r.id)) {
+    for (const auto& name : input_files(file, r.chains, r.id)) {
       metrics.push_back(read_context(name));
     }
   }
   return metrics;
 }
 
+// "out.csv" has its metric in "out_metric.json"; of several chains, in "out_metric_1.json" ...
 inline std::vector<json_output> metric_writers(const run& r) {
+  const std::string& given = r.set.text("output.file");
+  const bool numbered = r.chains > 1 && given.find(',') == std::string::npos;
   std::vector<json_output> writers;
   for (std::size_t i = 0; i < r.chains; ++i) {
-    if (r.set.flag("sample.adapt.save_metric")) {
-      std::string stem = suffixed(r.set.text("output.file"), "metric", ".json");
-      stem = stem.substr(0, stem.rfind('.')) + ".json";
-      writers.push_back(open_json(
-          r.chains > 1 ? suffixed(stem, std::to_string(r.id + i), ".json") : stem, r.digits));
-    } else {
-      writers.emplace_back();
-    }
+    const std::string base = stem(numbered ? given : r.output_files[i]) + "_metric";
+    writers.push_back(r.set.flag("sample.adapt.save_metric")
+                          ? open_json(base + (numbered ? "_" + std::to_string(r.id + i) : "")
+                                          + ".json",
+                                      r.digits)
+                          : json_output());
   }
   return writers;
 }
