@@ -168,6 +168,7 @@ def _call(
                 **common,
                 chains=chains,
                 iter_warmup=warmup,
+                adapt_engaged=warmup > 0,
                 iter_sampling=draws,
                 metric=metric,
                 adapt_delta=adapt_delta,
