@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import shutil
 import warnings
 from collections.abc import Hashable, Mapping
 from functools import cache
@@ -14,6 +17,9 @@ from pyxstan.errors import DataError
 
 if TYPE_CHECKING:
     import xarray as xr
+
+#: Bytes of a netCDF file that are not values of its variables, at most.
+_OVERHEAD = 500_000
 
 
 @cache
@@ -61,8 +67,29 @@ def attributes(idata: Any) -> dict[str, Any]:
 
 
 def write(idata: Any, path: Path) -> None:
-    """Write netCDF."""
-    idata.to_netcdf(str(path), engine="h5netcdf")
+    """Write netCDF.
+
+    Raises
+    ------
+    OSError
+        There is no room for it, or it can't be written for another reason.
+    """
+    size = sum(group(idata, name).nbytes for name in group_names(idata))
+    _reserve(path, int(1.02 * size) + _OVERHEAD)
+    try:
+        idata.to_netcdf(str(path), engine="h5netcdf")
+    except RuntimeError as error:
+        raise OSError(errno.EIO, " ".join(str(error).split()), str(path)) from error
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Find out whether there is room: HDF5 crashes when the disk is full or a quota is reached."""
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+    path.unlink()
 
 
 def read(path: str | Path) -> Any:
