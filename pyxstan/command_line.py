@@ -19,6 +19,7 @@ import click
 from pyxstan.errors import DataError, PyxstanError
 
 _INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOT_CONVERGED = 4
 
 _set_option = click.option(
@@ -240,8 +241,10 @@ def _tell(line: str) -> None:
     click.echo(f"pyxstan: {line}", err=True)
 
 
-def _terminate(signum: int, frame: Any) -> None:
-    """End as an interrupt does, so that everything is cleaned up."""
+def _interrupt(signum: int, frame: Any) -> None:
+    """End as by Ctrl-C, and let nothing interrupt the cleaning up."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -249,9 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     import warnings
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has us ignore one of them
-            signal.signal(number, _terminate)
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
     warnings.showwarning = lambda message, *rest, **more: click.echo(
         f"pyxstan: warning: {message}", err=True
     )
