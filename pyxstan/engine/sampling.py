@@ -39,6 +39,10 @@ _UNITS = {
 METHODS = ("nuts", *_UNITS)
 METRICS = ("diag_e", "dense_e", "unit_e")
 
+#: Lines of an executable's console that tell why it stopped, and those that repeat its settings.
+_COMPLAINT = re.compile("rror|xception|nitialization failed|denied|No space")
+_SETTING = re.compile(r"\s*\w+ = ")
+
 #: In the environment of the driver: end when the parent does.
 _DIE_WITH_PARENT = "PYXSTAN_DIE_WITH_PARENT"
 
@@ -285,18 +289,18 @@ def _explain(error: Exception, log: list[str], folder: Path, name: str) -> str:
     except OSError:
         shutil.rmtree(kept, ignore_errors=True)
         where = ""
-    reasons = [
+    killed = re.search(r"(?:Chain \[(\d+)\]|CmdStan) error: code '-(\d+)'", console)
+    complaints = [
         line.strip()
         for file in sorted(folder.glob("*.txt"))
         for line in file.read_text(errors="replace").splitlines()
-        if any(word in line for word in ("rror", "xception", "nitialization failed", "denied"))
+        if _COMPLAINT.search(line) and not _SETTING.match(line)
     ]
-    killed = re.search(r"(?:Chain \[(\d+)\]|CmdStan) error: code '-(\d+)'", console)
-    if reasons:
-        reason = reasons[-1]
-    elif killed:
-        chain = f"chain {killed[1]}" if killed[1] else "it"
-        reason = f"{chain} was killed ({signal.strsignal(int(killed[2]))}; out of memory?)"
+    if killed:
+        which = f"chain {killed[1]}" if killed[1] else "its process"
+        reason = f"{which} was killed ({signal.strsignal(int(killed[2]))}; out of memory?)"
+    elif complaints:
+        reason = complaints[-1]
     else:
         reason = str(error).strip().splitlines()[0]
     return f"{name}: Stan stopped: {reason}{where}"
