@@ -32,7 +32,8 @@ class Outcome:
 
 def run(arguments: Sequence[object], capsys: pytest.CaptureFixture[str]) -> Outcome:
     """Run ``pyxstan ARGUMENTS``; signals are handled as before when this returns."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
     capsys.readouterr()
     status = 0
     try:
