@@ -238,7 +238,7 @@ def _check_sampler(
 ) -> None:
     sampling.units(method)
     _whole("chains", chains, 1)
-    _whole("warmup", warmup, 1 if method == "nuts" else 0)
+    _whole("warmup", warmup, 0)
     _whole("draws", draws, 1)
     if inits is not None and not isinstance(inits, Mapping):
         try:

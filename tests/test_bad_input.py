@@ -426,7 +426,7 @@ SETTINGS = {
     ),
     "no chains": Case(r"^chains 0: expected a whole number", sampler={"chains": 0}),
     "no draws": Case(r"^draws 0: expected a whole number", sampler={"draws": 0}),
-    "no warmup": Case(r"^warmup 0: expected a whole number", sampler={"warmup": 0}),
+    "warmup below 0": Case(r"^warmup -1: expected a whole number", sampler={"warmup": -1}),
     "negative seed": Case(
         r"^seed -1: expected a whole number from 0 to 4294967295", sampler={"seed": -1}
     ),

@@ -175,7 +175,7 @@ def _call(
                 adapt_engaged=warmup > 0,
                 iter_sampling=draws,
                 metric=metric,
-                adapt_delta=adapt_delta,
+                adapt_delta=adapt_delta if warmup else None,
                 max_treedepth=max_treedepth,
                 show_progress=progress,
                 refresh=max((warmup + draws) // 20, 1),
