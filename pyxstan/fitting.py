@@ -287,4 +287,5 @@ def _sample_stats(result: sampling.Draws, posterior: Any) -> Any:
             dataset.attrs["adapted_step_size"] = list(map(float, values))
         elif values is not None and values.ndim == 2:
             dataset["inv_metric"] = (("chain", "unconstrained"), values)
+            dataset.coords["unconstrained"] = range(values.shape[1])
     return dataset

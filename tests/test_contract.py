@@ -1,0 +1,388 @@
+"""The contract that every model of the zoo keeps: one class of tests over the whole register."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import pyxstan
+from pyxstan import inference_data, registry
+from pyxstan.engine import sampling
+from pyxstan.engine.build import build
+from pyxstan.inference_data import group, group_names
+
+#: What makes a small data set of a model; by default the model's own defaults.
+SMALL: dict[str, dict[str, Any]] = {
+    "concordance": {"instruments": 4, "sources": 6, "variances": "unknown"},
+    "concordance_t": {"instruments": 4, "sources": 6, "variances": "unknown"},
+}
+#: Another prior for the model, and the variable that it must move.
+OTHER_PRIOR = {
+    "concordance": ({"sigma2": "inv_gamma(300, 30)"}, "sigma"),
+    "concordance_t": ({"sigma2": "inv_gamma(300, 30)"}, "sigma"),
+}
+SHORT = {"chains": 2, "warmup": 300, "draws": 200, "seed": 11, "progress": False}
+GROUPS = {
+    "posterior",
+    "sample_stats",
+    "log_likelihood",
+    "posterior_predictive",
+    "observed_data",
+    "constant_data",
+}
+SAMPLER = {"lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy"}
+NAMES = tuple(registry.models())
+
+
+def fit(name: str, data: Any, **changes: Any) -> Any:
+    return pyxstan.fit(name, data, **{**SHORT, **changes})
+
+
+def posterior(idata: Any) -> xr.Dataset:
+    return group(idata, "posterior")
+
+
+@pytest.fixture(scope="module")
+def simulated() -> dict[str, tuple[Any, dict[str, Any]]]:
+    return {name: pyxstan.simulate(name, seed=5, **SMALL.get(name, {})) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def fits(simulated: Mapping[str, tuple[Any, dict[str, Any]]]) -> dict[str, Any]:
+    """A short NUTS fit of every model."""
+    return {name: fit(name, simulated[name][0]) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def approximations(simulated: Mapping[str, tuple[Any, Any]]) -> dict[tuple[str, str], Any]:
+    return {
+        (name, method): fit(name, simulated[name][0], method=method)
+        for name in NAMES
+        for method in sampling.METHODS
+        if method != "nuts"
+    }
+
+
+def test_list_has_every_model() -> None:
+    table = pyxstan.list_models()
+    assert list(table.index) == list(NAMES)
+    assert {"purpose", "inputs", "reference"} <= set(table.columns)
+    assert (table.map(len) > 10).all(axis=None)
+
+
+def test_every_model_has_its_stan_file_and_test_settings() -> None:
+    folder = registry.stan_models()
+    assert {path.stem for path in folder.glob("*.stan")} == set(NAMES) == set(SMALL)
+
+
+def test_an_unknown_model_is_told_what_there_is() -> None:
+    for call in (pyxstan.describe, lambda name: pyxstan.fit(name, {}), registry.get):
+        with pytest.raises(
+            pyxstan.DataError, match=r"unknown model 'beta_'; there are concordance"
+        ):
+            call("beta_")
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestContract:
+    """What `pyxstan.fit` and its sisters promise for any model."""
+
+    def test_describe_names_everything(self, name: str) -> None:
+        model, text = registry.get(name), str(pyxstan.describe(name))
+        assert repr(pyxstan.describe(name)) == text
+        for entry in (*model.parameters, *model.priors, *model.options):
+            assert re.search(rf"^  {entry.name}\b.*: .+", text, re.MULTILINE), entry.name
+        for slot in model.priors:
+            assert f"default {slot.default}" in text
+        assert model.reference in text
+        assert model.data_class in text
+
+    def test_groups_and_dims(self, name: str, fits: Mapping[str, Any]) -> None:
+        idata = fits[name]
+        assert set(group_names(idata)) == GROUPS
+        assert dict(posterior(idata).sizes)["chain"] == SHORT["chains"]
+        assert dict(posterior(idata).sizes)["draw"] == SHORT["draws"]
+        for found in GROUPS:
+            for variable, values in group(idata, found).data_vars.items():
+                for dim in values.dims:
+                    assert dim in values.coords, f"{found}.{variable} has no coordinate {dim}"
+                    assert not re.match(r".*_dim_\d+$", str(dim))
+        declared = {p.name: p for p in registry.get(name).parameters}
+        for variable, values in posterior(idata).data_vars.items():
+            assert values.dims == ("chain", "draw", *declared[str(variable)].dims)
+            assert np.isfinite(values).all()
+
+    def test_coordinates_are_the_labels_of_the_data(
+        self, name: str, fits: Mapping[str, Any], simulated: Mapping[str, Any]
+    ) -> None:
+        data = simulated[name][0]
+        for dim in set(posterior(fits[name]).dims) - {"chain", "draw"}:
+            labels = posterior(fits[name])[dim].to_numpy()
+            assert len(set(labels)) == len(labels)
+            assert tuple(labels) == getattr(data, f"{dim}s")
+
+    def test_units_and_descriptions(self, name: str, fits: Mapping[str, Any]) -> None:
+        for found in ("posterior", "observed_data"):
+            for variable, values in group(fits[name], found).data_vars.items():
+                assert "units" in values.attrs, f"{found}.{variable} states no unit"
+                assert values.attrs["long_name"]
+
+    def test_provenance(self, name: str, fits: Mapping[str, Any]) -> None:
+        attrs = inference_data.attributes(fits[name])
+        assert attrs["model"] == name
+        assert attrs["method"] == "nuts"
+        assert attrs["seed"] == SHORT["seed"]
+        assert (attrs["chains"], attrs["warmup"], attrs["draws"]) == (2, 300, 200)
+        assert attrs["stan_program_sha256"] == registry.get(name).program.sha256()
+        assert re.fullmatch(r"2\.\d+\.\d+", attrs["stan_version"])
+        for package in ("pyxstan", "arviz", "cmdstanpy"):
+            assert attrs[f"{package}_version"] == version(package)
+        assert 0 < attrs["sampling_time_s"] <= attrs["wall_time_s"]
+        assert json.loads(attrs["options"]).items() >= {"metric": "diag_e"}.items()
+        assert set(json.loads(attrs["priors"])) <= {s.name for s in registry.get(name).priors}
+        assert json.loads(attrs["priors"])
+        assert all(isinstance(line, str) for line in json.loads(attrs["notes"]))
+
+    def test_sampler_statistics(self, name: str, fits: Mapping[str, Any]) -> None:
+        stats = group(fits[name], "sample_stats")
+        assert set(stats.data_vars) >= SAMPLER
+        for statistic in SAMPLER:
+            assert stats[statistic].dims == ("chain", "draw")
+        assert stats["diverging"].dtype == bool
+        assert stats["acceptance_rate"].mean() > 0.6
+        assert (stats["inv_metric"] > 0).all()
+        assert len(stats.attrs["adapted_step_size"]) == SHORT["chains"]
+
+    def test_pointwise_groups(self, name: str, fits: Mapping[str, Any]) -> None:
+        observed = group(fits[name], "observed_data")["y"]
+        likelihood = group(fits[name], "log_likelihood")["y"]
+        predicted = group(fits[name], "posterior_predictive")["y"]
+        for values in (likelihood, predicted):
+            assert values.dims == ("chain", "draw", *observed.dims)
+            assert np.isfinite(values).all()
+        inside = np.abs(observed - predicted.median(("chain", "draw"))) < 10 * predicted.quantile(
+            0.75, ("chain", "draw")
+        ).drop_vars("quantile") - 10 * predicted.quantile(0.25, ("chain", "draw")).drop_vars(
+            "quantile"
+        )
+        assert inside.all()
+
+    def test_same_seed_same_draws(
+        self, name: str, fits: Mapping[str, Any], simulated: Mapping[str, Any]
+    ) -> None:
+        again = fit(name, simulated[name][0])
+        for found in ("posterior", "log_likelihood", "posterior_predictive", "sample_stats"):
+            xr.testing.assert_identical(
+                group(again, found).drop_attrs(), group(fits[name], found).drop_attrs()
+            )
+
+    def test_other_seed_other_draws(
+        self, name: str, fits: Mapping[str, Any], simulated: Mapping[str, Any]
+    ) -> None:
+        other = posterior(fit(name, simulated[name][0], seed=12))
+        for variable, values in posterior(fits[name]).data_vars.items():
+            assert not np.isin(values.to_numpy(), other[variable].to_numpy()).any()
+
+    def test_random_seed_is_told_and_repeats(self, name: str, simulated: Mapping[str, Any]) -> None:
+        data = simulated[name][0]
+        first = fit(name, data, seed=None, draws=20)
+        seed = inference_data.attributes(first)["seed"]
+        second = fit(name, data, seed=seed, draws=20)
+        xr.testing.assert_equal(posterior(first), posterior(second))
+
+    @pytest.mark.parametrize("method", [m for m in sampling.METHODS if m != "nuts"])
+    def test_approximations_give_the_same_variables(
+        self,
+        name: str,
+        method: str,
+        fits: Mapping[str, Any],
+        approximations: Mapping[tuple[str, str], Any],
+    ) -> None:
+        idata, nuts = approximations[name, method], fits[name]
+        assert set(group_names(idata)) == GROUPS
+        assert inference_data.attributes(idata)["method"] == method
+        assert posterior(idata).sizes["chain"] == 1
+        assert posterior(idata).sizes["draw"] == (1 if method == "map" else 400)
+        assert list(posterior(idata).data_vars) == list(posterior(nuts).data_vars)
+        for variable, values in posterior(nuts).data_vars.items():
+            approximate = posterior(idata)[variable]
+            assert approximate.dims == values.dims
+            assert approximate.attrs == values.attrs
+            distance = np.abs(
+                approximate.median(("chain", "draw")) - values.median(("chain", "draw"))
+            )
+            assert (distance < 2.5 * values.std(("chain", "draw"))).all(), variable
+        assert pyxstan.verdict(idata).line.startswith(f"{method}: an approximation")
+
+    @pytest.mark.parametrize("method", [m for m in sampling.METHODS if m != "nuts"])
+    def test_approximations_repeat(
+        self,
+        name: str,
+        method: str,
+        simulated: Mapping[str, Any],
+        approximations: Mapping[tuple[str, str], Any],
+    ) -> None:
+        again = fit(name, simulated[name][0], method=method)
+        xr.testing.assert_equal(posterior(again), posterior(approximations[name, method]))
+
+    def test_priors_change_the_posterior_without_compiling(
+        self,
+        name: str,
+        fits: Mapping[str, Any],
+        simulated: Mapping[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        priors, moved = OTHER_PRIOR[name]
+        executable = build(registry.get(name).program)
+        built = executable.stat().st_mtime_ns
+        monkeypatch.setenv("CXX", "/nonexistent/compiler")  # nothing can be compiled now
+        idata = fit(name, simulated[name][0], priors=priors)
+        assert build(registry.get(name).program) == executable
+        assert executable.stat().st_mtime_ns == built
+        there = json.loads(inference_data.attributes(idata)["priors"])
+        assert {key: there[key] for key in priors} == priors
+        before, after = posterior(fits[name])[moved], posterior(idata)[moved]
+        assert (after.min(("chain", "draw")) > before.mean(("chain", "draw"))).all()
+
+    def test_inits(self, name: str, simulated: Mapping[str, Any]) -> None:
+        """Starting values, by variable or as a half width, are used and recorded."""
+        data, truth = simulated[name]
+        variable = next(iter(truth))
+        start = np.asarray(truth[variable]) + 0.01
+        still = {"warmup": 0, "draws": 1, "chains": 1, "max_treedepth": 1}
+        given = fit(name, data, inits={variable: start}, **still)
+        free = fit(name, data, inits=0.5, **still)
+        assert json.loads(inference_data.attributes(free)["inits"]) == 0.5
+        told = json.loads(inference_data.attributes(given)["inits"])
+        np.testing.assert_allclose(told[variable], start)
+        assert not np.array_equal(posterior(given)[variable], posterior(free)[variable])
+
+    def test_summary(self, name: str, fits: Mapping[str, Any]) -> None:
+        table = pyxstan.summary(fits[name])
+        assert isinstance(table, pd.DataFrame)
+        assert list(table.columns) == [
+            "mean", "sd", "2.5%", "50%", "97.5%",
+            "mcse_mean", "ess_bulk", "ess_tail", "r_hat", "unit",
+        ]  # fmt: skip
+        size = sum(v[0, 0].size for v in posterior(fits[name]).data_vars.values())
+        assert len(table) == size
+        first = next(iter(posterior(fits[name]).data_vars))
+        values = posterior(fits[name])[first]
+        label = f"{first}[{values[values.dims[-1]].to_numpy()[0]}]"
+        flat = values[:, :, 0].to_numpy().ravel()
+        assert table.loc[label, "mean"] == pytest.approx(flat.mean())
+        assert table.loc[label, "sd"] == pytest.approx(flat.std(ddof=1))
+        assert table.loc[label, "97.5%"] == pytest.approx(np.quantile(flat, 0.975))
+        assert table.attrs["verdict"] == pyxstan.verdict(fits[name]).line
+        assert set(pyxstan.summary(fits[name], [first]).index) < set(table.index)
+
+    def test_summary_of_one_draw(
+        self, name: str, approximations: Mapping[tuple[str, str], Any]
+    ) -> None:
+        table = pyxstan.summary(approximations[name, "map"])
+        assert list(table.columns) == ["mean", "unit"]
+        assert np.isfinite(table["mean"]).all()
+
+    def test_verdict_names_what_is_wrong(self, name: str, simulated: Mapping[str, Any]) -> None:
+        short = fit(name, simulated[name][0], warmup=5, draws=30)
+        verdict = pyxstan.verdict(short)
+        assert not verdict.good
+        assert verdict.line.startswith("NOT CONVERGED: ")
+        assert verdict.problems
+        assert all(problem in str(verdict) for problem in verdict.problems)
+
+    def test_verdict_of_a_long_run(self, name: str, simulated: Mapping[str, Any]) -> None:
+        long = fit(name, simulated[name][0], chains=4, warmup=500, draws=1000)
+        verdict = pyxstan.verdict(long)
+        assert verdict.good, verdict.line
+        assert re.match(
+            r"converged: R-hat <= 1\.0\d+, bulk ESS >= \d+, tail ESS >= \d+", str(verdict)
+        )
+
+    def test_figures(self, name: str, fits: Mapping[str, Any], tmp_path: Path) -> None:
+        figures = pyxstan.plot(fits[name], tmp_path / "new" / "figures")
+        assert figures
+        written = sorted(path.name for path in (tmp_path / "new" / "figures").iterdir())
+        assert written == sorted(f"{f}.{kind}" for f in figures for kind in ("pdf", "png"))
+        for figure_name, figure in figures.items():
+            png = (tmp_path / "new" / "figures" / f"{figure_name}.png").read_bytes()
+            pdf = (tmp_path / "new" / "figures" / f"{figure_name}.pdf").read_bytes()
+            assert png.startswith(b"\x89PNG")
+            assert pdf.startswith(b"%PDF")
+            assert any(axes.has_data() for axes in figure.axes)
+        assert list(pyxstan.plot(fits[name])) == list(figures)
+
+    def test_netcdf_round_trip(self, name: str, fits: Mapping[str, Any], tmp_path: Path) -> None:
+        inference_data.write(fits[name], tmp_path / "fit.nc")
+        back = inference_data.read(tmp_path / "fit.nc")
+        assert set(group_names(back)) == GROUPS
+        for found in GROUPS:
+            there = group(back, found)
+            xr.testing.assert_equal(there, group(fits[name], found))
+            for variable, values in group(fits[name], found).data_vars.items():
+                assert there[variable].attrs == values.attrs
+        attrs = inference_data.attributes(fits[name])
+        told = inference_data.attributes(back)
+        assert {key: told[key] for key in attrs} == attrs
+        assert pyxstan.verdict(back).line == pyxstan.verdict(fits[name]).line
+        pd.testing.assert_frame_equal(pyxstan.summary(back), pyxstan.summary(fits[name]))
+        assert list(pyxstan.plot(back)) == list(pyxstan.plot(fits[name]))
+
+    def test_simulate_is_repeatable_and_tells_the_truth(
+        self, name: str, simulated: Mapping[str, Any], fits: Mapping[str, Any]
+    ) -> None:
+        data, truth = simulated[name]
+        again, same = pyxstan.simulate(name, seed=5, **SMALL[name])
+        other, _ = pyxstan.simulate(name, seed=6, **SMALL[name])
+        np.testing.assert_array_equal(again.y, data.y)
+        assert not np.array_equal(other.y, data.y)
+        assert set(truth) == set(same) <= set(posterior(fits[name]).data_vars)
+        for variable, value in truth.items():
+            values = posterior(fits[name])[variable]
+            low, high = values.min(("chain", "draw")), values.max(("chain", "draw"))
+            width = high - low
+            assert ((value > low - width) & (value < high + width)).all(), variable
+        with pytest.raises(pyxstan.DataError, match=r"has no parameter 'colour'"):
+            pyxstan.simulate(name, {"colour": 1.0}, seed=5)
+
+    def test_simulated_files_are_read_back(
+        self, name: str, simulated: Mapping[str, Any], tmp_path: Path
+    ) -> None:
+        model, (data, truth) = registry.get(name), simulated[name]
+        *inputs, told = model.family.write(data, truth, tmp_path)
+        back = model.family.read(inputs, {})
+        np.testing.assert_allclose(back.y, data.y, atol=1e-6)
+        assert set(json.loads(told.read_text())) == set(truth)
+
+    @pytest.mark.parametrize("metric", ["dense_e", "unit_e"])
+    @pytest.mark.slow
+    def test_metrics(self, name: str, metric: str, simulated: Mapping[str, Any]) -> None:
+        idata = fit(name, simulated[name][0], metric=metric)
+        assert json.loads(inference_data.attributes(idata)["options"])["metric"] == metric
+        assert set(group_names(idata)) == GROUPS
+
+
+def test_progress_is_plain_lines_on_standard_error(
+    simulated: Mapping[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    fit("concordance", simulated["concordance"][0], progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert all(line.startswith("pyxstan: ") for line in lines)
+    assert "pyxstan: sampling: 2 chains of 300 + 200 iterations, seed 11" in lines
+    assert re.match(r"pyxstan: (converged|NOT CONVERGED): ", lines[-1])
+
+
+def test_a_group_that_is_not_there(fits: Mapping[str, Any]) -> None:
+    with pytest.raises(pyxstan.DataError, match="no group 'prior'"):
+        group(fits["concordance"], "prior")
