@@ -81,7 +81,8 @@ def doctor(compile_test: bool) -> None:
 @commands.command("compile")
 @click.argument("names", nargs=-1, metavar="[MODEL ... | FILE.stan]")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Executable of FILE.stan.")
-def compile_(names: tuple[str, ...], output: Path | None) -> None:
+@click.option("--all-methods", is_flag=True, help="Not for NUTS alone, but for every method.")
+def compile_(names: tuple[str, ...], output: Path | None, all_methods: bool) -> None:
     """Compile models of the zoo (default: all), or your own FILE.stan into an executable."""
     from pyxstan import registry
     from pyxstan.engine.build import ALL_UNITS, StanProgram, build
@@ -93,7 +94,7 @@ def compile_(names: tuple[str, ...], output: Path | None) -> None:
         click.echo(build(StanProgram(Path(files[0])), ALL_UNITS, output=output, notify=_tell))
         return
     for model in [registry.get(name) for name in names] or list(registry.models().values()):
-        build(model.program, notify=_tell)
+        build(model.program, ALL_UNITS if all_methods else ("sample_diag_e",), notify=_tell)
         click.echo(f"{model.name}: compiled")
 
 

@@ -18,15 +18,7 @@ from pyxstan.engine import sampling
 from pyxstan.engine.build import build
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
-from pyxstan.registry import Option
 
-#: Options that every model takes: how to sample, and with which Stan.
-SAMPLER_OPTIONS = (
-    Option("metric", "metric of NUTS", "diag_e", choices=sampling.METRICS),
-    Option("adapt_delta", "target acceptance rate of NUTS", kind=float),
-    Option("max_treedepth", "largest tree depth of NUTS", kind=int),
-    Option("stan", "where Stan comes from", None, choices=("httpstan", "cmdstan")),
-)
 _LARGEST_SEED = 2**32 - 1
 
 
@@ -88,7 +80,7 @@ def fit(
     start = time.monotonic()
     model = registry.get(name)
     notify = _teller(progress)
-    chosen = model.resolve_options(options, SAMPLER_OPTIONS)
+    chosen = model.resolve_options(options, registry.SAMPLER_OPTIONS)
     parsed = model.resolve_priors(priors)
     _check_sampler(method, chains, warmup, draws, inits, chosen)
     seed = _seed(seed)
@@ -190,7 +182,7 @@ def simulate(
     import numpy as np
 
     model = registry.get(name)
-    chosen = model.resolve_options(options, (*SAMPLER_OPTIONS, *model.simulation))
+    chosen = model.resolve_options(options, (*registry.SAMPLER_OPTIONS, *model.simulation))
     return model.family.simulate(
         name,
         parameters,

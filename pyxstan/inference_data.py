@@ -49,6 +49,7 @@ def assemble(groups: Mapping[str, xr.Dataset], attrs: Mapping[Hashable, Any]) ->
 
 def group_names(idata: Any) -> list[str]:
     """The names of the groups."""
+    _check(idata)
     return list(idata.children) if uses_datatree() else list(idata.groups())
 
 
@@ -63,7 +64,13 @@ def group(idata: Any, name: str) -> xr.Dataset:
 
 def attributes(idata: Any) -> dict[str, Any]:
     """The attributes of the whole (model, seed, options ...)."""
+    _check(idata)
     return dict(idata.attrs)
+
+
+def _check(idata: Any) -> None:
+    if not hasattr(idata, "children" if uses_datatree() else "groups"):
+        raise DataError(f"expected what pyxstan.fit returned, got {type(idata).__name__}")
 
 
 def write(idata: Any, path: Path) -> None:

@@ -82,6 +82,15 @@ class Option:
 _KINDS = {float: ("a number",), int: ("a whole number",), bool: ("true", "false")}
 
 
+#: Options that every model takes: how to sample, and with which Stan.
+SAMPLER_OPTIONS = (
+    Option("metric", "metric of NUTS", "diag_e", choices=("diag_e", "dense_e", "unit_e")),
+    Option("adapt_delta", "target acceptance rate of NUTS", kind=float),
+    Option("max_treedepth", "largest tree depth of NUTS", kind=int),
+    Option("stan", "where Stan comes from", None, choices=("httpstan", "cmdstan")),
+)
+
+
 class Problem(Protocol):
     """One data set made ready for Stan, and the way back."""
 
@@ -295,9 +304,12 @@ def describe(name: str) -> Description:
         for slot in model.priors:
             families = f" ({', '.join(slot.families)})"
             lines.append(f"  {slot.name}: {slot.description}; default {slot.default}{families}")
-    if model.options:
-        lines += ["", "Options (name=value or --set name=value):"]
-        for option in model.options:
+    for title, options in (
+        ("Options (name=value or --set name=value):", (*model.options, *SAMPLER_OPTIONS)),
+        ("Options of simulate:", model.simulation),
+    ):
+        lines += ["", title]
+        for option in options:
             choices = f" ({', '.join(option.choices)})" if option.choices else ""
             default = "" if option.default is None else f"; default {option.default}"
             lines.append(f"  {option.name}{choices}: {option.description}{default}")

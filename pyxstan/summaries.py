@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 LARGEST_RHAT = 1.01
 LEAST_ESS = 400
 LEAST_BFMI = 0.3
+#: Largest tree depth where the user sets none.
+_STANS_DEPTH = 10
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def verdict(idata: Any) -> Verdict:
     """
     attrs = inference_data.attributes(idata)
     if attrs.get("method") == "exact":
-        return Verdict(True, "exact: independent draws of a posterior in closed form")
+        return Verdict(True, "exact: quasi-random draws of a posterior in closed form")
     if attrs.get("method") != "nuts":
         return Verdict(True, f"{attrs.get('method')}: an approximation, no convergence to judge")
     if not _is_mcmc(idata):
@@ -150,7 +154,9 @@ def verdict(idata: Any) -> Verdict:
 
 def _extreme(dataset: xr.Dataset, *, largest: bool) -> tuple[float, str]:
     flat = _flatten(dataset)
-    label = (max if largest else min)(flat, key=lambda key: flat[key])
+    worst = math.inf if largest else -math.inf  # what is not a number is the worst of all
+    ranked = {key: worst if math.isnan(value) else value for key, value in flat.items()}
+    label = (max if largest else min)(ranked, key=lambda key: ranked[key])
     return flat[label], label
 
 
@@ -162,16 +168,15 @@ def _sampler_problems(idata: Any) -> list[str]:
     diverging = int(stats["diverging"].sum())
     if diverging:
         problems.append(f"{diverging} divergences (raise adapt_delta, as in adapt_delta=0.99)")
-    options = inference_data.attributes(idata).get("options", "")
-    depth = 10 if "max_treedepth" not in str(options) else None
-    if depth is not None:
-        saturated = int((stats["tree_depth"] >= depth).sum())
-        if saturated:
-            problems.append(f"{saturated} draws at the largest tree depth (raise max_treedepth)")
+    options = json.loads(str(inference_data.attributes(idata).get("options", "{}")))
+    deepest = options.get("max_treedepth") or _STANS_DEPTH
+    saturated = int((stats["tree_depth"] >= deepest).sum())
+    if saturated:
+        problems.append(f"{saturated} draws at the largest tree depth (raise max_treedepth)")
     energy = stats["energy"].to_numpy()
     spread = energy.var(axis=1)
     bfmi = (np.diff(energy, axis=1) ** 2).mean(axis=1) / np.where(spread > 0, spread, np.nan)
     for chain, value in enumerate(bfmi):
-        if value < LEAST_BFMI:
+        if not value >= LEAST_BFMI:
             problems.append(f"E-BFMI {value:.2f} of chain {chain} (a heavy tail hardly explored)")
     return problems

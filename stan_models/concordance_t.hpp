@@ -116,7 +116,6 @@ class SkewTable {
   double order_slope(double x) const { return by_order_(x)[0]; }
 
  private:
-  static constexpr double kNodeStep = 0.25;  // of the trapezoidal rule, in log g
   static constexpr double kNegligible = 40;  // in the exponent
 
   double lambda_ = -1, low_ = 0, high_ = -1;
@@ -137,12 +136,14 @@ class SkewTable {
     const double peak = lambda_ * std::log(lambda_) - lambda_;
     const double first = std::floor((peak - kNegligible) / lambda_ - 1);
     const double reach = std::log(lambda_ + 2 * kNegligible + std::sqrt(largest_x)) + 1;
-    for (double a = first; a < reach; a += kNodeStep) {
+    // the integrand is 1 / sqrt(lambda) wide in log g
+    const double step = std::min(0.25, 0.7 / std::sqrt(lambda_));
+    for (double a = first; a < reach; a += step) {
       log_g_.push_back(a);
       inverse_4g_.push_back(0.25 * std::exp(-a));
       exponent_.push_back(lambda_ * a - std::exp(a));
     }
-    norm_ = std::lgamma(lambda_) - std::log(kNodeStep);
+    norm_ = std::lgamma(lambda_) - std::log(step);
     log_mean_ = order_slope_ ? stan::math::digamma(lambda_) : 0;
   }
 

@@ -37,7 +37,7 @@ class ConcordanceData:
     instrument, source
         Who measured what: 0-based positions in the labels, shape (n,).
     y
-        Log flux, or log of counts per exposure, shape (n,).
+        Natural log of flux, or of counts per exposure, shape (n,).
     sigma
         Standard deviation of `y`, shape (n,), or None where it is to be fitted.
     b
@@ -155,6 +155,7 @@ class ConcordanceData:
         ----------
         table
             CSV, ECSV or FITS file, DataFrame, astropy Table or dict of columns.
+            All logs are natural ones.
             Long, a row a measurement: ``instrument``, ``source``, optionally ``band``; then
             ``log_flux``, or ``flux``, or ``counts`` (with ``exposure`` where they differ); then,
             where known, ``sigma`` (of the log) or ``error`` (in the unit of flux or counts; counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +95,9 @@ def fluxes(idata: Any) -> Figure:
     by = _positions(observed["measured_instrument"].to_numpy(), posterior["instrument"].to_numpy())
     of = _positions(observed["measured_source"].to_numpy(), sources)
     deviation = observed.to_numpy() - constant["b"].to_numpy()[by] - G[1][of]
-    error = constant["sigma_given"].to_numpy() if "sigma_given" in constant else None
+    error = _residuals(idata)[1]
     worst = np.zeros(sources.size)
-    np.maximum.at(worst, of, np.abs(deviation))
+    np.maximum.at(worst, of, np.abs(deviation) / error)
     shown = np.sort(np.argsort(-worst)[:_MOST_PANELS])
     columns = min(4, shown.size)
     figure, grid = _figure(
@@ -116,14 +117,15 @@ def fluxes(idata: Any) -> Figure:
             panel.errorbar(
                 by[k],
                 percent,
-                yerr=None if error is None else 100 * error[k] * np.exp(deviation[k]),
+                yerr=100 * error[k] * np.exp(deviation[k]),
+                lw=1,
                 fmt=_MARKERS[by[k] % len(_MARKERS)],
                 ms=4,
                 color=f"C{by[k] % 10}",
             )
         panel.set_title(str(sources[j]), fontsize=8)
         panel.set_xlim(-0.7, len(instruments) - 0.3)
-        panel.set_ylim(-reach, reach)
+        panel.set_ylim(max(-reach, -100), reach)
         panel.set_xticks(range(len(instruments)), [""] * len(instruments))
     for panel in panels[shown.size :]:
         panel.axis("off")
@@ -139,7 +141,7 @@ def fluxes(idata: Any) -> Figure:
 
 
 def residuals(idata: Any) -> Figure:
-    """Standardised residuals by instrument, with the predictive distribution where there is one."""
+    """Standardised residuals by instrument."""
     residual, scale = _residuals(idata)
     posterior = inference_data.group(idata, "posterior")
     observed = inference_data.group(idata, "observed_data")["y"]
@@ -153,7 +155,7 @@ def residuals(idata: Any) -> Figure:
     axes.scatter(residual / scale, by + jitter, s=size, color="0.15", alpha=0.7, lw=0)
     axes.set_yticks(np.arange(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.set_xlabel("(measured - expected log flux) / sigma; bands: 1 and 2 sigma")
+    axes.set_xlabel("(measured - expected log flux) / scale of its error; bands: 1 and 2")
     return figure
 
 
@@ -172,10 +174,10 @@ def outliers(idata: Any) -> Figure:
         axes.annotate(
             str(weight["measured_source"].to_numpy()[k]),
             (weight.to_numpy()[k], by[k]),
-            xytext=(0, 5),
+            xytext=(3, 3),
             textcoords="offset points",
-            ha="center",
-            fontsize=6.5,
+            rotation=30,
+            fontsize=6,
         )
     axes.set_yticks(np.arange(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.8)
@@ -187,7 +189,10 @@ def outliers(idata: Any) -> Figure:
 
 
 def _residuals(idata: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior mean residual of each measurement and its standard deviation sigma_ij."""
+    """Posterior mean residual of each measurement, and the scale of its error.
+
+    The scale is sigma_ij, and of log-t errors sigma_ij / sqrt(nu).
+    """
     posterior = inference_data.group(idata, "posterior").mean(("chain", "draw"))
     constant = inference_data.group(idata, "constant_data")
     observed = inference_data.group(idata, "observed_data")["y"]
@@ -198,8 +203,22 @@ def _residuals(idata: Any) -> tuple[np.ndarray, np.ndarray]:
         variance = constant["sigma_given"].to_numpy() ** 2
     if "sigma" in posterior:
         variance = variance + posterior["sigma"].to_numpy()[by] ** 2
-    expected = posterior["B"].to_numpy()[by] + posterior["G"].to_numpy()[of] - 0.5 * variance
-    return observed.to_numpy() - expected, np.sqrt(variance)
+    nu = _degrees_of_freedom(idata)
+    expected = posterior["B"].to_numpy()[by] + posterior["G"].to_numpy()[of] - 0.5 * variance / nu
+    return observed.to_numpy() - expected, np.sqrt(variance / nu)
+
+
+def _degrees_of_freedom(idata: Any) -> float:
+    """Mean nu of log-t errors; 1 for log-normal ones, whose sigma needs no scaling."""
+    attrs = inference_data.attributes(idata)
+    if attrs["model"] != "concordance_t":
+        return 1.0
+    posterior = inference_data.group(idata, "posterior")
+    return (
+        float(posterior["nu"].mean())
+        if "nu" in posterior
+        else float(json.loads(attrs["options"])["nu"])
+    )
 
 
 def _positions(labels: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -46,7 +46,9 @@ _SIMULATION = (
     Option("simulated_tau", "sd of the true B", 0.05, float),
     Option("simulated_sigma", "typical true sigma_i", 0.05, float),
 )
-_INPUTS = "TABLE [INSTRUMENTS_TABLE]: log fluxes, fluxes or counts, by instrument and source"
+_INPUTS = (
+    "TABLE [INSTRUMENTS_TABLE]: fluxes, counts or natural logs of fluxes, by instrument and source"
+)
 
 MODELS = (
     Model(

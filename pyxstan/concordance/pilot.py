@@ -88,15 +88,19 @@ def gaussian_posterior(w: Floats, d: Floats, b: Floats, precision: Floats) -> Ga
     return Gaussian(B, covariance, G, u, np.sqrt(1 / W), residual, variance)
 
 
-def residual_spread(data: ConcordanceData) -> float:
+def residual_spread(data: ConcordanceData, *, robust: bool = False) -> float:
     """Residual standard deviation of `y` about the best additive fit B_i + G_j.
 
-    It is the s of the default prior of the variances, Inv-Gamma(1.5, s^2).
+    It is the s of the default prior of the variances, Inv-Gamma(1.5, s^2). A `robust` one follows
+    from the median of the absolute residuals, which outliers don't move.
     """
     grid = Grid.of(data, np.zeros_like(data.y))
     N = len(data.instruments)
     fit = gaussian_posterior(grid.mask, grid.y, np.zeros(N), np.eye(N) * 1e-8)
     squares = float((grid.mask * fit.residual**2).sum())
+    if robust:
+        typical = 1.4826 * np.median(np.abs(fit.residual[grid.mask > 0]))
+        squares = float(typical**2 * data.y.size)
     seen = int((grid.mask.sum(axis=0) > 0).sum())
     freedom = data.y.size - len(data.sources) - seen + 1
     return max(float(np.sqrt(squares / max(freedom, 1))), 1e-6)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Of tau to sigma: squared, and times the number of sources, it must leave digits of B.
 _LARGEST_RATIO = 1e5
+#: A given nu beyond this makes errors that are log-normal in all but name.
+_LARGEST_NU = 100.0
 #: Where an estimated nu starts.
 _START_NU = 4.0
 
@@ -125,12 +127,21 @@ def prepare(
             warnings.append(f"instrument '{label}' has no data: its prior alone gives its area")
 
     _check_proportions(data, given if variances == "known" else None)
-    spread = max(pilot.residual_spread(data), data.tau.max() / _LARGEST_RATIO)
-    power, prior = _variance_prior(variances, priors, spread, notes)
     estimate_nu = options.get("nu") == "estimated"
     nu = _START_NU if estimate_nu else float(options.get("nu", _START_NU))
-    if not (nu > 0 and np.isfinite(nu)):
-        raise DataError(f"option nu: {nu} is not a positive number or estimated")
+    if not 0 < nu <= _LARGEST_NU:
+        raise DataError(
+            f"option nu: {nu} is not a positive number up to {_LARGEST_NU:g}, or estimated "
+            "(beyond, the errors are those of concordance)"
+        )
+    robust = model == "concordance_t"
+    spread = pilot.residual_spread(data, robust=robust)
+    spread = max(spread, data.tau.max() / _LARGEST_RATIO)
+    power, prior = _variance_prior(
+        variances, priors, spread, notes, nu if robust else None, estimate_nu=estimate_nu
+    )
+    if robust and variances != "unknown":
+        notes.append("the given errors are the sigma of log-t: an sd of sigma / sqrt(nu - 2)")
     nu_prior = priors.get("nu", parse("gamma(2, 0.1)"))
 
     guess = pilot.find(
@@ -138,8 +149,8 @@ def prepare(
         data.b,
         np.asarray(np.linalg.inv(T)),
         None if prior is None else pilot.log_prior_of_log_v(prior, power),
-        start=spread**2 if model == "concordance" else spread**2 / 2,
-        nu=None if model == "concordance" else nu,
+        start=spread**2,
+        nu=nu if robust else None,
     )
     N, K = len(data.instruments), 0 if prior is None else len(data.instruments)
     order = np.lexsort((data.instrument, data.source))
@@ -167,7 +178,7 @@ def prepare(
     in_force = {"B": "normal(b, tau), see constant_data"}
     if prior is not None:
         in_force["sigma2" if power == 2 else "sigma"] = str(prior)
-    if model == "concordance":
+    if not robust:
         stan_data |= condensed(data, given)
         stan_data["draw_G"] = int(not optimum)
     else:
@@ -190,7 +201,7 @@ def prepare(
         T=T,
         nu=None if estimate_nu else nu,
         pointwise=options["pointwise"],
-        closed_form=model == "concordance" and variances == "known" and options["exact"],
+        closed_form=not robust and variances == "known" and options["exact"],
         stan_data=stan_data,
         guess=guess,
         notes=notes,
@@ -233,9 +244,19 @@ def _with_prior(
 
 
 def _variance_prior(
-    variances: str, priors: Mapping[str, Prior], spread: float, notes: list[str]
+    variances: str,
+    priors: Mapping[str, Prior],
+    spread: float,
+    notes: list[str],
+    nu: float | None,
+    *,
+    estimate_nu: bool,
 ) -> tuple[int, Prior | None]:
-    """The prior of the fitted variances: on which power of sigma, and which."""
+    """The prior of the fitted variances: on which power of sigma, and which.
+
+    The sigma of log-t errors (`nu` is theirs) is sqrt(nu - 1) times the spread that it makes, as in
+    Marshall et al. 2021 at nu = 3. Where nu is estimated, the prior is wide enough for any.
+    """
     if "sigma" in priors and "sigma2" in priors:
         raise DataError("priors sigma and sigma2 both set the prior of the variances: give one")
     if variances == "known":
@@ -246,12 +267,16 @@ def _variance_prior(
     for power, name in ((1, "sigma"), (2, "sigma2")):
         if name in priors:
             return power, priors[name]
+    if nu is not None:
+        spread *= float(np.sqrt(max(nu - 1, 1)))
     if variances == "unknown":
         prior = Prior("inv_gamma", (1.5, spread**2))
-        notes.append(f"prior sigma2 ~ {prior}, from the residual spread {spread:.3g} in the data")
+        if estimate_nu:
+            prior = Prior("lognormal", (float(np.log(spread**2)), 1.5))
+        notes.append(f"prior sigma2 ~ {prior}, from the residual spread of the data")
         return 2, prior
     prior = Prior("half_normal", (spread,))
-    notes.append(f"prior sigma ~ {prior}, the residual spread in the data")
+    notes.append(f"prior sigma ~ {prior}, from the residual spread of the data")
     return 1, prior
 
 

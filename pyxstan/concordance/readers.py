@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,8 +88,10 @@ def _long(table: Table) -> _Measurements:
                             "the error of log_flux is 'sigma'")  # fmt: skip
         sigma = table.numbers("error", unit=unit if quantity == "flux" else None, positive=True)
         sigma = sigma / flux
-    elif quantity == "counts":
-        sigma = np.sqrt(1.0 / np.asarray(flux))
+    else:
+        _refuse_misnamed_errors(table)
+        if quantity == "counts":
+            sigma = np.sqrt(1.0 / np.asarray(flux))
     return _Measurements(
         table=table,
         instrument=table.labels("instrument"),
@@ -131,6 +134,16 @@ def _check_unit(table: Table, quantity: str) -> None:
         raise DataError(
             f"{table.source}: column '{quantity}' is in '{stated}', expected {expected}"
         )
+
+
+def _refuse_misnamed_errors(table: Table) -> None:
+    """Raise where a column looks like errors but has another name, rather than drop it."""
+    for column in map(str, table.frame.columns):
+        if re.search(r"(^|_)(e|err|error|sig|sigma|unc|uncertainty|std|sd)(_|$)", column.lower()):
+            raise DataError(
+                f"{table.source}: column '{column}' looks like errors: call it 'sigma' (of the "
+                "natural log) or 'error' (of flux or counts), or leave it out"
+            )
 
 
 def _wide_by_instrument(table: Table) -> _Measurements:
@@ -233,6 +246,10 @@ def _assemble(measured: _Measurements, instruments: Any, tau: float | None) -> C
         pairs = [pair for pair in pairs if not bands or pair in used]
     else:
         pairs = list(b_of)
+        if bands and "band" not in table.frame.columns:
+            used = set(zip(measured.instrument, measured.band or [], strict=True))
+            named = {name for name, _ in used}
+            pairs = [pair for pair in pairs if pair in used or pair[0] not in named]
     position = {pair: i for i, pair in enumerate(pairs)}
     keys = list(zip(measured.instrument, measured.band or [""] * measured.y.size, strict=True))
     for k, key in enumerate(keys):

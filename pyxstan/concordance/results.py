@@ -91,7 +91,7 @@ def _posterior(problem: ConcordanceProblem, draws: Draws) -> xr.Dataset:
     variables["concordant_flux"] = (
         source,
         np.exp(G),
-        {"units": data.unit or "flux unit", "long_name": "concordant flux"},
+        {"units": data.unit, "long_name": "concordant flux"},
     )
     coords: dict[str, Any] = {
         "chain": np.arange(B.shape[0]),
@@ -117,11 +117,17 @@ def _influence(problem: ConcordanceProblem, posterior: xr.Dataset) -> Floats:
     """Weight of the prior in each B, averaged over the posterior of the variances."""
     from pyxstan.concordance.shrinkage import prior_influence
 
+    shape = 1.0  # of the errors: what a measurement weighs, in units of sigma^-2
+    if problem.model == "concordance_t":
+        nu = float(posterior["nu"].mean()) if "nu" in posterior else float(problem.nu or 0)
+        shape = nu * (nu + 1) / (nu + 3)
     if "sigma" not in posterior:
-        return prior_influence(problem.data, np.sqrt(problem.given))
+        return prior_influence(problem.data, np.sqrt(problem.given / shape))
     sigma = posterior["sigma"].to_numpy().reshape(-1, len(problem.data.instruments))
     some = sigma[:: max(1, len(sigma) // _INFLUENCE_DRAWS)]
-    weights = [prior_influence(problem.data, np.sqrt(_variance(problem, row))) for row in some]
+    weights = [
+        prior_influence(problem.data, np.sqrt(_variance(problem, row) / shape)) for row in some
+    ]
     return np.asarray(np.mean(weights, axis=0))
 
 

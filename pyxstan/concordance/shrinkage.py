@@ -75,7 +75,7 @@ def shrinkage(
     alpha: float = 1.5,
     beta: float | None = None,
 ) -> Shrinkage:
-    """Shrinkage estimators of the log-normal concordance (posterior modes given sigma, or over it).
+    """Shrinkage estimators of the log-normal concordance.
 
     With sigma (and G) known, B_i = W_i b_i + (1 - W_i) (mean_i(y) - mean_i(G)); with G unknown the
     fixed point of that and G_j = mean_j(y - B), precision-weighted means all, y standing for
@@ -94,8 +94,7 @@ def shrinkage(
     tau
         Prior standard deviation for all instruments, in place of the data's own.
     alpha, beta
-        Of sigma_i^2 ~ Inv-Gamma(alpha, beta), where sigma is unknown; beta defaults to the square
-        of the data's residual spread.
+        In S^2, where sigma is unknown; beta defaults to the square of the data's residual spread.
 
     Raises
     ------

@@ -64,7 +64,7 @@ def simulate(
         b=b,
         tau=np.full(N, tau),
     )
-    shapes = {"B": (N,), "G": (M,), "sigma": (N,)}
+    sizes = {"B": N, "G": M, "sigma": N}
     T = band_covariance(data, options["band_correlation"])
     draws: dict[str, Callable[[], Floats]] = {
         "B": lambda: b + np.linalg.cholesky(T) @ rng.standard_normal(N),
@@ -73,9 +73,10 @@ def simulate(
     }
     for name, draw in draws.items():
         if name == "sigma" and variances == "known":
+            if name in truth:
+                raise DataError("simulate: sigma has no use with variances=known")
             continue
-        value = np.asarray(truth[name] if name in truth else draw(), dtype=float)
-        truth[name] = np.broadcast_to(value, shapes[name]).copy()
+        truth[name] = _true_value(name, truth[name], sizes[name]) if name in truth else draw()
     nu = None
     if model == "concordance_t":
         nu = options["nu"]
@@ -83,12 +84,27 @@ def simulate(
             prior = priors.get("nu", parse("gamma(2, 0.1)"))
             truth["nu"] = truth.get("nu", float(prior.sample(rng, 1)[0]))
             nu = truth["nu"]
+        elif "nu" in truth:
+            raise DataError("simulate: a true nu goes with nu=estimated; else it is an option")
+        nu = float(_true_value("nu", nu, 1)[0])
     variance = np.zeros(instrument.size) if given is None else given**2
     if "sigma" in truth:
         variance = variance + truth["sigma"][instrument] ** 2
     y = truth["B"][instrument] + truth["G"][source] + _noise(rng, variance, nu)
     fields = {**vars(data), "y": y}
     return ConcordanceData(**fields), truth
+
+
+def _true_value(name: str, value: Any, size: int) -> Floats:
+    """A true value that the user set: one for all, or one for each."""
+    try:
+        found = np.broadcast_to(np.asarray(value, dtype=float), (size,)).copy()
+    except (TypeError, ValueError):
+        found = np.array([np.nan])
+    if not np.isfinite(found).all() or (name in ("sigma", "nu") and not (found > 0).all()):
+        positive = "positive " if name in ("sigma", "nu") else ""
+        raise DataError(f"simulate: {name} is {value}, expected {size} {positive}number(s)")
+    return found
 
 
 def _design(rng: np.random.Generator, N: int, M: int, missing: float) -> tuple[Any, Any]:

@@ -33,10 +33,14 @@ def log_density_and_weight(r: Floats, v: Floats, nu: Floats | float) -> tuple[Fl
     total = v + r**2
     s = np.maximum(0.5 * np.sqrt(total), _SMALLEST)
     bessel = kve(order, s)
-    log_k = np.log(bessel) - s + order * np.log(s) + (1 - order) * np.log(2)
-    constant = -gammaln(order - 0.5) - 0.5 * np.log(np.pi)  # Gamma(lambda) cancels
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_k = np.log(bessel) - s + order * np.log(s / 2) + np.log(2) - gammaln(order)
+        weight = v / (4 * s) * kve(order + 1, s) / bessel / nu
+    # the Bessel function overflows for many degrees of freedom: there, its leading terms
+    log_k = np.where(np.isfinite(log_k), log_k, -(s**2) / (4 * np.maximum(order - 1, 1)))
+    weight = np.where(np.isfinite(weight), weight, 2 * order * v / total / nu)
+    constant = gammaln(order) - gammaln(order - 0.5) - 0.5 * np.log(np.pi)
     density = constant + log_k - order * np.log(total / v) - 0.5 * np.log(v) - 0.5 * r
-    weight = v / (4 * s) * kve(order + 1, s) / bessel / nu
     return np.asarray(density), np.asarray(weight)
 
 

@@ -209,7 +209,7 @@ def _test_fit(compile_test: bool, stan: str | None, notify: Callable[[str], None
     try:
         executable = find(COIN, stan=stan)
         if executable is None and not compile_test:
-            return Check(name, "warn", "left out: pyxstan doctor --compile makes one (half a minute)")
+            return Check(name, "warn", "left out: pyxstan doctor --compile does it (30 s)")
         if executable is None:
             executable = build(COIN, notify=notify, stan=stan)
         mean = _posterior_mean(executable)

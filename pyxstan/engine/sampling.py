@@ -134,7 +134,7 @@ def run(
                 "output_dir": str(folder),
                 "sig_figs": DIGITS,
             }
-            if inits is not None and method != "laplace":
+            if inits is not None:
                 common["inits"] = dict(inits) if isinstance(inits, Mapping) else inits
             try:
                 model = cmdstanpy.CmdStanModel(exe_file=str(executable))
@@ -183,7 +183,8 @@ def _call(
         case "pathfinder":
             return model.pathfinder(**common, draws=chains * draws)
         case "laplace":
-            return model.laplace_sample(**common, draws=chains * draws)
+            inits = {"inits": common.pop("inits")} if "inits" in common else None
+            return model.laplace_sample(**common, draws=chains * draws, opt_args=inits)
         case "map":
             return model.optimize(**common, algorithm="lbfgs")
         case _:

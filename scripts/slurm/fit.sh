@@ -3,7 +3,7 @@
 #
 #     sbatch scripts/slurm/fit.sh concordance measurements.csv instruments.csv -o result.nc --seed 1
 #
-# Compile on the login node first (pyxstan compile concordance) if compute nodes have no compiler;
+# Compile on the login node first (pyxstan compile --all-methods concordance) if compute nodes have no compiler;
 # the cache in the home folder serves them all.
 #SBATCH --job-name=pyxstan
 #SBATCH --cpus-per-task=4
