@@ -20,6 +20,10 @@ int generate(run& r) {
     }
     draws.push_back(read_fitted(name, r.model));
   }
+  // Of several chains, Stan writes the parameters too, under a header without them (stan#3403).
+  for (csv_writer& writer : r.output) {
+    writer.skip_leading(static_cast<std::size_t>(draws[0].cols()));
+  }
   return stan::services::standalone_generate(r.model, static_cast<int>(r.chains), draws, r.seed,
                                              r.interrupt, r.logger, r.output);
 }

@@ -380,6 +380,8 @@ int main(int count, char* values[]) {
   } catch (const pyxstan::usage_error& error) {
     std::cerr << error.what() << "\nFailed to parse command arguments, cannot run model."
               << std::endl;
+  } catch (const std::ios_base::failure& error) {
+    std::cerr << "Cannot write an output file (is the disk full?): " << error.what() << std::endl;
   } catch (const std::exception& error) {
     std::cerr << error.what() << std::endl;
   }

@@ -31,6 +31,7 @@ class csv_writer : public stan::callbacks::writer {
   csv_writer(csv_writer&& other) noexcept
       : name_(std::move(other.name_)),
         digits_(other.digits_),
+        skip_(other.skip_),
         file_(std::move(other.file_)),
         line_(std::move(other.line_)) {}
 
@@ -48,7 +49,7 @@ class csv_writer : public stan::callbacks::writer {
     end_line();
   }
   void operator()(const std::vector<double>& values) {
-    row(values.data(), values.size(), 1, ",");
+    row(values.data(), values.size(), ",");
   }
   void operator()() { comment(""); }
   void operator()(const std::string& message) { comment(message); }
@@ -58,13 +59,12 @@ class csv_writer : public stan::callbacks::writer {
   void operator()(const Eigen::Ref<Eigen::Matrix<double, -1, -1>>& values) { columns(values); }
 #else
   void operator()(const Eigen::Matrix<double, -1, -1>& values) { columns(values); }
-  void operator()(const Eigen::Matrix<double, -1, 1>& values) {
-    row(values.data(), values.size(), 1, ", ");
-  }
-  void operator()(const Eigen::Matrix<double, 1, -1>& values) {
-    row(values.data(), values.size(), 1, ", ");
-  }
+  void operator()(const Eigen::Matrix<double, -1, 1>& values) { columns(values); }
+  void operator()(const Eigen::Matrix<double, 1, -1>& values) { columns(values.transpose()); }
 #endif
+
+  // Leave out so many values at the start of each column that is written as a row.
+  void skip_leading(std::size_t count) { skip_ = count; }
 
   // Text as it is, such as the header of the configuration.
   void raw(const std::string& text) {
@@ -86,6 +86,7 @@ class csv_writer : public stan::callbacks::writer {
   };
   std::string name_;
   int digits_ = 6;
+  std::size_t skip_ = 0;
   std::unique_ptr<std::FILE, closer> file_;
   std::string line_;
 
@@ -113,10 +114,10 @@ class csv_writer : public stan::callbacks::writer {
   void columns(const Values& values) {
     const Eigen::MatrixXd copy = values;
     for (Eigen::Index j = 0; j < copy.cols(); ++j) {
-      row(copy.col(j).data(), static_cast<std::size_t>(copy.rows()), 1, ", ");
+      row(copy.col(j).data() + skip_, static_cast<std::size_t>(copy.rows()) - skip_, ", ");
     }
   }
-  void row(const double* values, std::size_t size, std::size_t stride, const char* separator) {
+  void row(const double* values, std::size_t size, const char* separator) {
     if (file_ == nullptr || size == 0) {
       return;
     }
@@ -125,7 +126,7 @@ class csv_writer : public stan::callbacks::writer {
       if (i > 0) {
         line_ += separator;
       }
-      append(values[i * stride]);
+      append(values[i]);
     }
     line_ += '\n';
     put(line_);
