@@ -1,0 +1,160 @@
+// What files.hpp declares; for main.cpp alone, as the readers take long to compile.
+#ifndef PYXSTAN_DRIVER_FILES_DEFINITIONS_HPP
+#define PYXSTAN_DRIVER_FILES_DEFINITIONS_HPP
+
+#include "files.hpp"
+
+// The reader of R dumps asks for all of Stan Math and uses none of it: 3 s of compiling.
+#define STAN_MATH_PRIM_HPP
+#include <stan/io/dump.hpp>
+#undef STAN_MATH_PRIM_HPP
+#include <stan/io/empty_var_context.hpp>
+#include <stan/io/json/json_data.hpp>
+
+#include <iostream>
+#include <sstream>
+#include <stdexcept>
+
+namespace pyxstan {
+
+namespace {
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+bool readable(const std::string& file) { return std::ifstream(file).good(); }
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> parts;
+  std::stringstream stream(list);
+  for (std::string part; std::getline(stream, part, ',');) {
+    parts.push_back(part);
+  }
+  return parts;
+}
+
+}  // namespace
+
+context_ptr read_context(const std::string& file) {
+  if (file.empty()) {
+    return std::make_shared<stan::io::empty_var_context>();
+  }
+  std::ifstream stream(file);
+  if (!stream) {
+    throw std::runtime_error("Cannot open specified file, \"" + file + "\"");
+  }
+  if (ends_with(file, ".json")) {
+    return std::make_shared<stan::json::json_data>(stream);
+  }
+  if (!ends_with(file, ".R")) {
+    throw std::runtime_error("\"" + file + "\" is not a file of variables: expected .json or .R");
+  }
+  std::cerr << "Warning: \"" << file << "\" is read as R dump, an outdated format; prefer JSON\n";
+  return std::make_shared<stan::io::dump>(stream);
+}
+
+std::string stem(const std::string& file) {
+  const auto slash = file.rfind('/');
+  const auto dot = file.rfind('.');
+  const bool has = dot != std::string::npos && (slash == std::string::npos || dot > slash);
+  return has ? file.substr(0, dot) : file;
+}
+
+std::string suffixed(const std::string& file, const std::string& suffix,
+                     const std::string& default_extension) {
+  const std::string base = stem(file);
+  const std::string ending = base.size() < file.size() ? file.substr(base.size())
+                                                       : default_extension;
+  return base + (suffix.empty() ? "" : "_" + suffix) + ending;
+}
+
+std::vector<std::string> chain_files(const std::string& file, std::size_t chains, unsigned int id) {
+  if (file.find(',') != std::string::npos) {
+    auto files = split(file);
+    if (files.size() != chains) {
+      throw std::runtime_error("Found " + std::to_string(files.size()) + " file names in \"" + file
+                               + "\", expected one for each of " + std::to_string(chains)
+                               + " chains");
+    }
+    return files;
+  }
+  std::vector<std::string> files;
+  for (std::size_t i = 0; i < chains; ++i) {
+    files.push_back(chains == 1 ? file : suffixed(file, std::to_string(id + i), ""));
+  }
+  return files;
+}
+
+std::vector<std::string> input_files(const std::string& file, std::size_t chains, unsigned int id) {
+  auto files = chain_files(file, chains, id);
+  if (chains > 1 && file.find(',') == std::string::npos) {
+    for (const auto& one : files) {
+      if (readable(one)) {
+        continue;
+      }
+      if (!readable(file)) {
+        throw std::runtime_error("Cannot open \"" + one + "\", nor \"" + file
+                                 + "\" for all chains");
+      }
+      std::cerr << "Warning: all " << chains << " chains read \"" << file << "\"\n";
+      return std::vector<std::string>(chains, file);
+    }
+  }
+  return files;
+}
+
+namespace {
+
+// A stream whose writes fail aloud. It is unbuffered, so that nothing is left to be written when it
+// is destroyed, which could fail in silence alone.
+class json_file : public std::ofstream {
+ public:
+  json_file(const std::string& name, int digits) : buffer_(name) {
+    std::ios::rdbuf(&buffer_);
+    exceptions(std::ios::badbit);  // of the stream, which passes on what the buffer throws
+    precision(digits);
+  }
+
+ private:
+  class buffer : public std::filebuf {
+   public:
+    explicit buffer(const std::string& name) : name_(name) {
+      pubsetbuf(nullptr, 0);
+      if (open(name, std::ios::out) == nullptr) {
+        throw std::runtime_error("Cannot open output file \"" + name + "\"");
+      }
+    }
+
+   protected:
+    std::streamsize xsputn(const char* text, std::streamsize size) override {
+      return std::filebuf::xsputn(text, size) == size ? size : fail();
+    }
+    int_type overflow(int_type c) override {
+      const int_type written = std::filebuf::overflow(c);
+      return written == traits_type::eof() ? fail() : written;
+    }
+
+   private:
+    std::string name_;
+
+    [[noreturn]] int fail() const {
+      throw std::runtime_error("Cannot write output file \"" + name_ + "\" (is the disk full?)");
+    }
+  };
+  buffer buffer_;
+};
+
+}  // namespace
+
+json_output open_json(const std::string& file, int digits) {
+  if (file.empty()) {
+    return json_output();
+  }
+  auto stream = std::make_unique<json_file>(file, digits < 0 ? 6 : digits);
+  return json_output(std::move(stream));
+}
+
+}  // namespace pyxstan
+
+#endif
