@@ -81,6 +81,9 @@ class OctaveTable {
   }
 };
 
+// Beyond this a step of the sampler went astray, and a table would take ever finer nodes.
+constexpr double kLargestNu = 1e4;
+
 // F(x) = log k(lambda, x) - lambda log x and, on request, its derivative in lambda.
 class SkewTable {
  public:
@@ -208,6 +211,9 @@ stan::return_type_t<B, G, V, Nu> concordance_t_lpdf(const Y& y_arg, const B& b_a
   const bool unknown = v.size() > 0;
   const double lambda = 0.5 * (nu + 1);
   stan::math::check_positive_finite("concordance_t_lpdf", "nu", nu);
+  if (nu > pyxstan::kLargestNu) {
+    throw std::domain_error("concordance_t_lpdf: nu is so large that errors are log-normal");
+  }
   stan::math::check_finite("concordance_t_lpdf", "B", b);
   stan::math::check_finite("concordance_t_lpdf", "G", g);
   stan::math::check_finite("concordance_t_lpdf", "v", v);
