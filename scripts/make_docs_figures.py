@@ -1,6 +1,6 @@
 """Make the figures of `docs/figures` from the example data.
 
-    python scripts/make_docs_figures.py
+python scripts/make_docs_figures.py
 """
 
 from pathlib import Path

@@ -384,7 +384,9 @@ SETTINGS = {
         r"^instrument 'pn': tau is -0.05, expected a positive", options={"tau": "-0.05"}
     ),
     "nu not positive": Case(
-        r"^option nu: -3.0 is not a positive number up to 100, or estimated", model="concordance_t", options={"nu": "-3"}
+        r"^option nu: -3.0 is not a positive number up to 100, or estimated",
+        model="concordance_t",
+        options={"nu": "-3"},
     ),
     "no yes or no": Case(
         r"^option exact: 'maybe' is not true or false", options={"exact": "maybe"}

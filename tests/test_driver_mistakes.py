@@ -142,13 +142,15 @@ def wait_for(condition: Callable[[], bool]) -> bool:
 
 
 def test_interrupt_ends_the_run(run: Runner) -> None:
-    with subprocess.Popen(
-        [run.executable, *LONG.split()], cwd=run.folder, stdout=subprocess.DEVNULL
-    ) as process:
+    command = [str(run.executable), *LONG.split()]
+    with subprocess.Popen(command, cwd=run.folder, stdout=subprocess.DEVNULL) as process:
         output = run.folder / "output.csv"
-        assert wait_for(lambda: output.exists() and output.stat().st_size > 100_000)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) != 0
+        try:
+            assert wait_for(lambda: output.exists() and output.stat().st_size > 100_000)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) != 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a service of Linux")
