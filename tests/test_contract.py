@@ -190,7 +190,8 @@ class TestContract:
     ) -> None:
         other = posterior(fit(name, simulated[name][0], seed=12))
         for variable, values in posterior(fits[name]).data_vars.items():
-            assert not np.isin(values.to_numpy(), other[variable].to_numpy()).any()
+            # at 9 digits, two of thousands of values may meet anywhere, but hardly in their places
+            assert (values.to_numpy() != other[variable].to_numpy()).mean() > 0.99
 
     def test_random_seed_is_told_and_repeats(self, name: str, simulated: Mapping[str, Any]) -> None:
         data = simulated[name][0]
