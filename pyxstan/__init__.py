@@ -9,8 +9,9 @@ imported on first use, so that ``import pyxstan`` costs next to nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pyxstan.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pyxstan import concordance as concordance
@@ -34,31 +35,19 @@ __all__ = [
     "verdict",
 ]
 
-_HOMES = {
-    "BuildError": "errors",
-    "DataError": "errors",
-    "PyxstanError": "errors",
-    "SamplingError": "errors",
-    "describe": "registry",
-    "fit": "fitting",
-    "list_models": "registry",
-    "plot": "figures",
-    "simulate": "fitting",
-    "summary": "summaries",
-    "verdict": "summaries",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"pyxstan.{_HOMES[name]}"), name)
-    try:
-        return importlib.import_module(f"pyxstan.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"pyxstan.{name}":
-            raise
-        raise AttributeError(f"module 'pyxstan' has no attribute '{name}'") from None
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "BuildError": "errors",
+        "DataError": "errors",
+        "PyxstanError": "errors",
+        "SamplingError": "errors",
+        "describe": "registry",
+        "fit": "fitting",
+        "list_models": "registry",
+        "plot": "figures",
+        "simulate": "fitting",
+        "summary": "summaries",
+        "verdict": "summaries",
+    },
+)

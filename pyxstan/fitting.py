@@ -86,9 +86,7 @@ def fit(
     seed = _seed(seed)
     needed = sampling.units(method, chosen["metric"])
 
-    problem = model.family.prepare(
-        name, model.family.as_data(data), chosen, parsed, optimum=method == "map"
-    )
+    problem = model.family.prepare(name, model.family.as_data(data), chosen, parsed)
     for line in problem.warnings:
         warnings.warn(f"{name}: {line}", stacklevel=2)
     for line in problem.notes:

@@ -128,10 +128,8 @@ class Family(Protocol):
         data: Any,
         options: Mapping[str, Any],
         priors: Mapping[str, Prior],
-        *,
-        optimum: bool,
     ) -> Problem:
-        """Make the data ready for Stan (`optimum`: for a mode instead of draws)."""
+        """Make the data ready for Stan."""
 
     def simulate(
         self,

@@ -23,7 +23,7 @@ data {
   int<lower=0, upper=1> estimate_nu; // 1: nu is a parameter
   real<lower=0> nu_given; // degrees of freedom, or where to look for them
   int<lower=1> nu_family; // prior of nu, see functions/priors.stanfunctions
-  vector[2] nu_prior;
+  array[2] vector[estimate_nu] nu_prior; // its two arguments
 }
 parameters {
   vector[N] z_B; // B in units of the guess
@@ -42,10 +42,10 @@ model {
   z_B ~ flat();
   z_G ~ flat();
   z_v ~ flat();
-  B ~ multi_normal_cholesky(b, T_cholesky);
-  x ~ prior(sigma_family, sigma_prior[ : , 1], sigma_prior[ : , 2]);
+  target += -0.5 * dot_self(T_whitening * (B - b)); // B ~ multi_normal(b, T)
+  x ~ prior(sigma_family, sigma_prior[1], sigma_prior[2]);
   target += 0.5 * sigma_power * sum(log_v); // Jacobian of x(log v)
-  nu ~ prior(nu_family, rep_vector(nu_prior[1], estimate_nu), rep_vector(nu_prior[2], estimate_nu));
+  nu ~ prior(nu_family, nu_prior[1], nu_prior[2]);
   target += sum(z_nu); // Jacobian of nu(z_nu)
   y ~ concordance_t(B, G, exp(log_v), nu, nu_given, s2, instrument, start);
 }

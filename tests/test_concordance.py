@@ -176,16 +176,16 @@ def test_condensed_sources_have_the_same_likelihood() -> None:
     y[0, :15] = np.nan
     data = concordance_data(y, 0.05)
     fit = condensed(data, np.zeros_like(data.y))
-    assert fit["M_fit"] < 10
+    assert fit["M"] < 10
     rng = np.random.default_rng(5)
 
     def log_density(B: FloatArray, v: FloatArray, part: dict[str, Any]) -> float:
         total = 0.0
         for j, count in enumerate(part["times"]):
-            here = slice(part["start_fit"][j] - 1, part["start_fit"][j + 1] - 1)
-            by = part["instrument_fit"][here] - 1
+            here = slice(part["start"][j] - 1, part["start"][j + 1] - 1)
+            by = part["instrument"][here] - 1
             w = 1 / v[by]
-            r = part["y_fit"][here] + v[by] / 2 - B[by]
+            r = part["y"][here] + v[by] / 2 - B[by]
             e = r - (w * r).sum() / w.sum()
             total += count * 0.5 * (np.log(w).sum() - np.log(w.sum()) - (w * e**2).sum())
         return total
@@ -194,9 +194,9 @@ def test_condensed_sources_have_the_same_likelihood() -> None:
     starts = np.searchsorted(data.source[order], np.arange(41)) + 1
     whole = {
         "times": np.ones(40),
-        "start_fit": starts,
-        "instrument_fit": data.instrument[order] + 1,
-        "y_fit": data.y[order],
+        "start": starts,
+        "instrument": data.instrument[order] + 1,
+        "y": data.y[order],
     }
     for _ in range(5):
         B, v = 0.1 * rng.standard_normal(3), rng.uniform(1e-4, 1e-2, 3)

@@ -8,8 +8,26 @@ Source: Chen et al. 2019 (JASA 114, 1018; arXiv:1711.09429), Marshall et al. 202
 arXiv:2108.13476).
 """
 
-from pyxstan.concordance.data import ConcordanceData
-from pyxstan.concordance.figures import compare_priors
-from pyxstan.concordance.shrinkage import Shrinkage, prior_influence, shrinkage
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyxstan.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from pyxstan.concordance.data import ConcordanceData
+    from pyxstan.concordance.estimators import Shrinkage, prior_influence, shrinkage
+    from pyxstan.concordance.figures import compare_priors
 
 __all__ = ["ConcordanceData", "Shrinkage", "compare_priors", "prior_influence", "shrinkage"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "ConcordanceData": "data",
+        "Shrinkage": "estimators",
+        "compare_priors": "figures",
+        "prior_influence": "estimators",
+        "shrinkage": "estimators",
+    },
+)

@@ -42,11 +42,11 @@ def condensed(data: ConcordanceData, given: Floats) -> dict[str, Any]:
         members += [first] * len(rows)
         times += [n / len(rows)] * len(rows)
     return {
-        "M_fit": len(blocks),
-        "n_fit": sum(block.size for block in blocks),
-        "y_fit": np.concatenate(blocks),
-        "s2_fit": np.concatenate([s2[here] for here in members]),
-        "instrument_fit": np.concatenate([by[here] for here in members]) + 1,
-        "start_fit": np.cumsum([1, *(block.size for block in blocks)]),
+        "M": len(blocks),
+        "n": sum(block.size for block in blocks),
+        "y": np.concatenate(blocks),
+        "s2": np.concatenate([s2[here] for here in members]),
+        "instrument": np.concatenate([by[here] for here in members]) + 1,
+        "start": np.cumsum([1, *(block.size for block in blocks)]),
         "times": np.array(times),
     }

@@ -62,7 +62,7 @@ MODELS = (
         headline=_HEADLINE,
         priors=_PRIORS,
         options=_OPTIONS,
-        adapt_delta=0.85,
+        adapt_delta=0.7,
         simulation=_SIMULATION,
     ),
     Model(

@@ -107,8 +107,6 @@ def prepare(
     data: ConcordanceData,
     options: Mapping[str, Any],
     priors: Mapping[str, Prior],
-    *,
-    optimum: bool,
 ) -> ConcordanceProblem:
     """Make the data ready for Stan: checks, defaults, the guess of the posterior."""
     notes: list[str] = []
@@ -165,11 +163,11 @@ def prepare(
         "instrument": data.instrument[order] + 1,
         "start": starts + 1,
         "b": data.b,
-        "T_cholesky": np.linalg.cholesky(T),
+        "T_whitening": np.linalg.inv(np.linalg.cholesky(T)),
         "K": K,
         "sigma_power": power,
         "sigma_family": code,
-        "sigma_prior": np.tile(arguments, (K, 1)).reshape(K, 2),
+        "sigma_prior": np.outer(arguments, np.ones(K)),
         "B_center": guess.gaussian.B,
         "B_scale": np.linalg.cholesky(guess.gaussian.covariance),
         "log_v_center": guess.log_v,
@@ -180,7 +178,6 @@ def prepare(
         in_force["sigma2" if power == 2 else "sigma"] = str(prior)
     if not robust:
         stan_data |= condensed(data, given)
-        stan_data["draw_G"] = int(not optimum)
     else:
         stan_data |= {
             "G_center": guess.gaussian.G,
@@ -189,7 +186,7 @@ def prepare(
             "estimate_nu": int(estimate_nu),
             "nu_given": nu,
             "nu_family": nu_prior.code,
-            "nu_prior": np.array(nu_prior.stan_arguments),
+            "nu_prior": np.outer(nu_prior.stan_arguments, np.ones(int(estimate_nu))),
         }
         if estimate_nu:
             in_force["nu"] = str(nu_prior)

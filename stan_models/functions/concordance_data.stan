@@ -7,12 +7,12 @@
   array[M + 1] int<lower=1> start; // source j has measurements start[j] to start[j + 1] - 1
 
   vector[N] b; // log nominal effective area: prior mean of B
-  cholesky_factor_cov[N] T_cholesky; // Cholesky factor of the prior covariance of B
+  matrix[N, N] T_whitening; // inverse Cholesky factor of T, the prior covariance of B
 
   int<lower=0, upper=N> K; // unknown variances: none, or one an instrument
   int<lower=1> sigma_power; // the prior is on sigma (1) or on sigma^2 (2)
   int<lower=1> sigma_family; // prior family, see functions/priors.stanfunctions
-  matrix[K, 2] sigma_prior; // its two arguments, an instrument a row
+  array[2] vector[K] sigma_prior; // its two arguments
 
   // a guess of the posterior, in whose units the sampler moves; it changes no result
   vector[N] B_center;
