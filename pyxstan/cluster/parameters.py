@@ -1,0 +1,164 @@
+r"""The parameters of a cluster image and the coordinates that the sampler moves in.
+
+A component has the brightness ``S0 (1 + t / rc^2)^a``, a = 1/2 - 3 beta < 0. S0, rc and beta trade
+off along a banana: with one more pixel of rc, a brighter or steeper profile looks the same. What
+the data know well is the brightness at some radius R and the slope there. The coordinates theta are
+
+* x0 and y0, from a reference centre;
+* ln S(R), ln rc (of the second component ln ln(rc2 / rc), which keeps rc < rc2) and
+  ln(-d ln S / d ln r at R) of each component;
+* ln of B, b and the map's factor; the two shears; x02 and y02 from the reference centre.
+
+The Stan programs undo them (``stan_models/functions/cluster.stanfunctions``) and count the
+Jacobian, so that priors are those stated on x0, y0, S0, rc, beta and the rest.
+
+Ellipticity is a shear (e1, e2): t = (p - c)' expm(-2 [[e1, e2], [e2, -e1]]) (p - c), with
+|e| = ln(a / b) / 2 for the axes a >= b of an isophote and twice the angle of a from the x axis that
+of e. rc is then the geometric mean of the core's two radii. No shear is e = 0, an ordinary point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyxstan.cluster.cells import Floats
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which parameters a fit has, in which order."""
+
+    components: int
+    constant: bool = True
+    sky: bool = False
+    #: The background map's factor: "none", "fixed" (to one) or "free".
+    background_map: str = "none"
+    elliptical: bool = False
+    offset: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the parameters, in the order of theta."""
+        names = ["x0", "y0", "S0", "rc", "beta"]
+        names += ["S02", "rc2", "beta2"] if self.components == 2 else []
+        names += ["B"] if self.constant else []
+        names += ["b"] if self.sky else []
+        names += ["map_factor"] if self.background_map == "free" else []
+        names += ["shear1", "shear2"] if self.elliptical else []
+        names += ["x02", "y02"] if self.offset else []
+        return names
+
+    @property
+    def flags(self) -> dict[str, int]:
+        """What the Stan programs are told of it."""
+        return {
+            "constant": int(self.constant),
+            "sky": int(self.sky),
+            "map_free": int(self.background_map == "free"),
+            "elliptical": int(self.elliptical),
+        }
+
+    def coefficients(self, values: Floats, reference: tuple[float, float]) -> Floats:
+        """What the likelihood is a function of: see `Cells.expected_and_log`.
+
+        Parameters
+        ----------
+        values
+            The parameters, in the order of `names`.
+        reference
+            The centre from which the cells count.
+        """
+        value = dict(zip(self.names, values, strict=True))
+        shear = value.get("shear1", 0.0), value.get("shear2", 0.0)
+        u: list[float] = []
+        for suffix in ("", "2")[: self.components]:
+            center = value["x0"], value["y0"]
+            if suffix and self.offset:
+                center = value["x02"], value["y02"]
+            u += [
+                np.log(value[f"S0{suffix}"]),
+                np.log(value[f"rc{suffix}"]),
+                0.5 - 3 * value[f"beta{suffix}"],
+                *_squared_radius(center[0] - reference[0], center[1] - reference[1], *shear),
+            ]
+        factor = {"none": 0.0, "fixed": 1.0}.get(self.background_map)
+        u += [
+            value.get("B", 0.0),
+            value.get("b", 0.0),
+            value["map_factor"] if factor is None else factor,
+        ]
+        return np.array(u)
+
+
+def _squared_radius(dx: float, dy: float, e1: float, e2: float) -> list[float]:
+    """Coefficients of t on (1, psi), for a centre (dx, dy) from the reference."""
+    size = np.hypot(e1, e2)
+    even = np.cosh(2 * size)
+    odd = -2.0 * np.sinc(2j * size / np.pi).real  # -sinh(2 e) / e
+    plus, cross = odd * e1, odd * e2
+    return [
+        even * (dx * dx + dy * dy) + plus * (dx * dx - dy * dy) + 2 * cross * dx * dy,
+        even,
+        -2 * (even * dx + plus * dx + cross * dy),
+        -2 * (even * dy - plus * dy + cross * dx),
+        plus,
+        cross,
+    ]
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """The coordinates theta of a layout: a reference centre, and a radius a component."""
+
+    layout: Layout
+    center: tuple[float, float]
+    radius: tuple[float, ...]
+
+    def values(self, theta: Floats) -> tuple[Floats, float]:
+        """The parameters, and the log of the Jacobian |d parameters / d theta|."""
+        names = self.layout.names
+        at = {name: i for i, name in enumerate(names)}
+        x = np.array(theta, dtype=float)
+        log_jacobian = 0.0
+        for name in ("x0", "y0", "x02", "y02"):
+            if name in at:
+                x[at[name]] += self.center[name.startswith("y")]
+        for suffix, R in zip(("", "2"), self.radius, strict=False):
+            S, rc, beta = (at[name + suffix] for name in ("S0", "rc", "beta"))
+            if suffix:
+                log_jacobian += theta[rc]
+                x[rc] = np.log(x[at["rc"]]) + np.exp(theta[rc])
+            x[rc] = np.exp(x[rc])
+            steepness = np.exp(theta[beta]) * (1 + (x[rc] / R) ** 2) / 2  # -a
+            x[S] = np.exp(theta[S] + steepness * np.log1p((R / x[rc]) ** 2))
+            x[beta] = (0.5 + steepness) / 3
+            log_jacobian += np.log(x[S]) + np.log(x[rc]) + np.log(steepness / 3)
+        for name in ("B", "b", "map_factor"):
+            if name in at:
+                x[at[name]] = np.exp(theta[at[name]])
+                log_jacobian += theta[at[name]]
+        return x, float(log_jacobian)
+
+    def theta(self, values: Floats) -> Floats:
+        """Inverse of `values`."""
+        at = {name: i for i, name in enumerate(self.layout.names)}
+        theta = np.array(values, dtype=float)
+        for name in ("x0", "y0", "x02", "y02"):
+            if name in at:
+                theta[at[name]] -= self.center[name.startswith("y")]
+        for suffix, R in zip(("", "2"), self.radius, strict=False):
+            S, rc, beta = (at[name + suffix] for name in ("S0", "rc", "beta"))
+            steepness = 3 * values[beta] - 0.5
+            theta[S] = np.log(values[S]) - steepness * np.log1p((R / values[rc]) ** 2)
+            theta[beta] = np.log(2 * steepness / (1 + (values[rc] / R) ** 2))
+            theta[rc] = np.log(values[rc])
+            if suffix:
+                theta[rc] = np.log(theta[rc] - np.log(values[at["rc"]]))
+        for name in ("B", "b", "map_factor"):
+            if name in at:
+                theta[at[name]] = np.log(values[at[name]])
+        return theta
+
+

@@ -1,0 +1,2 @@
+// The likelihood of beta.stan.
+#include "functions/cluster.hpp"

@@ -1,0 +1,2 @@
+// The likelihood of double_beta.stan.
+#include "functions/cluster.hpp"
