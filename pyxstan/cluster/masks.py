@@ -194,12 +194,10 @@ def _from_regions(
         target = excluded if sign else included
         only_excluded &= bool(sign)
         if name == "annulus":
-            # Rings touch, so that the innermost and outermost radius say it all.
-            hollow = values[2].strip("0.") != ""
-            name, values = (
-                ("annulus" if hollow else "circle"),
-                [*values[:2], *values[2:3] * hollow, values[-1]],
-            )
+            # Its rings touch: the innermost and the outermost radius say it all.
+            values = [*values[:3], values[-1]]
+            if not values[2].strip("0."):
+                name, values = "circle", [*values[:2], values[3]]
         for region in _parse(where, name, values, "image" if chosen in _PIXELS else chosen):
             _draw(where, region, target, wcs, physical if chosen == "physical" else _IMAGE)
     return excluded if only_excluded else included & ~excluded
