@@ -128,6 +128,7 @@ def fit(
             "options": _json({k: v for k, v in chosen.items() if v is not None}),
             "priors": json.dumps(problem.priors),
             "notes": json.dumps([*problem.notes, *problem.warnings]),
+            "complaints": json.dumps(result.complaints),
             "inits": _json(inits),
             "stan_program_sha256": model.program.sha256(),
             "stan_version": result.stan_version,

@@ -28,6 +28,8 @@ class Verdict:
     good: bool
     line: str
     problems: list[str] = field(default_factory=list)
+    #: None of an approximation that says nothing against itself: there is nothing to judge.
+    converged: bool | None = None
 
     def __str__(self) -> str:
         return self.line
@@ -115,15 +117,24 @@ def verdict(idata: Any) -> Verdict:
     Returns
     -------
     Verdict
-        ``good``, the ``line`` to print, and the ``problems`` one by one.
+        ``good``, the ``line`` to print, the ``problems`` one by one, and whether it ``converged``:
+        None of an approximation, unless Stan itself complained of it (Pareto k, ELBO, optimiser).
     """
     attrs = inference_data.attributes(idata)
-    if attrs.get("method") == "exact":
-        return Verdict(True, "exact: quasi-random draws of a posterior in closed form")
-    if attrs.get("method") != "nuts":
-        return Verdict(True, f"{attrs.get('method')}: an approximation, no convergence to judge")
+    method = attrs.get("method")
+    if method == "exact":
+        return Verdict(
+            True, "exact: quasi-random draws of a posterior in closed form", converged=True
+        )
+    if method != "nuts":
+        problems = json.loads(str(attrs.get("complaints", "[]")))
+        if problems:
+            line = f"{method}: an approximation, and a POOR one: {'; '.join(problems)}"
+            return Verdict(False, line, problems, converged=False)
+        return Verdict(True, f"{method}: an approximation, no convergence to judge")
     if not _is_mcmc(idata):
-        return Verdict(False, "NOT CONVERGED: too few draws to judge", ["too few draws"])
+        line = "NOT CONVERGED: too few draws to judge"
+        return Verdict(False, line, ["too few draws"], converged=False)
     posterior = inference_data.group(idata, "posterior")
     model = registry.models().get(str(attrs["model"]))
     names = [
@@ -148,8 +159,8 @@ def verdict(idata: Any) -> Verdict:
         f"tail ESS >= {worst['ess_tail'][0]:.0f}"
     )
     if problems:
-        return Verdict(False, f"NOT CONVERGED: {'; '.join(problems)}", problems)
-    return Verdict(True, f"converged: {facts}, no divergences")
+        return Verdict(False, f"NOT CONVERGED: {'; '.join(problems)}", problems, converged=False)
+    return Verdict(True, f"converged: {facts}, no divergences", converged=True)
 
 
 def _extreme(dataset: xr.Dataset, *, largest: bool) -> tuple[float, str]:
