@@ -139,7 +139,9 @@ def fit(
 
     from pyxstan import fitting, inference_data, summaries
 
-    idata = fitting.fit(model, data, priors=chosen_priors, progress=not quiet, **sampler, **options)
+    idata = fitting.unjudged(
+        model, data, priors=chosen_priors, progress=not quiet, **sampler, **options
+    )
     with replacing(output) as temporary:
         inference_data.write(idata, temporary)
     if plots is not None:
