@@ -49,8 +49,9 @@ def summary(idata: Any, variables: list[str] | None = None) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row a quantity, labelled as in ``B[pn]``; columns ``mean sd 2.5% 50% 97.5% mcse_mean
-        ess_bulk ess_tail r_hat unit``. ``attrs["verdict"]`` is the one-line verdict. The
-        convergence columns are left out of an approximation, and of the one draw of a mode.
+        ess_bulk ess_tail r_hat unit``, before the unit what the model puts beside its variables
+        (as in ``prior_influence``). ``attrs["verdict"]`` is the one-line verdict. The convergence
+        columns are left out of an approximation, and of the one draw of a mode.
 
     Raises
     ------
@@ -70,7 +71,9 @@ def summary(idata: Any, variables: list[str] | None = None) -> pd.DataFrame:
             columns[f"{100 * q:g}%"] = chosen.quantile(q, dims).drop_vars("quantile")
     if _is_mcmc(idata):
         columns |= _convergence(chosen)
+    columns |= _beside(idata, chosen)
     table = pd.DataFrame({name: _flatten(dataset) for name, dataset in columns.items()})
+    table = table.reindex([*_flatten(columns["mean"])])
     units = {name: str(chosen[name].attrs.get("units", "")) for name in names}
     table["unit"] = [units[label.split("[")[0]] for label in table.index]
     table.attrs["verdict"] = verdict(idata).line
@@ -85,6 +88,24 @@ def _convergence(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
         "ess_tail": az.ess(dataset, method="tail"),
         "r_hat": az.rhat(dataset),
     }
+
+
+def _beside(idata: Any, chosen: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Constants that go with posterior variables: the attribute ``beside`` of a variable names one.
+
+    It is in the group ``constant_data`` and has the variable's own dims.
+    """
+    import xarray as xr
+
+    if "constant_data" not in inference_data.group_names(idata):
+        return {}
+    constant = inference_data.group(idata, "constant_data")
+    columns: dict[str, xr.Dataset] = {}
+    for name, values in chosen.data_vars.items():
+        beside = str(values.attrs.get("beside", ""))
+        if beside in constant:
+            columns.setdefault(beside, xr.Dataset())[name] = constant[beside]
+    return columns
 
 
 def _flatten(dataset: xr.Dataset) -> dict[str, float]:
