@@ -12,7 +12,8 @@ import pytest
 from astropy import units as u
 from astropy.table import MaskedColumn, QTable, Table
 
-from pyxstan import tables
+import pyxstan
+from pyxstan import registry, tables
 from pyxstan.concordance import ConcordanceData
 from pyxstan.concordance.data import as_concordance_data
 
@@ -326,3 +327,43 @@ def test_columns_named_by_numbers() -> None:
         pd.DataFrame({"instrument": ["pn", "MOS1"], 2020: [1.0, 1.1], 2021: [2.0, 2.1]}), tau=0.05
     )
     assert data.sources == ("2020", "2021")
+
+
+def test_simulated_bands_are_read_back(tmp_path: Path) -> None:
+    data, truth = pyxstan.simulate(
+        "concordance",
+        seed=3,
+        instruments=3,
+        sources=4,
+        bands=2,
+        missing=0.3,
+        band_correlation=0.5,
+    )
+    assert data.instruments[:3] == ("instrument 1 band 1", "instrument 1 band 2",
+                                    "instrument 2 band 1")  # fmt: skip
+    assert len(data.instruments) == len(truth["B"]) == 6
+    assert len(data.sources) == len(truth["G"]) == 8
+    bands = np.array(data.bands)[data.instrument]
+    np.testing.assert_array_equal(bands, np.array(data.source_bands)[data.source])
+    *files, _ = registry.get("concordance").family.write(data, truth, tmp_path)
+    assert list(pd.read_csv(files[0]).columns) == [
+        "instrument", "source", "band", "log_flux", "sigma",
+    ]  # fmt: skip
+    back = ConcordanceData.from_table(*files)
+    assert back.instruments == data.instruments
+    assert back.sources == data.sources
+    assert back.bands == data.bands
+    np.testing.assert_array_equal(back.instrument, data.instrument)
+    np.testing.assert_array_equal(back.source, data.source)
+    np.testing.assert_allclose(back.y, data.y, atol=1e-6)
+
+
+def test_simulated_bands_are_correlated() -> None:
+    _, truth = pyxstan.simulate(
+        "concordance", seed=3, instruments=1000, sources=1, bands=2, band_correlation=0.8
+    )
+    B = truth["B"].reshape(1000, 2)
+    assert np.corrcoef(B.T)[0, 1] == pytest.approx(0.8, abs=0.05)
+    assert B.std() == pytest.approx(0.05, rel=0.1)
+    shuffled = np.corrcoef(B[:-1, 0], B[1:, 1])[0, 1]
+    assert abs(shuffled) < 0.1
