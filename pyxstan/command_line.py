@@ -109,7 +109,7 @@ def compile_(names: tuple[str, ...], output: Path | None, all_methods: bool) -> 
 @click.option("--seed", type=int, help="Default: a random one, told in the output.")
 @click.option("--inits", type=float, help="Half width of the random starting interval.")
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Draw the figures.")
-@click.option("--strict", is_flag=True, help="Exit 4 when the chains did not converge.")
+@click.option("--strict", is_flag=True, help="Exit 4 when the verdict is bad.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @_set_option
 @_prior_option
@@ -139,7 +139,9 @@ def fit(
 
     from pyxstan import fitting, inference_data, summaries
 
-    idata = fitting.fit(model, data, priors=chosen_priors, progress=not quiet, **sampler, **options)
+    idata = fitting.unjudged(
+        model, data, priors=chosen_priors, progress=not quiet, **sampler, **options
+    )
     with replacing(output) as temporary:
         inference_data.write(idata, temporary)
     if plots is not None:
@@ -192,7 +194,9 @@ def summary(result: Path, as_json: bool) -> None:
         document = {
             "model": inference_data.attributes(idata)["model"],
             "verdict": judged.line,
-            "converged": judged.good,
+            "good": judged.good,
+            "converged": judged.converged,
+            "problems": judged.problems,
             "quantities": json.loads(table.to_json(orient="index")),
         }
         click.echo(json.dumps(document, indent=1))

@@ -77,6 +77,41 @@ def fit(
     SamplingError
         Stan failed.
     """
+    idata = unjudged(
+        name,
+        data,
+        method=method,
+        chains=chains,
+        warmup=warmup,
+        draws=draws,
+        seed=seed,
+        priors=priors,
+        inits=inits,
+        progress=progress,
+        **options,
+    )
+    if progress:
+        from pyxstan.summaries import verdict
+
+        _teller(progress)(str(verdict(idata)))
+    return idata
+
+
+def unjudged(
+    name: str,
+    data: Any,
+    *,
+    method: str,
+    chains: int,
+    warmup: int,
+    draws: int,
+    seed: int | None,
+    priors: Mapping[str, str | Prior] | None,
+    inits: float | Mapping[str, Any] | None,
+    progress: bool,
+    **options: Any,
+) -> Any:
+    """`fit`, for who says the verdict elsewhere."""
     start = time.monotonic()
     model = registry.get(name)
     notify = _teller(progress)
@@ -88,7 +123,7 @@ def fit(
 
     problem = model.family.prepare(name, model.family.as_data(data), chosen, parsed)
     for line in problem.warnings:
-        warnings.warn(f"{name}: {line}", stacklevel=2)
+        warnings.warn(f"{name}: {line}", stacklevel=3)
     for line in problem.notes:
         notify(line)
     starts = problem.inits(inits) if isinstance(inits, Mapping) else inits
@@ -116,7 +151,7 @@ def fit(
     for line in problem.notes[notes:]:
         notify(line)
     groups["sample_stats"] = _sample_stats(result, groups["posterior"])
-    idata = inference_data.assemble(
+    return inference_data.assemble(
         groups,
         {
             "model": name,
@@ -128,6 +163,7 @@ def fit(
             "options": _json({k: v for k, v in chosen.items() if v is not None}),
             "priors": json.dumps(problem.priors),
             "notes": json.dumps([*problem.notes, *problem.warnings]),
+            "complaints": json.dumps(result.complaints),
             "inits": _json(inits),
             "stan_program_sha256": model.program.sha256(),
             "stan_version": result.stan_version,
@@ -138,11 +174,6 @@ def fit(
             "wall_time_s": round(time.monotonic() - start, 3),
         },
     )
-    if progress:
-        from pyxstan.summaries import verdict
-
-        notify(str(verdict(idata)))
-    return idata
 
 
 def simulate(

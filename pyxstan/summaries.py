@@ -28,6 +28,8 @@ class Verdict:
     good: bool
     line: str
     problems: list[str] = field(default_factory=list)
+    #: None of an approximation that says nothing against itself: there is nothing to judge.
+    converged: bool | None = None
 
     def __str__(self) -> str:
         return self.line
@@ -47,8 +49,9 @@ def summary(idata: Any, variables: list[str] | None = None) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row a quantity, labelled as in ``B[pn]``; columns ``mean sd 2.5% 50% 97.5% mcse_mean
-        ess_bulk ess_tail r_hat unit``. ``attrs["verdict"]`` is the one-line verdict. The
-        convergence columns are left out of an approximation, and of the one draw of a mode.
+        ess_bulk ess_tail r_hat unit``, before the unit what the model puts beside its variables
+        (as in ``prior_influence``). ``attrs["verdict"]`` is the one-line verdict. The convergence
+        columns are left out of an approximation, and of the one draw of a mode.
 
     Raises
     ------
@@ -68,7 +71,9 @@ def summary(idata: Any, variables: list[str] | None = None) -> pd.DataFrame:
             columns[f"{100 * q:g}%"] = chosen.quantile(q, dims).drop_vars("quantile")
     if _is_mcmc(idata):
         columns |= _convergence(chosen)
+    columns |= _beside(idata, chosen)
     table = pd.DataFrame({name: _flatten(dataset) for name, dataset in columns.items()})
+    table = table.reindex([*_flatten(columns["mean"])])
     units = {name: str(chosen[name].attrs.get("units", "")) for name in names}
     table["unit"] = [units[label.split("[")[0]] for label in table.index]
     table.attrs["verdict"] = verdict(idata).line
@@ -83,6 +88,24 @@ def _convergence(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
         "ess_tail": az.ess(dataset, method="tail"),
         "r_hat": az.rhat(dataset),
     }
+
+
+def _beside(idata: Any, chosen: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Constants that go with posterior variables: the attribute ``beside`` of a variable names one.
+
+    It is in the group ``constant_data`` and has the variable's own dims.
+    """
+    import xarray as xr
+
+    if "constant_data" not in inference_data.group_names(idata):
+        return {}
+    constant = inference_data.group(idata, "constant_data")
+    columns: dict[str, xr.Dataset] = {}
+    for name, values in chosen.data_vars.items():
+        beside = str(values.attrs.get("beside", ""))
+        if beside in constant:
+            columns.setdefault(beside, xr.Dataset())[name] = constant[beside]
+    return columns
 
 
 def _flatten(dataset: xr.Dataset) -> dict[str, float]:
@@ -115,15 +138,24 @@ def verdict(idata: Any) -> Verdict:
     Returns
     -------
     Verdict
-        ``good``, the ``line`` to print, and the ``problems`` one by one.
+        ``good``, the ``line`` to print, the ``problems`` one by one, and whether it ``converged``:
+        None of an approximation, unless Stan itself complained of it (Pareto k, ELBO, optimiser).
     """
     attrs = inference_data.attributes(idata)
-    if attrs.get("method") == "exact":
-        return Verdict(True, "exact: quasi-random draws of a posterior in closed form")
-    if attrs.get("method") != "nuts":
-        return Verdict(True, f"{attrs.get('method')}: an approximation, no convergence to judge")
+    method = attrs.get("method")
+    if method == "exact":
+        return Verdict(
+            True, "exact: quasi-random draws of a posterior in closed form", converged=True
+        )
+    if method != "nuts":
+        problems = json.loads(str(attrs.get("complaints", "[]")))
+        if problems:
+            line = f"{method}: an approximation, and a POOR one: {'; '.join(problems)}"
+            return Verdict(False, line, problems, converged=False)
+        return Verdict(True, f"{method}: an approximation, no convergence to judge")
     if not _is_mcmc(idata):
-        return Verdict(False, "NOT CONVERGED: too few draws to judge", ["too few draws"])
+        line = "NOT CONVERGED: too few draws to judge"
+        return Verdict(False, line, ["too few draws"], converged=False)
     posterior = inference_data.group(idata, "posterior")
     model = registry.models().get(str(attrs["model"]))
     names = [
@@ -148,8 +180,8 @@ def verdict(idata: Any) -> Verdict:
         f"tail ESS >= {worst['ess_tail'][0]:.0f}"
     )
     if problems:
-        return Verdict(False, f"NOT CONVERGED: {'; '.join(problems)}", problems)
-    return Verdict(True, f"converged: {facts}, no divergences")
+        return Verdict(False, f"NOT CONVERGED: {'; '.join(problems)}", problems, converged=False)
+    return Verdict(True, f"converged: {facts}, no divergences", converged=True)
 
 
 def _extreme(dataset: xr.Dataset, *, largest: bool) -> tuple[float, str]:

@@ -591,7 +591,11 @@ COMMANDS = {
     "simulate nothing": (("simulate", "beta_", "-o", "d"), r"^unknown model 'beta_'"),
     "simulate no sources": (
         ("simulate", "concordance", "-o", "d", "--set=sources=0"),
-        r"0 sources, expected at least one",
+        r"^option sources: 0 is not a whole number of at least 1",
+    ),
+    "simulate no bands": (
+        ("simulate", "concordance", "-o", "d", "--set=bands=0"),
+        r"^option bands: 0 is not a whole number of at least 1",
     ),
     "simulate nothing but gaps": (
         ("simulate", "concordance", "-o", "d", "--set=missing=1"),

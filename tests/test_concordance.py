@@ -14,6 +14,7 @@ from references.gaussian_posterior import gaussian_posterior, prior_covariance
 from references.simulated import simulated_concordance
 
 import pyxstan
+from pyxstan import inference_data
 from pyxstan.concordance import ConcordanceData
 from pyxstan.concordance.condensing import condensed
 
@@ -201,3 +202,24 @@ def test_condensed_sources_have_the_same_likelihood() -> None:
     for _ in range(5):
         B, v = 0.1 * rng.standard_normal(3), rng.uniform(1e-4, 1e-2, 3)
         assert log_density(B, v, fit) == pytest.approx(log_density(B, v, whole), rel=1e-10)
+
+
+def test_correlated_bands_share_their_data() -> None:
+    table = {
+        "instrument": ["pn", "MOS1"] * 4,
+        "source": ["A", "A", "B", "B"] * 2,
+        "band": ["soft"] * 4 + ["hard"] * 4,
+        "log_flux": [0.0, 0.05, 1.0, 1.04, 0.02, 0.05, 1.01, 1.06],
+        "sigma": [0.02] * 4 + [0.2] * 4,
+    }
+    data = pyxstan.concordance.ConcordanceData.from_table(table, tau=0.05)
+    influence = {}
+    for correlation in (None, 0.9):
+        idata = pyxstan.fit(
+            "concordance", data, band_correlation=correlation, seed=1, progress=False
+        )
+        constant = inference_data.group(idata, "constant_data")
+        influence[correlation] = constant["prior_influence"].to_numpy()
+        want = pyxstan.concordance.prior_influence(data, data.sigma, band_correlation=correlation)
+        np.testing.assert_allclose(influence[correlation], want, rtol=1e-12)
+    assert (influence[0.9] < influence[None]).all()

@@ -51,6 +51,12 @@ def posterior(idata: Any) -> xr.Dataset:
     return group(idata, "posterior")
 
 
+def beside(idata: Any) -> list[str]:
+    """Constants that go with posterior variables."""
+    named = (values.attrs.get("beside") for values in posterior(idata).data_vars.values())
+    return list(dict.fromkeys(name for name in named if name))
+
+
 @pytest.fixture(scope="module")
 def simulated() -> dict[str, tuple[Any, dict[str, Any]]]:
     return {name: pyxstan.simulate(name, seed=5, **SMALL.get(name, {})) for name in NAMES}
@@ -272,7 +278,7 @@ class TestContract:
         assert isinstance(table, pd.DataFrame)
         assert list(table.columns) == [
             "mean", "sd", "2.5%", "50%", "97.5%",
-            "mcse_mean", "ess_bulk", "ess_tail", "r_hat", "unit",
+            "mcse_mean", "ess_bulk", "ess_tail", "r_hat", *beside(fits[name]), "unit",
         ]  # fmt: skip
         size = sum(v[0, 0].size for v in posterior(fits[name]).data_vars.values())
         assert len(table) == size
@@ -286,11 +292,24 @@ class TestContract:
         assert table.attrs["verdict"] == pyxstan.verdict(fits[name]).line
         assert set(pyxstan.summary(fits[name], [first]).index) < set(table.index)
 
+    def test_summary_has_what_goes_beside(self, name: str, fits: Mapping[str, Any]) -> None:
+        table, constant = pyxstan.summary(fits[name]), group(fits[name], "constant_data")
+        for variable, values in posterior(fits[name]).data_vars.items():
+            rows = table[[label.split("[")[0] == variable for label in table.index]]
+            assert list(rows.index) == list(pyxstan.summary(fits[name], [str(variable)]).index)
+            for column in beside(fits[name]):
+                if values.attrs.get("beside") == column:
+                    assert constant[column].dims == values.dims[2:]
+                    np.testing.assert_array_equal(rows[column], constant[column].to_numpy().ravel())
+                else:
+                    assert rows[column].isna().all()
+
     def test_summary_of_one_draw(
         self, name: str, approximations: Mapping[tuple[str, str], Any]
     ) -> None:
         table = pyxstan.summary(approximations[name, "map"])
-        assert list(table.columns) == ["mean", "unit"]
+        idata = approximations[name, "map"]
+        assert list(table.columns) == ["mean", *beside(idata), "unit"]
         assert np.isfinite(table["mean"]).all()
 
     def test_verdict_names_what_is_wrong(self, name: str, simulated: Mapping[str, Any]) -> None:

@@ -57,6 +57,45 @@ def test_prior_influence_of_a_table_like_the_published_ones() -> None:
     assert prior_influence(table, 0.05, tau=0.025) == pytest.approx([2 / 3, 4 / 5])
 
 
+def bands(correlation: float) -> tuple[ConcordanceData, np.ndarray]:
+    """Two instruments in two bands, one hardly seen in the second; the T to expect."""
+    table = {
+        "instrument": ["pn", "pn", "MOS1", "MOS1", "pn", "MOS1"],
+        "source": ["A", "A", "A", "A", "B", "B"],
+        "band": ["soft", "hard", "soft", "hard", "soft", "soft"],
+        "log_flux": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5],
+    }
+    instruments = {
+        "instrument": ["pn", "pn", "MOS1", "MOS1"],
+        "band": ["soft", "hard"] * 2,
+        "tau": [0.05, 0.02, 0.1, 0.03],
+    }
+    tau = np.array(instruments["tau"], dtype=float)
+    pair = np.array([[1, correlation], [correlation, 1]])
+    T = np.kron(np.eye(2), pair) * np.outer(tau, tau)
+    return ConcordanceData.from_table(table, instruments), T
+
+
+def test_prior_influence_of_correlated_bands() -> None:
+    data, T = bands(0.8)
+    sigma = np.array([0.03, 0.05, 0.02, 0.3])
+    D = np.diag(data.counts_by_instrument / sigma**2)
+    want = np.diag(np.linalg.inv(np.linalg.inv(T) + D)) / np.diag(T)
+    got = prior_influence(data, sigma, band_correlation=0.8)
+    np.testing.assert_allclose(got, want, rtol=1e-10)
+    alone = prior_influence(data, sigma)
+    assert (got < alone).all()  # one band's data speak for the other
+    np.testing.assert_allclose(prior_influence(data, sigma, band_correlation=1e-9), alone)
+
+
+def test_prior_influence_where_the_other_band_says_it_all() -> None:
+    """A band without data of its own whose twin is known to the last digit: 1 - rho^2 is left."""
+    data, _ = bands(0.9)
+    sigma = np.array([1e-6, 1e3, 1e-6, 1e3])
+    got = prior_influence(data, sigma, band_correlation=0.9)
+    assert got == pytest.approx([0, 1 - 0.81, 0, 1 - 0.81], abs=1e-6)
+
+
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_sigma_and_flux_known(missing: float) -> None:
     """B_i = W_i b_i + (1 - W_i) (ybar_i - Gbar), y with its half variance."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 from astropy import units as u
 from astropy.table import MaskedColumn, QTable, Table
 
-from pyxstan import tables
+import pyxstan
+from pyxstan import inference_data, registry, tables
 from pyxstan.concordance import ConcordanceData
 from pyxstan.concordance.data import as_concordance_data
 
@@ -326,3 +329,117 @@ def test_columns_named_by_numbers() -> None:
         pd.DataFrame({"instrument": ["pn", "MOS1"], 2020: [1.0, 1.1], 2021: [2.0, 2.1]}), tau=0.05
     )
     assert data.sources == ("2020", "2021")
+
+
+def notes(data: ConcordanceData, **options: Any) -> list[str]:
+    idata = pyxstan.fit("concordance", data, seed=1, draws=50, progress=False, **options)
+    return list(json.loads(inference_data.attributes(idata)["notes"]))
+
+
+def test_columns_of_a_wide_table_named_as_measurements_are_all_that_counts() -> None:
+    table = wide_by_instrument().rename(columns={"E0102": "y_E0102", "N132D": "y_N132D"})
+    table["year"], table["mission"], table["exposure_class"] = 2001, "XMM", [1.0, 2.0, 3.0]
+    data = ConcordanceData.from_table(table, INSTRUMENTS)
+    same(data, REFERENCE)
+    assert "columns left aside: year, mission, exposure_class" in notes(data)
+
+
+def test_other_columns_of_a_row_a_source() -> None:
+    table = wide_by_source()
+    table["redshift"] = 0.1
+    data = ConcordanceData.from_table(table, INSTRUMENTS)
+    same(data, REFERENCE)
+    assert data.notes == ("columns left aside: redshift",)
+    assert ConcordanceData.from_table(wide_by_source(), INSTRUMENTS).notes == ()
+
+
+def test_columns_of_a_wide_table_taken_as_sources_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("instrument,A,B,exposure_class\npn,1.0,2.0,3\nMOS1,1.1,2.1,4\n")
+    data = ConcordanceData.from_table(path, tau=0.05)
+    assert data.sources == ("A", "B", "exposure_class")
+    with pytest.warns(UserWarning, match=r"whole numbers .* log fluxes: exposure_class \(leave"):
+        said = notes(data, variances="unknown", method="map")
+    assert "columns taken as sources: A, B, exposure_class" in said
+    path.write_text("instrument,A,B\npn,1,2\nMOS1,2,3\n")
+    assert ConcordanceData.from_table(path, tau=0.05).warnings == ()
+
+
+def test_a_note_on_many_columns_is_short() -> None:
+    table = {"instrument": ["pn"], **{f"s{k}": [k + 0.5] for k in range(100)}}
+    (note,) = ConcordanceData.from_table(table, tau=0.05).notes
+    assert note.endswith("s6, s7 and 92 more")
+
+
+def test_a_source_named_as_measurement_but_not_measured() -> None:
+    with pytest.raises(pyxstan.DataError, match="source 'B' is measured by no instrument"):
+        ConcordanceData.from_table({"instrument": ["pn"], "y_A": [1.0], "y_B": [np.nan]}, tau=0.05)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_tau_of_more_than_a_factor_of_e_is_doubted(size: int) -> None:
+    instruments = INSTRUMENTS.assign(tau=[5.0, 2.0 if size == 2 else 1.0, 0.05])
+    data = ConcordanceData.from_table(LONG, instruments)
+    more = r" \(and 1 more\)" if size == 2 else ""
+    with pytest.warns(UserWarning, match="tau is") as caught:
+        notes(data)
+    assert len(caught) == 1
+    assert re.search(
+        rf"instrument 'MOS1'{more}: tau is 5, a factor of 148 in area", str(caught[0].message)
+    )
+
+
+@pytest.mark.parametrize("layout", ["long", "wide by source", "wide by instrument"])
+def test_swapped_tables(layout: str, tmp_path: Path) -> None:
+    frame = {"long": LONG, "wide by source": wide_by_source(),
+             "wide by instrument": wide_by_instrument()}[layout]  # fmt: skip
+    frame.to_csv(tmp_path / "measured.csv", index=False)
+    INSTRUMENTS.to_csv(tmp_path / "instruments.csv", index=False)
+    with pytest.raises(
+        pyxstan.DataError, match=r"instruments\.csv: no measurements, .*measured\.csv .*: swap them"
+    ):
+        ConcordanceData.from_table(tmp_path / "instruments.csv", tmp_path / "measured.csv")
+    same(
+        ConcordanceData.from_table(tmp_path / "measured.csv", tmp_path / "instruments.csv"),
+        REFERENCE,
+    )
+
+
+def test_simulated_bands_are_read_back(tmp_path: Path) -> None:
+    data, truth = pyxstan.simulate(
+        "concordance",
+        seed=3,
+        instruments=3,
+        sources=4,
+        bands=2,
+        missing=0.3,
+        band_correlation=0.5,
+    )
+    assert data.instruments[:3] == ("instrument 1 band 1", "instrument 1 band 2",
+                                    "instrument 2 band 1")  # fmt: skip
+    assert len(data.instruments) == len(truth["B"]) == 6
+    assert len(data.sources) == len(truth["G"]) == 8
+    bands = np.array(data.bands)[data.instrument]
+    np.testing.assert_array_equal(bands, np.array(data.source_bands)[data.source])
+    *files, _ = registry.get("concordance").family.write(data, truth, tmp_path)
+    assert list(pd.read_csv(files[0]).columns) == [
+        "instrument", "source", "band", "log_flux", "sigma",
+    ]  # fmt: skip
+    back = ConcordanceData.from_table(*files)
+    assert back.instruments == data.instruments
+    assert back.sources == data.sources
+    assert back.bands == data.bands
+    np.testing.assert_array_equal(back.instrument, data.instrument)
+    np.testing.assert_array_equal(back.source, data.source)
+    np.testing.assert_allclose(back.y, data.y, atol=1e-6)
+
+
+def test_simulated_bands_are_correlated() -> None:
+    _, truth = pyxstan.simulate(
+        "concordance", seed=3, instruments=1000, sources=1, bands=2, band_correlation=0.8
+    )
+    B = truth["B"].reshape(1000, 2)
+    assert np.corrcoef(B.T)[0, 1] == pytest.approx(0.8, abs=0.05)
+    assert B.std() == pytest.approx(0.05, rel=0.1)
+    shuffled = np.corrcoef(B[:-1, 0], B[1:, 1])[0, 1]
+    assert abs(shuffled) < 0.1

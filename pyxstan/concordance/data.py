@@ -51,6 +51,8 @@ class ConcordanceData:
         Energy band of each source, shape (M,), where there are bands.
     unit
         Unit of exp(y).
+    notes, warnings
+        What a reader decided for the user, and what it doubts; `pyxstan.fit` says them.
 
     Raises
     ------
@@ -71,6 +73,8 @@ class ConcordanceData:
     bands: tuple[str, ...] = ()
     source_bands: tuple[str, ...] = ()
     unit: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field, kind in (("instrument", np.int64), ("source", np.int64), ("y", float),
@@ -160,8 +164,9 @@ class ConcordanceData:
             ``log_flux``, or ``flux``, or ``counts`` (with ``exposure`` where they differ); then,
             where known, ``sigma`` (of the log) or ``error`` (in the unit of flux or counts; counts
             alone get their Poisson error).
-            Wide, a row an instrument: ``instrument`` and a column of log fluxes a source, named by
-            it, optionally ``sigma_<source>``.
+            Wide, a row an instrument: ``instrument`` and columns of log fluxes ``y_<source>``,
+            optionally ``sigma_<source>``; all other columns but ``b`` and ``tau`` are left aside.
+            Where no column begins with ``y_``, all of them are sources, named by the columns.
             Wide, a row a source: ``source`` and ``y_<instrument>``, ``sigma_<instrument>``.
             Empty cells of a wide table are missing measurements.
         instruments

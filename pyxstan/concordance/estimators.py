@@ -6,7 +6,7 @@ Source: Chen et al. 2019 (arXiv:1711.09429), sections 2.3 and 3; Marshall et al.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pyxstan.concordance.data import ConcordanceData, Floats, as_concordance_data
 from pyxstan.concordance.pilot import Grid, gaussian_posterior, residual_spread
+from pyxstan.concordance.problem import band_covariance
 from pyxstan.errors import DataError
 
 _TOLERANCE = 1e-12
@@ -33,11 +34,16 @@ class Shrinkage:
     W: Floats
 
 
-def prior_influence(data: Any, sigma: npt.ArrayLike, tau: float | None = None) -> Floats:
+def prior_influence(
+    data: Any, sigma: npt.ArrayLike, tau: float | None = None, band_correlation: Any = None
+) -> Floats:
     """Weight of the prior in each instrument's effective area.
 
     tau_i^-2 / (tau_i^-2 + sum over J_i of sigma_ij^-2): 1 where the prior alone speaks, 0 where
-    the data alone do (Marshall et al. 2021, table 4).
+    the data alone do (Marshall et al. 2021, table 4). It is the part of the prior variance of B_i
+    that the data leave, the fluxes given; as such it is defined for a prior covariance T between
+    bands too, where the data of one band speak for the others:
+    [(T^-1 + D)^-1]_ii / T_ii, D = diag(sum over J_i of sigma_ij^-2).
 
     Parameters
     ----------
@@ -48,6 +54,8 @@ def prior_influence(data: Any, sigma: npt.ArrayLike, tau: float | None = None) -
         measurement (n,).
     tau
         Prior standard deviation for all instruments, in place of the data's own.
+    band_correlation
+        As the option of `pyxstan.fit`; default: independent bands.
 
     Returns
     -------
@@ -57,13 +65,23 @@ def prior_influence(data: Any, sigma: npt.ArrayLike, tau: float | None = None) -
     Raises
     ------
     DataError
-        No tau, or a sigma that isn't positive or has another shape.
+        No tau, a sigma that isn't positive or has another shape, or a wrong `band_correlation`.
     """
     data = as_concordance_data(data)
-    weights = 1 / _per_measurement(data, sigma) ** 2
-    summed = np.bincount(data.instrument, weights, minlength=len(data.instruments))
-    prior = 1 / _tau(data, tau) ** 2
-    return np.asarray(prior / (prior + summed))
+    data = replace(data, tau=_tau(data, tau))
+    T = band_covariance(data, band_correlation)
+    return variance_left(T, data, _per_measurement(data, sigma) ** 2)
+
+
+def variance_left(T: Floats, data: ConcordanceData, variance: Floats) -> Floats:
+    """Part of the prior variance of each B (N,) that measurements of that `variance` (n,) leave."""
+    D = np.bincount(data.instrument, 1 / variance, minlength=len(data.instruments))
+    prior = np.diag(T)
+    if np.count_nonzero(T) == prior.size:
+        return np.asarray(1 / (1 + prior * D))
+    L = np.linalg.cholesky(T)
+    root = np.linalg.cholesky(np.eye(prior.size) + L.T @ (D[:, None] * L))
+    return np.asarray((np.linalg.solve(root, L.T) ** 2).sum(axis=0) / prior)
 
 
 def shrinkage(

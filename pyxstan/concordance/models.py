@@ -42,6 +42,7 @@ _PRIORS = (
 _SIMULATION = (
     Option("instruments", "number of instruments", 13, int),
     Option("sources", "number of sources", 40, int),
+    Option("bands", "number of energy bands in which every instrument measures", 1, int),
     Option("missing", "fraction of the measurements that are missing", 0.0, float),
     Option("simulated_tau", "sd of the true B", 0.05, float),
     Option("simulated_sigma", "typical true sigma_i", 0.05, float),

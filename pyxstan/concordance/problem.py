@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Of tau to sigma: squared, and times the number of sources, it must leave digits of B.
 _LARGEST_RATIO = 1e5
+#: A prior sd of a log area beyond this (a factor of e) is more likely meant as percent.
+_WIDE_TAU = 1.0
 #: A given nu beyond this makes errors that are log-normal in all but name.
 _LARGEST_NU = 100.0
 #: Where an estimated nu starts.
@@ -109,8 +111,7 @@ def prepare(
     priors: Mapping[str, Prior],
 ) -> ConcordanceProblem:
     """Make the data ready for Stan: checks, defaults, the guess of the posterior."""
-    notes: list[str] = []
-    warnings: list[str] = []
+    notes, warnings = list(data.notes), list(data.warnings)
     data = _with_prior(data, options, priors)
     variances = options["variances"] or ("known" if data.sigma is not None else "unknown")
     if variances != "unknown" and data.sigma is None:
@@ -123,6 +124,13 @@ def prepare(
     for label, count in zip(data.instruments, data.counts_by_instrument, strict=True):
         if count == 0:
             warnings.append(f"instrument '{label}' has no data: its prior alone gives its area")
+    wide = np.flatnonzero(data.tau > _WIDE_TAU)
+    if wide.size:
+        more = f" (and {wide.size - 1} more)" if wide.size > 1 else ""
+        warnings.append(
+            f"instrument '{data.instruments[wide[0]]}'{more}: tau is {data.tau[wide[0]]:g}, "
+            f"a factor of {np.exp(data.tau[wide[0]]):.3g} in area; 5% is tau = 0.05"
+        )
 
     _check_proportions(data, given if variances == "known" else None)
     estimate_nu = options.get("nu") == "estimated"

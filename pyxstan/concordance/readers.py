@@ -18,6 +18,10 @@ from pyxstan.tables import Table
 _QUANTITIES = ("log_flux", "flux", "counts")
 #: Units that no flux has, by astropy's name of what they measure.
 _NO_FLUX = {"angle", "area", "dimensionless", "energy", "length", "mass", "time"}
+#: Columns of a table of instruments.
+_PRIOR_COLUMNS = {"instrument", "band", "b", "tau"}
+#: Columns that a note names one by one.
+_NAMED = 8
 _COUNTS = ("ct", "count", "ph", "photon", "adu", "electron")
 
 
@@ -36,12 +40,17 @@ class _Measurements:
     unit: str = ""
     #: All instruments in order, those without a measurement too.
     listed: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read_measurements(table: Any, instruments: Any, tau: float | None) -> ConcordanceData:
     """Do the work of `ConcordanceData.from_table`."""
     found = tables.read(table, "measurements")
     columns = set(map(str, found.frame.columns))
+    if instruments is not None:
+        instruments = tables.read(instruments, "instruments")
+        _refuse_swapped(found, instruments)
     if {"instrument", "source"} <= columns:
         measured = _long(found)
     elif "instrument" in columns:
@@ -56,6 +65,17 @@ def read_measurements(table: Any, instruments: Any, tau: float | None) -> Concor
     if measured.y.size == 0:
         raise DataError(f"{found.source}: no measurements")
     return _assemble(measured, instruments, tau)
+
+
+def _refuse_swapped(measurements: Table, instruments: Table) -> None:
+    """Raise where the table of instruments was given first."""
+    first, second = set(measurements.frame.columns), set(instruments.frame.columns)
+    no_measurements = "source" in second or first <= _PRIOR_COLUMNS
+    if "source" not in first and no_measurements and not second <= _PRIOR_COLUMNS:
+        raise DataError(
+            f"{measurements.source}: no measurements, but {instruments.source} looks like them: "
+            "swap them (first the measurements, then the table of instruments)"
+        )
 
 
 def _long(table: Table) -> _Measurements:
@@ -149,14 +169,44 @@ def _refuse_misnamed_errors(table: Table) -> None:
 def _wide_by_instrument(table: Table) -> _Measurements:
     labels = table.labels("instrument")
     _refuse_repeats(table, "instrument", labels)
-    sources = [
-        name
-        for name in map(str, table.frame.columns)
-        if name not in ("instrument", "b", "tau") and not name.startswith("sigma_")
+    columns = [
+        name for name in map(str, table.frame.columns) if name not in ("instrument", "b", "tau")
     ]
+    sources = [name[2:] for name in columns if name.startswith("y_")]
+    if sources:
+        found = _gather(table, [(name, f"y_{name}", f"sigma_{name}") for name in sources], labels)
+        found.notes = _left_aside(table, columns, sources)
+        return found
+    sources = [name for name in columns if not name.startswith("sigma_")]
     if not sources:
         raise DataError(f"{table.source}: no column of a source beside 'instrument'")
-    return _gather(table, [(source, source, f"sigma_{source}") for source in sources], labels)
+    found = _gather(table, [(source, source, f"sigma_{source}") for source in sources], labels)
+    found.notes = (f"columns taken as sources: {_some(sources)}",)
+    whole = [name for name in sources if _is_whole(table, name)]
+    if whole and len(whole) < len(sources):
+        found.warnings = (
+            f"whole numbers are taken as log fluxes: {_some(whole)} "
+            "(leave out what is no source, or name the columns of sources y_<source>)",
+        )
+    return found
+
+
+def _left_aside(table: Table, columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Note the columns that are neither measurements nor their errors."""
+    taken = {f"{prefix}{name}" for name in names for prefix in ("y_", "sigma_")}
+    rest = [column for column in columns if column not in taken]
+    return (f"columns left aside: {_some(rest)}",) if rest else ()
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _is_whole(table: Table, column: str) -> bool:
+    """Whether a column is written as whole numbers from 0, as a year or a class is."""
+    cells = [str(cell).strip() for cell in table.frame[column].dropna()]
+    return all(cell.isdecimal() for cell in cells if cell)
 
 
 def _wide_by_source(table: Table) -> _Measurements:
@@ -177,6 +227,11 @@ def _wide_by_source(table: Table) -> _Measurements:
         sigma=None if found.sigma is None else found.sigma[order],
         rows=found.rows[order],
         listed=names,
+        notes=_left_aside(
+            table,
+            [n for n in map(str, table.frame.columns) if n not in ("source", "obsid", "b", "tau")],
+            names,
+        ),
     )
 
 
@@ -194,7 +249,7 @@ def _gather(
     for name, values_column, errors_column in columns:
         values = table.numbers(values_column, gaps=True)
         seen = np.flatnonzero(np.isfinite(values))
-        if not seen.size and values_column == name:
+        if not seen.size and "source" not in table.frame.columns:
             raise DataError(f"{table.source}: source '{name}' is measured by no instrument")
         if with_errors[0]:
             errors = table.numbers(errors_column, gaps=True)
@@ -282,6 +337,8 @@ def _assemble(measured: _Measurements, instruments: Any, tau: float | None) -> C
         bands=tuple(band for _, band in pairs) if bands else (),
         source_bands=tuple(source_band[label] for label in sources) if bands else (),
         unit=measured.unit,
+        notes=measured.notes,
+        warnings=measured.warnings,
     )
 
 

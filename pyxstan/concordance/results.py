@@ -65,8 +65,9 @@ def _posterior(problem: ConcordanceProblem, draws: Draws, seed: int) -> xr.Datas
     G = draws.variables["G"] if "G" in draws.variables else _fluxes(problem, draws, seed)
     area, source = ("chain", "draw", "instrument"), ("chain", "draw", "source")
     unit = _log_unit(problem)
+    influence = {"beside": "prior_influence"}
     variables: dict[str, Any] = {
-        "B": (area, B, {"units": "", "long_name": "log effective area"}),
+        "B": (area, B, {"units": "", "long_name": "log effective area", **influence}),
         "G": (source, G, {"units": unit, "long_name": "log flux"}),
     }
     if "sigma" in draws.variables and draws.variables["sigma"].size:
@@ -81,7 +82,7 @@ def _posterior(problem: ConcordanceProblem, draws: Draws, seed: int) -> xr.Datas
     variables["correction"] = (
         area,
         100 * np.expm1(B - data.b),
-        {"units": "%", "long_name": "effective-area correction"},
+        {"units": "%", "long_name": "effective-area correction", **influence},
     )
     variables["adjusted_area"] = (
         area,
@@ -144,18 +145,18 @@ def _variance(problem: ConcordanceProblem, sigma: Floats | None) -> Floats:
 
 def _influence(problem: ConcordanceProblem, posterior: xr.Dataset) -> Floats:
     """Weight of the prior in each B, averaged over the posterior of the variances."""
-    from pyxstan.concordance.estimators import prior_influence
+    from pyxstan.concordance.estimators import variance_left
 
     shape = 1.0  # of the errors: what a measurement weighs, in units of sigma^-2
     if problem.model == "concordance_t":
         nu = float(posterior["nu"].mean()) if "nu" in posterior else float(problem.nu or 0)
         shape = nu * (nu + 1) / (nu + 3)
     if "sigma" not in posterior:
-        return prior_influence(problem.data, np.sqrt(problem.given / shape))
+        return variance_left(problem.T, problem.data, problem.given / shape)
     sigma = posterior["sigma"].to_numpy().reshape(-1, len(problem.data.instruments))
     some = sigma[:: max(1, len(sigma) // _INFLUENCE_DRAWS)]
     weights = [
-        prior_influence(problem.data, np.sqrt(_variance(problem, row) / shape)) for row in some
+        variance_left(problem.T, problem.data, _variance(problem, row) / shape) for row in some
     ]
     return np.asarray(np.mean(weights, axis=0))
 

@@ -32,11 +32,14 @@ def simulate(
     """Simulate measurements; see `pyxstan.simulate`.
 
     B, and with ``from_prior`` sigma and nu, are drawn from their priors (G is flat in the model, so
-    any G does). Without, sigma scatters by 30% about the option ``simulated_sigma``.
+    any G does). Without, sigma scatters by 30% about the option ``simulated_sigma``. With several
+    ``bands``, B has the prior covariance of the option ``band_correlation``.
     """
-    N, M = options["instruments"], options["sources"]
-    if N < 1 or M < 1:
-        raise DataError(f"simulate: {N} instruments and {M} sources, expected at least one of each")
+    K = options["bands"]
+    for name in ("instruments", "sources", "bands"):
+        if options[name] < 1:
+            raise DataError(f"option {name}: {options[name]} is not a whole number of at least 1")
+    N, M = options["instruments"] * K, options["sources"] * K
     if not 0 <= options["missing"] < 1:
         raise DataError(f"option missing: {options['missing']} is not between 0 and 1")
     for name in ("simulated_tau", "simulated_sigma"):
@@ -47,7 +50,8 @@ def simulate(
     if unknown:
         raise DataError(f"{model} has no parameter '{min(unknown)}'; there are B, G, sigma, nu")
     variances = options["variances"] or "known"
-    instrument, source = _design(rng, N, M, options["missing"])
+    instrument, source = _design(rng, options["instruments"], M, options["missing"])
+    instrument = K * instrument + source % K
     tau = options["tau"] or options["simulated_tau"]
     b = np.zeros(N)
     if "B" in priors:
@@ -55,14 +59,17 @@ def simulate(
         b += mean
     given = rng.uniform(*_STATISTICAL, instrument.size) if variances != "unknown" else None
     data = ConcordanceData(
-        instruments=tuple(f"instrument {i + 1}" for i in range(N)),
-        sources=tuple(f"source {j + 1}" for j in range(M)),
+        instruments=_labels("instrument", N, K),
+        sources=_labels("source", M, K),
         instrument=instrument,
         source=source,
         y=np.zeros(instrument.size),
         sigma=given,
         b=b,
         tau=np.full(N, tau),
+        names=tuple(f"instrument {i // K + 1}" for i in range(N)) if K > 1 else (),
+        bands=tuple(f"band {i % K + 1}" for i in range(N)) if K > 1 else (),
+        source_bands=tuple(f"band {j % K + 1}" for j in range(M)) if K > 1 else (),
     )
     sizes = {"B": N, "G": M, "sigma": N}
     T = band_covariance(data, options["band_correlation"])
@@ -93,6 +100,13 @@ def simulate(
     y = truth["B"][instrument] + truth["G"][source] + _noise(rng, variance, nu)
     fields = {**vars(data), "y": y}
     return ConcordanceData(**fields), truth
+
+
+def _labels(what: str, size: int, bands: int) -> tuple[str, ...]:
+    """Labels as the readers make them: ``instrument 3``, or ``instrument 2 band 1``."""
+    if bands == 1:
+        return tuple(f"{what} {i + 1}" for i in range(size))
+    return tuple(f"{what} {i // bands + 1} band {i % bands + 1}" for i in range(size))
 
 
 def _true_value(name: str, value: Any, size: int) -> Floats:

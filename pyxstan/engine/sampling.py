@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,14 @@ METRICS = ("diag_e", "dense_e", "unit_e")
 #: Lines of an executable's console that tell why it stopped, and those that repeat its settings.
 _COMPLAINT = re.compile("rror|xception|nitialization failed|denied|No space")
 _SETTING = re.compile(r"\s*\w+ = ")
+
+#: What an approximation's console says when it went wrong -> what that means.
+_POOR = {
+    r"Pareto k value \(([^)]+)\) is greater than 0\.7": "Pareto k {} is above 0.7 (use nuts)",
+    r"algorithm may not have converged": "the ELBO had not converged at the end (use nuts)",
+    r"may not have converged to a good optimum": "the ELBO was better before the end (use nuts)",
+    r"Maximum number of iterations hit": "the optimiser ran out of iterations",
+}
 
 #: In the environment of the driver: end when the parent does.
 _DIE_WITH_PARENT = "PYXSTAN_DIE_WITH_PARENT"
@@ -75,6 +83,8 @@ class Draws:
     stan_version: str
     #: Settings of the sampler that are not columns, such as the adapted metric.
     attributes: dict[str, Any] = field(default_factory=dict)
+    #: What an approximation itself says against its draws.
+    complaints: tuple[str, ...] = ()
 
 
 def units(method: str, metric: str = "diag_e") -> tuple[str, ...]:
@@ -144,7 +154,8 @@ def run(
                     max_treedepth=max_treedepth,
                 )  # fmt: skip
                 fit = _interruptible(call, folder)
-                return _read(fit, method, chains, time.monotonic() - start, model)
+                drawn = _read(fit, method, chains, time.monotonic() - start, model)
+                return drawn if method == "nuts" else replace(drawn, complaints=_complaints(folder))
             except (RuntimeError, ValueError) as error:
                 raise SamplingError(_explain(error, log, folder, executable.name)) from error
     except OSError as error:
@@ -220,6 +231,13 @@ def _read(fit: Any, method: str, chains: int, seconds: float, model: Any) -> Dra
         ),
         attributes=attributes,
     )
+
+
+def _complaints(folder: Path) -> tuple[str, ...]:
+    """Find what the consoles of an approximation say against it."""
+    console = "\n".join(file.read_text(errors="replace") for file in sorted(folder.glob("*.txt")))
+    matches = ((re.search(pattern, console), meaning) for pattern, meaning in _POOR.items())
+    return tuple(meaning.format(*match.groups()) for match, meaning in matches if match)
 
 
 @contextmanager
