@@ -135,7 +135,8 @@ def fit(
         raise DataError(f"{output}: an input, it would be overwritten by the result")
     if plots is not None:
         check_directory(plots)
-    data = entry.family.read(inputs, options)
+    reading, options = entry.split_reading(options)
+    data = entry.family.read(inputs, reading)
 
     from pyxstan import fitting, inference_data, summaries
 
@@ -224,9 +225,16 @@ def _pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
             raise DataError(f"{flag} {text}: expected name=value")
-        if name.strip() in found:
-            raise DataError(f"{flag} {name.strip()} is given twice")
-        found[name.strip()] = value.strip()
+        name, value = name.strip(), value.strip()
+        if name in found and flag != "--set":
+            raise DataError(f"{flag} {name} is given twice")
+        if name in found:
+            from pyxstan.registry import Repeated
+
+            earlier = found[name] if isinstance(found[name], Repeated) else (found[name],)
+            found[name] = Repeated((*earlier, value))
+        else:
+            found[name] = value
     return found
 
 

@@ -129,10 +129,11 @@ def unjudged(
     starts = problem.inits(inits) if isinstance(inits, Mapping) else inits
 
     result = problem.exact(chains, draws, seed) if method == "nuts" else None
-    if result is None:
+    notes = len(problem.notes)
+    while result is None:
         executable = build(model.program, needed, notify=notify, stan=chosen["stan"])
         notify(_plan(method, chains, warmup, draws, seed))
-        result = sampling.run(
+        drawn = sampling.run(
             executable,
             problem.stan_data,
             method=method,
@@ -146,7 +147,13 @@ def unjudged(
             adapt_delta=chosen["adapt_delta"] or model.adapt_delta,
             max_treedepth=chosen["max_treedepth"],
         )
-    notes = len(problem.notes)
+        refined = problem.refined(drawn)
+        if refined is None:
+            result = drawn
+        else:
+            problem = refined
+            notify(problem.notes[-1])
+            notes = len(problem.notes)
     groups = problem.groups(result, seed)
     for line in problem.notes[notes:]:
         notify(line)
@@ -163,7 +170,7 @@ def unjudged(
             "options": _json({k: v for k, v in chosen.items() if v is not None}),
             "priors": json.dumps(problem.priors),
             "notes": json.dumps([*problem.notes, *problem.warnings]),
-            "complaints": json.dumps(result.complaints),
+            "complaints": json.dumps([*result.complaints, *problem.complaints]),
             "inits": _json(inits),
             "stan_program_sha256": model.program.sha256(),
             "stan_version": result.stan_version,
@@ -172,6 +179,7 @@ def unjudged(
             "cmdstanpy_version": version("cmdstanpy"),
             "sampling_time_s": round(result.seconds, 3),
             "wall_time_s": round(time.monotonic() - start, 3),
+            **problem.attributes,
         },
     )
 

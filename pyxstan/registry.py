@@ -59,9 +59,13 @@ class Option:
     default: Any = None
     kind: type = str
     choices: tuple[str, ...] = ()
+    #: Whether it may be given several times.
+    many: bool = False
 
     def convert(self, value: Any) -> Any:
         """Turn what the user gave into `kind`, or say what was expected."""
+        if isinstance(value, list | tuple) and self.many:
+            return tuple(self.kind(one) for one in value)
         if value is None or (not isinstance(value, str) and self.kind is object):
             return value
         if self.choices and isinstance(value, str) and value in self.choices:
@@ -91,6 +95,12 @@ SAMPLER_OPTIONS = (
 )
 
 
+class Repeated(tuple[str, ...]):
+    """The values of an option that was given several times."""
+
+    __slots__ = ()
+
+
 class Problem(Protocol):
     """One data set made ready for Stan, and the way back."""
 
@@ -102,12 +112,19 @@ class Problem(Protocol):
     warnings: list[str]
     #: The priors in force, by name, in words.
     priors: dict[str, str]
+    #: More to say of the result, in its attributes.
+    attributes: dict[str, Any]
+    #: What speaks against the result, for the verdict.
+    complaints: list[str]
 
     def exact(self, chains: int, draws: int, seed: int) -> Draws | None:
         """Draw from the posterior directly, where it is known in closed form; else None."""
 
     def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Map starting values of posterior variables to the Stan program's parameters."""
+
+    def refined(self, draws: Draws) -> Problem | None:
+        """The problem prepared better, where the draws show that this one won't do; else None."""
 
     def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
         """Turn Stan's draws into the groups of the inference data."""
@@ -165,6 +182,8 @@ class Model:
     headline: tuple[str, ...]
     priors: tuple[PriorSlot, ...] = ()
     options: tuple[Option, ...] = ()
+    #: Options of reading the command line's files; in Python, the data class's own keywords.
+    reading: tuple[Option, ...] = ()
     #: Target acceptance rate of NUTS that suits the model.
     adapt_delta: float | None = None
     #: Options of `simulate` alone.
@@ -186,16 +205,29 @@ class Model:
             external_cpp=kernel if kernel.exists() else None,
         )
 
+    def split_reading(
+        self, given: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The options of reading, filled in and checked, and the rest as they are."""
+        names = {option.name for option in self.reading}
+        rest = {name: value for name, value in given.items() if name not in names}
+        ours = {name: value for name, value in given.items() if name in names}
+        return self._resolved({o.name: o for o in self.reading}, ours), rest
+
     def resolve_options(
         self, given: Mapping[str, Any], extra: Sequence[Option] = ()
     ) -> dict[str, Any]:
         """Fill in defaults and check what the user set."""
-        known = {option.name: option for option in (*self.options, *extra)}
-        for name in given:
+        return self._resolved({option.name: option for option in (*self.options, *extra)}, given)
+
+    def _resolved(self, known: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
+        for name, value in given.items():
             if name not in known:
                 raise DataError(
                     f"{self.name} has no option '{name}'; there are {', '.join(sorted(known))}"
                 )
+            if isinstance(value, Repeated) and not known[name].many:
+                raise DataError(f"option {name} is given twice")
         return {
             name: option.convert(given[name]) if name in given else option.default
             for name, option in known.items()
@@ -304,9 +336,10 @@ def describe(name: str) -> Description:
             lines.append(f"  {slot.name}: {slot.description}; default {slot.default}{families}")
     for title, options in (
         ("Options (name=value or --set name=value):", (*model.options, *SAMPLER_OPTIONS)),
+        ("Options of reading files (--set name=value; keywords of the data class):", model.reading),
         ("Options of simulate:", model.simulation),
     ):
-        lines += ["", title]
+        lines += ["", title] if options else []
         for option in options:
             choices = f" ({', '.join(option.choices)})" if option.choices else ""
             default = "" if option.default is None else f"; default {option.default}"

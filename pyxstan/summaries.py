@@ -181,7 +181,9 @@ def verdict(idata: Any) -> Verdict:
     )
     if problems:
         return Verdict(False, f"NOT CONVERGED: {'; '.join(problems)}", problems, converged=False)
-    return Verdict(True, f"converged: {facts}, no divergences", converged=True)
+    reservations = json.loads(str(attrs.get("complaints", "[]")))
+    but = f"; BUT {'; '.join(reservations)}" if reservations else ""
+    return Verdict(True, f"converged: {facts}, no divergences{but}", reservations, converged=True)
 
 
 def _extreme(dataset: xr.Dataset, *, largest: bool) -> tuple[float, str]:

@@ -556,7 +556,7 @@ COMMANDS = {
     "set nothing": ((*FIT, "-o", "out.nc", "--set=tau="), r"^--set tau=: expected name=value"),
     "set twice": (
         (*FIT, "-o", "out.nc", "--set=tau=1", "--set=tau=2"),
-        r"^--set tau is given twice",
+        r"^option tau is given twice",
     ),
     "prior without =": (
         (*FIT, "-o", "out.nc", "--prior=B"),

@@ -89,6 +89,16 @@ class Pilot:
     best: Floats
     best_log_likelihood: float
 
+    @property
+    def mode(self) -> Floats:
+        """The parameters where the posterior density of theta is largest."""
+        return self.coordinates.values(self.theta)[0]
+
+    def standardised(self, theta: Floats) -> Floats:
+        """Theta in the units of the guess: the sampler's z."""
+        z = np.linalg.solve(self.scale, theta - self.theta)
+        return np.asarray(z - self.bend @ np.array([z[0] ** 2, z[0] ** 3]))
+
 
 def find_center(image: ClusterImage) -> tuple[float, float]:
     """The peak of the smoothed image (x, y), refined to the centroid around it."""

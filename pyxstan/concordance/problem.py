@@ -50,6 +50,8 @@ class ConcordanceProblem:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     priors: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
 
     def exact(self, chains: int, draws: int, seed: int) -> Draws | None:
         """Draw the posterior directly where it is Gaussian: log-normal, variances known.
@@ -85,6 +87,9 @@ class ConcordanceProblem:
             inits["z_G"] = np.zeros(len(self.data.sources))
             inits["z_nu"] = np.zeros(self.stan_data["estimate_nu"])
         return inits
+
+    def refined(self, draws: Draws) -> None:
+        """Nothing here is approximate."""
 
     def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
         """Posterior, pointwise groups, data: with names, coordinates and units."""

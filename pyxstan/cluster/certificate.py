@@ -1,0 +1,82 @@
+"""The proof, on every fit, that nothing was lost by merging pixels.
+
+On draws spread over the chains, the log likelihood of all pixels is compared with that of the cells
+which the fit used. A constant difference changes no posterior; what counts is how far the
+difference varies, and whether importance weights that would correct for it are well behaved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyxstan import inference_data
+from pyxstan.cluster.cells import Floats
+from pyxstan.cluster.pilot import Pilot
+
+#: Bars: the largest difference of log-likelihood differences, and Pareto's k.
+LARGEST_ERROR = 0.02
+LARGEST_K = 0.3
+#: Draws looked at first, and at most: k of few draws is uncertain.
+_DRAWS, _MOST_DRAWS = 200, 1600
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How closely the cells follow the pixels."""
+
+    #: Largest less smallest difference of the two log likelihoods over the draws.
+    error: float
+    #: Shape of the largest importance weights (Vehtari et al. 2024, JMLR 25, 72).
+    pareto_k: float
+    draws: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether both bars are met."""
+        return self.error <= LARGEST_ERROR and self.pareto_k < LARGEST_K
+
+    def __str__(self) -> str:
+        return (
+            f"log likelihood within {self.error:.2g} of all pixels' over {self.draws} draws, "
+            f"Pareto k {self.pareto_k:.2f}"
+        )
+
+
+def certify(guess: Pilot, values: Floats) -> Certificate:
+    """Compare cells with pixels on draws of the parameters, shape (chains, draws, parameters)."""
+    layout, center = guess.coordinates.layout, guess.coordinates.center
+    flat = values.reshape(-1, values.shape[-1])
+    wanted = _DRAWS
+    errors: dict[int, float] = {}
+    while True:
+        step = max(1, len(flat) // wanted)
+        for i in range(0, len(flat), step):
+            if i not in errors:
+                u = layout.coefficients(flat[i], center)
+                errors[i] = guess.exact.log_likelihood(u) - guess.cells.log_likelihood(u)
+        error = np.array(list(errors.values()))
+        k = pareto_k(error)
+        spread = float(np.ptp(error))
+        # Weights within rounding of one another have no tail to speak of.
+        if spread < 1e-6:
+            k = min(k, 0.0)
+        done = k < LARGEST_K or spread > LARGEST_ERROR
+        if done or step == 1 or len(errors) >= _MOST_DRAWS:
+            return Certificate(spread, k, len(errors))
+        wanted *= 4
+
+
+def pareto_k(log_weights: Floats) -> float:
+    """Pareto's k of importance weights, by ArviZ."""
+    if log_weights.size < 25:
+        return -np.inf  # no tail to fit
+    import xarray as xr
+
+    az = inference_data.arviz()
+    if inference_data.uses_datatree():
+        _, k = az.array_stats.psislw(-log_weights)
+        return float(k)
+    _, k = az.psislw(xr.DataArray(log_weights, dims="__sample__"))
+    return float(k)

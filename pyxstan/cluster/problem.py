@@ -1,0 +1,244 @@
+"""From an image and options to the data of the Stan program, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyxstan.cluster import certificate, pilot
+from pyxstan.cluster.cells import Floats, Pixels
+from pyxstan.cluster.data import ClusterImage
+from pyxstan.cluster.parameters import Layout
+from pyxstan.errors import DataError
+from pyxstan.priors import Prior
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pyxstan.engine.sampling import Draws
+
+#: A parameter whose posterior is as wide as this part of its prior is hardly known.
+_HARDLY_KNOWN = 0.7
+_BACKGROUNDS = ("constant", "sky")
+
+
+@dataclass(frozen=True)
+class ClusterProblem:
+    """What a fit of a cluster image is made of; see `pyxstan.registry.Problem`."""
+
+    model: str
+    image: ClusterImage
+    options: Mapping[str, Any]
+    layout: Layout
+    #: One a parameter, in the order of the layout.
+    prior: tuple[Prior, ...]
+    guess: pilot.Pilot
+    stan_data: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    priors: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+
+    def exact(self, chains: int, draws: int, seed: int) -> None:
+        """There is no closed form."""
+
+    def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Starting values of parameters in the sampler's coordinates."""
+        names = self.layout.names
+        unknown = set(values) - set(names)
+        if unknown:
+            raise DataError(f"no starting value for '{min(unknown)}'; there are {', '.join(names)}")
+        start = dict(zip(names, self.guess.mode, strict=True))
+        for name, value in values.items():
+            if not np.isfinite(np.asarray(value, dtype=float)).all() or np.ndim(value):
+                raise DataError(f"starting value of {name}: {value} is not a finite number")
+            start[name] = float(value)
+        chosen = np.array([start[name] for name in names])
+        _check_center(self.image, chosen[0], chosen[1], "starting centre")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            z = self.guess.standardised(self.guess.coordinates.theta(chosen))
+        if not np.isfinite(z).all():
+            raise DataError(
+                "starting values: S0, rc, B ... must be positive, beta above 1/6 and rc2 above rc"
+            )
+        return {"z": z}
+
+    def refined(self, draws: Draws) -> ClusterProblem | None:
+        """The problem in finer cells, where these are too coarse for the posterior; else None."""
+        if self.guess.level >= len(pilot.LEVELS):
+            self.attributes.update(likelihood="pixels", log_likelihood_error=0.0)
+            return None
+        found = certificate.certify(self.guess, draws.variables["x"])
+        self.attributes.update(
+            likelihood="cells",
+            likelihood_cells=self.guess.cells.exposure.size + self.guess.cells.counts.size,
+            likelihood_pixels=int(self.image.good.sum()),
+            log_likelihood_error=found.error,
+            log_likelihood_error_draws=found.draws,
+            pareto_k=found.pareto_k,
+        )
+        if found.holds:
+            self.notes.append(f"certificate: {found}")
+            return None
+        level = self.guess.level + 1
+        values = np.median(draws.variables["x"].reshape(-1, len(self.layout.names)), axis=0)
+        center = self.guess.coordinates.center
+        cells = pilot.cells_at(
+            Pixels.of(self.image), self.layout, values, level=level, center=center
+        )
+        what = "every pixel" if level >= len(pilot.LEVELS) else f"{cells.exposure.size} cells"
+        return replace(
+            self,
+            guess=replace(self.guess, cells=cells, level=level),
+            stan_data={**self.stan_data, **cells.stan_data()},
+            notes=[*self.notes, f"the cells were too coarse ({found}): fitted again in {what}"],
+        )
+
+    def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
+        """Posterior, annuli, image: with names, coordinates and units."""
+        from pyxstan.cluster.results import groups
+
+        self.complaints.extend(self._hardly_known(draws))
+        return groups(self, draws, seed)
+
+    def _hardly_known(self, draws: Draws) -> list[str]:
+        """Name the parameters of which the data say little."""
+        x = draws.variables["x"].reshape(-1, len(self.layout.names))
+        if len(x) < 2:
+            return []
+        rng = np.random.default_rng(1)
+        found = []
+        for name, prior, values in zip(self.layout.names, self.prior, x.T, strict=True):
+            before = prior.sample(rng, 2000)
+            if (before > 0).all() and (values > 0).all():
+                before, values = np.log(before), np.log(values)
+            if np.std(values) > _HARDLY_KNOWN * np.std(before):
+                found.append(f"the data say little of {name}: its posterior is as wide as its prior")
+        return found
+
+
+def prepare(
+    model: str, data: ClusterImage, options: Mapping[str, Any], priors: Mapping[str, Prior]
+) -> ClusterProblem:
+    """Make the data ready for Stan: which parameters, their priors, the guess of the posterior."""
+    notes = list(data.notes)
+    layout = layout_of(model, options, has_map=data.background_map is not None)
+    center = _center(options["center"], data)
+    chosen = default_priors(data) | dict(priors)
+    for name in priors:
+        if name not in layout.names:
+            raise DataError(
+                f"prior {name} has no use here; the parameters are {', '.join(layout.names)}"
+            )
+    prior = tuple(chosen[name] for name in layout.names)
+    level = len(pilot.LEVELS) if options["likelihood"] == "pixels" else None
+    guess = pilot.find(data, layout, prior, center=center, level=level)
+    notes.append(
+        f"cluster found at x {guess.best[0]:.2f}, y {guess.best[1]:.2f} "
+        f"(largest sum of n ln N - N: {guess.best_log_likelihood:.3f})"
+    )
+    stan_data: dict[str, Any] = {
+        **guess.cells.stan_data(),
+        **layout.flags,
+        "map_factor_given": float(layout.background_map == "fixed"),
+        "D": len(layout.names),
+        "center": guess.theta,
+        "scale": guess.scale,
+        "bend": guess.bend,
+        "reference": np.array(guess.coordinates.center),
+        "prior_family": [one.code for one in prior],
+        "prior_arguments": np.array([one.stan_arguments for one in prior]).T,
+    }
+    if layout.components == 2:
+        stan_data |= {"R": np.array(guess.coordinates.radius), "two_centers": int(layout.offset)}
+    else:
+        stan_data["R"] = guess.coordinates.radius[0]
+    return ClusterProblem(
+        model=model,
+        image=data,
+        options=options,
+        layout=layout,
+        prior=prior,
+        guess=guess,
+        stan_data=stan_data,
+        notes=notes,
+        priors={name: str(chosen[name]) for name in layout.names},
+        attributes={
+            "max_log_likelihood": guess.best_log_likelihood,
+            "brightness_unit": data.brightness_unit,
+            "pixel_scale_arcsec": data.pixel_scale or 0.0,
+        },
+    )
+
+
+def layout_of(model: str, options: Mapping[str, Any], *, has_map: bool) -> Layout:
+    """The parameters of a model with these options."""
+    chosen = [part.strip() for part in str(options["background"]).split("+")]
+    if chosen == ["none"]:
+        chosen = []
+    for part in chosen:
+        if part not in _BACKGROUNDS:
+            raise DataError(
+                f"option background: '{options['background']}' is not constant, sky, "
+                "constant+sky or none"
+            )
+    factor = options["map_factor"]
+    return Layout(
+        components=2 if model == "double_beta" else 1,
+        constant="constant" in chosen,
+        sky="sky" in chosen,
+        background_map=factor if has_map else "none",
+        elliptical=options["elliptical"],
+        offset=options.get("offset", False),
+    )
+
+
+def default_priors(image: ClusterImage) -> dict[str, Prior]:
+    """Priors that follow from the size of the image and its largest exposure alone.
+
+    Brightness is about one count a pixel, to five powers of e either way; a core is about a
+    fortieth of the image, the centre anywhere around.
+    """
+    ny, nx = image.counts.shape
+    a_count = -float(np.log(image.exposure.max()))
+    return prior_table(nx, ny, a_count)
+
+
+def prior_table(nx: int, ny: int, log_brightness: float) -> dict[str, Prior]:
+    """Default priors of an image of nx x ny pixels in which one count a pixel is that bright."""
+    x, y = Prior("normal", (nx / 2, float(nx))), Prior("normal", (ny / 2, float(ny)))
+    S = Prior("lognormal", (log_brightness, 5.0))
+    rc = Prior("lognormal", (float(np.log(min(nx, ny) / 40)), 1.5))
+    beta = Prior("lognormal", (float(np.log(2 / 3)), 0.5))
+    shear = Prior("normal", (0.0, 0.3))
+    return {
+        "x0": x, "y0": y, "S0": S, "rc": rc, "beta": beta,
+        "S02": S, "rc2": rc, "beta2": beta,
+        "B": Prior("lognormal", (float(np.log(0.1)), 5.0)),
+        "b": Prior("lognormal", (log_brightness + float(np.log(0.1)), 5.0)),
+        "map_factor": Prior("lognormal", (0.0, 0.5)),
+        "shear1": shear, "shear2": shear, "x02": x, "y02": y,
+    }  # fmt: skip
+
+
+def _center(given: Any, image: ClusterImage) -> tuple[float, float] | None:
+    """The centre that the user starts from."""
+    if given is None:
+        return None
+    try:
+        parts = given.split(",") if isinstance(given, str) else given
+        x, y = (float(part) for part in parts)
+    except (TypeError, ValueError):
+        raise DataError(f"option center: '{given}' is not x,y in pixels from 0") from None
+    _check_center(image, x, y, "option center")
+    return x, y
+
+
+def _check_center(image: ClusterImage, x: float, y: float, what: str) -> None:
+    ny, nx = image.counts.shape
+    if not (-0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5):
+        raise DataError(f"{what}: ({x:g}, {y:g}) is outside the image of {nx} x {ny} pixels")
