@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pyxstan.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from pyxstan import cluster as cluster
     from pyxstan import concordance as concordance
     from pyxstan.errors import BuildError, DataError, PyxstanError, SamplingError
     from pyxstan.figures import plot

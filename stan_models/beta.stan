@@ -17,11 +17,11 @@ data {
   #include functions/cluster_data.stan
   real<lower=0> R; // where brightness and slope are known best (pixels)
 }
-parameters {
-  vector[D] z; // coordinates theta in units of the guess
-}
 transformed data {
   int backgrounds = constant + sky + map_free;
+}
+parameters {
+  vector[D] z; // coordinates theta in units of the guess
 }
 transformed parameters {
   vector[D] theta = center + scale * (z + bend * [square(z[1]), z[1] ^ 3]');

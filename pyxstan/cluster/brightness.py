@@ -1,0 +1,61 @@
+"""What follows from the parameters of a beta profile: brightness, flux in apertures, axes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyxstan.cluster.cells import Floats
+from pyxstan.cluster.data import ClusterImage
+
+
+def beta_profile(r: Floats, S0: Floats, rc: Floats, beta: Floats) -> Floats:
+    """Surface brightness S0 (1 + (r / rc)^2)^(-3 beta + 1/2); all arguments broadcast.
+
+    Source: Cavaliere & Fusco-Femiano 1976, A&A 49, 137.
+    """
+    return np.asarray(S0 * (1 + (r / rc) ** 2) ** (0.5 - 3 * beta))
+
+
+def aperture_flux(S0: Floats, rc: Floats, beta: Floats, radius: float) -> Floats:
+    """Integral of `beta_profile` over a circle (a circle in the profile's own elliptical radius).
+
+    Parameters
+    ----------
+    S0, rc, beta
+        As in `beta_profile`; lengths in pixels.
+    radius
+        Of the circle, in pixels.
+
+    Returns
+    -------
+    array
+        In the unit of S0 times pixels.
+    """
+    power = np.asarray(1.5 - 3 * beta)
+    log_x = np.log1p((radius / rc) ** 2)
+    # (x^p - 1) / p, by its limit log x where p vanishes
+    small = np.abs(power * log_x) < 1e-8
+    safe = np.where(small, 1.0, power)
+    shape = np.where(small, log_x, np.expm1(safe * log_x) / safe)
+    return np.asarray(np.pi * S0 * rc**2 * shape)
+
+
+def axes_of(shear1: Floats, shear2: Floats) -> tuple[Floats, Floats]:
+    """Axis ratio b / a of the isophotes, and the angle of a from the x axis (degrees, 0 to 180)."""
+    ratio = np.exp(-2 * np.hypot(shear1, shear2))
+    angle = np.degrees(0.5 * np.arctan2(shear2, shear1)) % 180
+    return np.asarray(ratio), np.asarray(angle)
+
+
+def position_angle(image: ClusterImage, angle: Floats) -> Floats | None:
+    """Angle on the sky, east of north, of a direction in the image; None without WCS."""
+    if image.wcs is None:
+        return None
+    ny, nx = image.counts.shape
+    x, y = np.array([nx / 2, nx / 2 + 1, nx / 2]), np.array([ny / 2, ny / 2, ny / 2 + 1])
+    ra, dec = image.sky(x, y) or (x, y)
+    east = (ra[1:] - ra[0] + 180) % 360 - 180
+    matrix = np.stack([east * np.cos(np.radians(dec[0])), dec[1:] - dec[0]])  # d (east, north)
+    direction = matrix @ np.stack([np.cos(np.radians(angle)).ravel(),
+                                   np.sin(np.radians(angle)).ravel()])  # fmt: skip
+    return np.asarray(np.degrees(np.arctan2(direction[0], direction[1])) % 180).reshape(angle.shape)

@@ -1,0 +1,181 @@
+"""From the draws of a cluster image to the groups of its inference data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pyxstan.cluster.brightness import aperture_flux, axes_of, position_angle
+from pyxstan.cluster.cells import Floats, Pixels
+from pyxstan.cluster.pilot import Annuli
+from pyxstan.errors import DataError
+
+if TYPE_CHECKING:
+    from pyxstan.cluster.problem import ClusterProblem
+    from pyxstan.engine.sampling import Draws
+
+#: Draws for which the annuli are evaluated, at most.
+_ANNULI_DRAWS = 1000
+
+
+def groups(problem: ClusterProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
+    """Every group of the inference data but `sample_stats`."""
+    x = draws.variables["x"]
+    names = problem.layout.names
+    posterior = _posterior(problem, {name: x[..., i] for i, name in enumerate(names)})
+    pixels = Pixels.of(problem.image)
+    best = dict(zip(names, problem.guess.mode, strict=True))
+    shear = best.get("shear1", 0.0), best.get("shear2", 0.0)
+    annuli = Annuli.around(pixels, problem.guess.coordinates.center, shear)
+    index = annuli.index(pixels)
+    size = len(annuli.edges)
+    sums = {
+        "counts": np.bincount(index, pixels.counts, size).astype(int),
+        "exposure": np.bincount(index, pixels.exposure, size),
+        "pixels": np.bincount(index, minlength=size),
+        "background_map": np.bincount(index, pixels.background, size),
+    }
+    ring = {
+        "annulus": np.arange(size),
+        "outer_radius": ("annulus", annuli.edges, {"units": "pixel"}),
+        "inner_radius": ("annulus", np.append(0.0, annuli.edges[:-1]), {"units": "pixel"}),
+    }
+    unit = problem.image.exposure_unit
+    units = {"counts": "counts", "exposure": f"{unit} pixel", "background_map": "counts"}
+    observed = {
+        name: ("annulus", values, {"units": units.get(name, "")}) for name, values in sums.items()
+    }
+    return {
+        "posterior": posterior,
+        **_pointwise(problem, x, ring, seed),
+        "observed_data": xr.Dataset(observed, coords=ring),
+        "constant_data": _constant(problem),
+    }
+
+
+def _posterior(problem: ClusterProblem, values: dict[str, Floats]) -> xr.Dataset:
+    image, layout, options = problem.image, problem.layout, problem.options
+    brightness = image.brightness_unit
+    units = {"x0": "pixel", "y0": "pixel", "x02": "pixel", "y02": "pixel", "b": brightness}
+    units |= {"S0": brightness, "S02": brightness, "rc": "pixel", "rc2": "pixel"}
+    units |= {"B": "counts/pixel"}
+    found: dict[str, tuple[Floats, str]] = {
+        name: (value, units.get(name, "")) for name, value in values.items()
+    }
+    scale = image.pixel_scale
+    sky = image.sky(values["x0"], values["y0"])
+    if sky is not None:
+        found["ra"], found["dec"] = (sky[0], "deg"), (sky[1], "deg")
+    suffixes = ("", "2")[: layout.components]
+    if scale is not None:
+        for suffix in suffixes:
+            found[f"rc{suffix}_arcsec"] = values[f"rc{suffix}"] * scale, "arcsec"
+        if options["redshift"] is not None:
+            kpc = _kpc_an_arcsec(options["redshift"], options["cosmology"])
+            for suffix in suffixes:
+                found[f"rc{suffix}_kpc"] = values[f"rc{suffix}"] * scale * kpc, "kpc"
+    if layout.elliptical:
+        ratio, angle = axes_of(values["shear1"], values["shear2"])
+        found["ellipticity"] = 1 - ratio, ""
+        found["angle"] = angle, "deg"
+        on_sky = position_angle(image, angle)
+        if on_sky is not None:
+            found["position_angle"] = on_sky, "deg"
+    radius = aperture_radius(problem)
+    total = np.zeros_like(values["x0"])
+    for suffix in suffixes:
+        part = aperture_flux(
+            values[f"S0{suffix}"], values[f"rc{suffix}"], values[f"beta{suffix}"], radius
+        )
+        if layout.components == 2:
+            found[f"aperture_flux{suffix or '1'}"] = part, brightness.removesuffix("/pixel")
+        total = total + part
+    found["aperture_flux"] = total, brightness.removesuffix("/pixel")
+    found["aperture_counts"] = total * _exposure_at_center(problem), "counts"
+    coords = {name: np.arange(size) for name, size in zip(("chain", "draw"), total.shape, strict=True)}
+    variables = {
+        name: (("chain", "draw"), value, {"units": unit}) for name, (value, unit) in found.items()
+    }
+    return xr.Dataset(variables, coords=coords)
+
+
+def aperture_radius(problem: ClusterProblem) -> float:
+    """Radius of the aperture in pixels: the user's, or up to the nearest edge of the image."""
+    given, scale = problem.options["aperture"], problem.image.pixel_scale
+    if given is not None:
+        return float(given / scale if scale else given)
+    ny, nx = problem.image.counts.shape
+    x, y = problem.guess.mode[:2]
+    return float(max(1.0, min(x + 0.5, y + 0.5, nx - 0.5 - x, ny - 0.5 - y)))
+
+
+def _exposure_at_center(problem: ClusterProblem) -> float:
+    """Mean exposure of the good pixels around the centre."""
+    pixels = Pixels.of(problem.image)
+    x, y = problem.guess.mode[:2]
+    distance = np.hypot(pixels.x - x, pixels.y - y)
+    near = distance <= max(3.0, float(np.partition(distance, 20)[20]))
+    return float(pixels.exposure[near].mean())
+
+
+def _kpc_an_arcsec(redshift: float, cosmology: str) -> float:
+    import astropy.cosmology
+
+    chosen = getattr(astropy.cosmology, cosmology, None)
+    if not isinstance(chosen, astropy.cosmology.Cosmology):
+        raise DataError(
+            f"option cosmology: '{cosmology}' is not one of astropy's, such as Planck18"
+        )
+    if not redshift > 0:
+        raise DataError(f"option redshift: {redshift:g} is not positive")
+    return float(1 / chosen.arcsec_per_kpc_proper(redshift).value)
+
+
+def _pointwise(
+    problem: ClusterProblem, x: Floats, ring: dict[str, Any], seed: int
+) -> dict[str, xr.Dataset]:
+    """log_likelihood and posterior_predictive of each annulus, on some of the draws.
+
+    The log likelihood of an annulus is the sum of n ln N - N over its pixels.
+    """
+    chains, total = x.shape[:2]
+    kept = np.arange(0, total, max(1, chains * total // _ANNULI_DRAWS))
+    rng = np.random.default_rng([seed, 1])
+    center = problem.guess.coordinates.center
+    log_likelihood = np.empty((chains, kept.size, len(ring["annulus"])))
+    expected = np.empty_like(log_likelihood)
+    for chain, k in np.ndindex(chains, kept.size):
+        u = problem.layout.coefficients(x[chain, kept[k]], center)
+        expected[chain, k], logs = problem.guess.cells.expected_and_log(u)
+        log_likelihood[chain, k] = logs - expected[chain, k]
+    coords = {**ring, "chain": np.arange(chains), "draw": kept}
+    dims = ("chain", "draw", "annulus")
+    return {
+        "log_likelihood": xr.Dataset({"counts": (dims, log_likelihood)}, coords=coords),
+        "posterior_predictive": xr.Dataset(
+            {
+                "counts": (dims, rng.poisson(np.maximum(expected, 0.0)), {"units": "counts"}),
+                "expected_counts": (dims, expected, {"units": "counts"}),
+            },
+            coords=coords,
+        ),
+    }
+
+
+def _constant(problem: ClusterProblem) -> xr.Dataset:
+    """The image, for the figures, and the parameters of largest likelihood."""
+    image = problem.image
+    at = ("y", "x")
+    variables: dict[str, Any] = {
+        "image": (at, image.counts.astype(np.int32), {"units": "counts"}),
+        "exposure_map": (at, image.exposure.astype(np.float32), {"units": image.exposure_unit}),
+        "good": (at, image.good.astype(np.int8), {"long_name": "1: fitted, 0: masked"}),
+        "maximum_likelihood": ("parameter", problem.guess.best),
+        "reference": ("axis", np.array(problem.guess.coordinates.center), {"units": "pixel"}),
+    }
+    if image.background_map is not None:
+        variables["background_map_image"] = (at, image.background_map.astype(np.float32))
+    coords: dict[str, Any] = {"parameter": problem.layout.names, "axis": ["x", "y"]}
+    return xr.Dataset(variables, coords=coords)
