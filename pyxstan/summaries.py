@@ -175,13 +175,14 @@ def verdict(idata: Any) -> Verdict:
         if not ess >= LEAST_ESS:
             problems.append(f"{kind} ESS {ess:.0f} of {where} (take more draws)")
     problems += _sampler_problems(idata)
+    reservations = json.loads(str(attrs.get("complaints", "[]")))
     facts = (
         f"R-hat <= {worst['r_hat'][0]:.3f}, bulk ESS >= {worst['ess_bulk'][0]:.0f}, "
         f"tail ESS >= {worst['ess_tail'][0]:.0f}"
     )
     if problems:
+        problems += reservations
         return Verdict(False, f"NOT CONVERGED: {'; '.join(problems)}", problems, converged=False)
-    reservations = json.loads(str(attrs.get("complaints", "[]")))
     but = f"; BUT {'; '.join(reservations)}" if reservations else ""
     return Verdict(True, f"converged: {facts}, no divergences{but}", reservations, converged=True)
 

@@ -17,20 +17,17 @@ data {
   #include functions/cluster_data.stan
   real<lower=0> R; // where brightness and slope are known best (pixels)
 }
-transformed data {
-  int backgrounds = constant + sky + map_free;
-}
 parameters {
   vector[D] z; // coordinates theta in units of the guess
 }
 transformed parameters {
   vector[D] theta = center + scale * (z + bend * [square(z[1]), z[1] ^ 3]');
-  vector[backgrounds] log_background = tail(head(theta, 5 + backgrounds), backgrounds);
+  vector[backgrounds] softened = tail(head(theta, 5 + backgrounds), backgrounds);
   vector[2 * elliptical] shear = tail(theta, 2 * elliptical);
   vector[3] p = beta_profile(theta[3], theta[4], theta[5], R); // ln S0, ln rc, a
   // x0, y0, S0, rc, beta, B, b, map_factor, shear1, shear2: those that there are
   vector[D] x = append_row(append_row(reference + theta[1 : 2], profile_parameters(p)),
-                           append_row(exp(log_background), shear));
+                           append_row(background_scale .* log1p_exp(softened), shear));
 }
 model {
   vector[3] background = [constant ? x[6] : 0, sky ? x[6 + constant] : 0,
@@ -40,7 +37,7 @@ model {
   z ~ flat();
   x ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);
   // Jacobian of x(theta)
-  target += p[1] + p[2] + log(-p[3]) + sum(log_background);
+  target += p[1] + p[2] + log(-p[3]) + sum(log_inv_logit(softened));
   target += cluster_log_likelihood(append_row(append_row(p, k), background), exposure,
                                    exposure_mean, exposure_covariance, counts, counts_mean,
                                    counts_covariance, totals);

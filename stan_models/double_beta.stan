@@ -16,15 +16,12 @@ data {
   int<lower=0, upper=1> two_centers; // the second component has a centre of its own
   vector<lower=0>[2] R; // where brightness and slope of each are known best (pixels)
 }
-transformed data {
-  int backgrounds = constant + sky + map_free;
-}
 parameters {
   vector[D] z; // coordinates theta in units of the guess
 }
 transformed parameters {
   vector[D] theta = center + scale * (z + bend * [square(z[1]), z[1] ^ 3]');
-  vector[backgrounds] log_background = tail(head(theta, 8 + backgrounds), backgrounds);
+  vector[backgrounds] softened = tail(head(theta, 8 + backgrounds), backgrounds);
   vector[2 * elliptical] shear = tail(head(theta, D - 2 * two_centers), 2 * elliptical);
   vector[2 * two_centers] center2 = tail(theta, 2 * two_centers); // from the reference
   vector[3] p = beta_profile(theta[3], theta[4], theta[5], R[1]); // ln S0, ln rc, a
@@ -32,7 +29,7 @@ transformed parameters {
   // x0, y0, S0, rc, beta, S02, rc2, beta2, B, b, map_factor, shear1, shear2, x02, y02: those that
   // there are
   vector[D] x = append_row(append_row(append_row(reference + theta[1 : 2], profile_parameters(p)),
-                                      append_row(profile_parameters(p2), exp(log_background))),
+                                      append_row(profile_parameters(p2), background_scale .* log1p_exp(softened))),
                            append_row(shear, head(reference, 2 * two_centers) + center2));
 }
 model {
@@ -45,7 +42,7 @@ model {
   x ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);
   // Jacobian of x(theta)
   target += p[1] + p[2] + log(-p[3]) + p2[1] + p2[2] + log(-p2[3]) + theta[7]
-            + sum(log_background);
+            + sum(log_inv_logit(softened));
   target += cluster_log_likelihood(append_row(append_row(append_row(p, k), append_row(p2, k2)),
                                               background), exposure, exposure_mean,
                                    exposure_covariance, counts, counts_mean, counts_covariance,

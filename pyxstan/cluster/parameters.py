@@ -7,7 +7,9 @@ the data know well is the brightness at some radius R and the slope there. The c
 * x0 and y0, from a reference centre;
 * ln S(R), ln rc (of the second component ln ln(rc2 / rc), which keeps rc < rc2) and
   ln(-d ln S / d ln r at R) of each component;
-* ln of B, b and the map's factor; the two shears; x02 and y02 from the reference centre.
+* of B, b and the map's factor, the theta for which it is s ln(1 + exp theta), s being about how
+  well it is known: the parameter itself where it is far from zero, its logarithm close to zero;
+* the two shears; x02 and y02 from the reference centre.
 
 The Stan programs undo them (``stan_models/functions/cluster.stanfunctions``) and count the
 Jacobian, so that priors are those stated on x0, y0, S0, rc, beta and the rest.
@@ -43,12 +45,16 @@ class Layout:
         """Names of the parameters, in the order of theta."""
         names = ["x0", "y0", "S0", "rc", "beta"]
         names += ["S02", "rc2", "beta2"] if self.components == 2 else []
-        names += ["B"] if self.constant else []
-        names += ["b"] if self.sky else []
-        names += ["map_factor"] if self.background_map == "free" else []
+        names += self.backgrounds
         names += ["shear1", "shear2"] if self.elliptical else []
         names += ["x02", "y02"] if self.offset else []
         return names
+
+    @property
+    def backgrounds(self) -> list[str]:
+        """Names of the backgrounds that are fitted."""
+        there = {"B": self.constant, "b": self.sky, "map_factor": self.background_map == "free"}
+        return [name for name, fitted in there.items() if fitted]
 
     @property
     def flags(self) -> dict[str, int]:
@@ -57,6 +63,7 @@ class Layout:
             "constant": int(self.constant),
             "sky": int(self.sky),
             "map_free": int(self.background_map == "free"),
+            "backgrounds": len(self.backgrounds),
             "elliptical": int(self.elliptical),
         }
 
@@ -110,11 +117,15 @@ def _squared_radius(dx: float, dy: float, e1: float, e2: float) -> list[float]:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The coordinates theta of a layout: a reference centre, and a radius a component."""
+    """The coordinates theta of a layout."""
 
     layout: Layout
+    #: The reference centre.
     center: tuple[float, float]
+    #: R of each component.
     radius: tuple[float, ...]
+    #: s of each background.
+    background_scale: tuple[float, ...]
 
     def values(self, theta: Floats) -> tuple[Floats, float]:
         """The parameters, and the log of the Jacobian |d parameters / d theta|."""
@@ -135,10 +146,9 @@ class Coordinates:
             x[S] = np.exp(theta[S] + steepness * np.log1p((R / x[rc]) ** 2))
             x[beta] = (0.5 + steepness) / 3
             log_jacobian += np.log(x[S]) + np.log(x[rc]) + np.log(steepness / 3)
-        for name in ("B", "b", "map_factor"):
-            if name in at:
-                x[at[name]] = np.exp(theta[at[name]])
-                log_jacobian += theta[at[name]]
+        for name, scale in zip(self.layout.backgrounds, self.background_scale, strict=True):
+            x[at[name]] = scale * np.logaddexp(0.0, theta[at[name]])
+            log_jacobian += np.log(scale) - np.logaddexp(0.0, -theta[at[name]])
         return x, float(log_jacobian)
 
     def theta(self, values: Floats) -> Floats:
@@ -156,9 +166,9 @@ class Coordinates:
             theta[rc] = np.log(values[rc])
             if suffix:
                 theta[rc] = np.log(theta[rc] - np.log(values[at["rc"]]))
-        for name in ("B", "b", "map_factor"):
-            if name in at:
-                theta[at[name]] = np.log(values[at[name]])
+        for name, scale in zip(self.layout.backgrounds, self.background_scale, strict=True):
+            ratio = values[at[name]] / scale
+            theta[at[name]] = ratio + np.log(-np.expm1(-ratio))
         return theta
 
 

@@ -168,7 +168,8 @@ def first_profile(pixels: Pixels, layout: Layout, center: tuple[float, float]) -
         shapes = [(rc, 0.6)] if layout.components == 1 else [(rc, 0.7), (3 * rc, 0.7)]
         if layout.components == 2 and 3 * rc > far:
             continue
-        coordinates = Coordinates(around, center, tuple(_RADIUS * s[0] for s in shapes))
+        known = tuple(level[name] / 20 for name in around.backgrounds)
+        coordinates = Coordinates(around, center, tuple(_RADIUS * s[0] for s in shapes), known)
         values = [*center, peak, *shapes[0]]
         values += [0.1 * peak, *shapes[1]] if layout.components == 2 else []
         values += [level[name] for name in around.names if name in level]
@@ -216,6 +217,24 @@ def cells_at(
     step, sectors, core = LEVELS[level]
     return merged_cells(pixels, center, index, number, brightness, angle, (B, b, f),
                         t < core**2, step=step, sectors=sectors)  # fmt: skip
+
+
+def background_uncertainty(pixels: Pixels, layout: Layout, values: Floats) -> tuple[float, ...]:
+    """Standard deviation of each background, were all else known (inverse Fisher information)."""
+    N = expected_counts(pixels, layout, values)
+    each = {"B": np.ones_like(N), "b": pixels.exposure, "map_factor": pixels.background}
+    return tuple(float(1 / np.sqrt(np.sum(each[name] ** 2 / N))) for name in layout.backgrounds)
+
+
+def expected_counts(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
+    """N of each pixel in a model with these parameters."""
+    u = layout.coefficients(values, (0.0, 0.0))
+    psi = pixels.features((0.0, 0.0))
+    S = np.full(pixels.x.size, u[-2])
+    for component in u[:-3].reshape(-1, 9):
+        t = component[3] + component[4:] @ psi[:5]
+        S += np.exp(component[0] + component[2] * np.log1p(t / np.exp(2 * component[1])))
+    return np.asarray(pixels.exposure * S + u[-3] + u[-1] * pixels.background)
 
 
 def log_prior(priors: Sequence[Prior], values: Floats) -> float:
@@ -324,7 +343,9 @@ def find(
         middle = float(values[0]), float(values[1])
         cells = cells_at(pixels, layout, values, level=_TRIAL_LEVEL, center=middle)
         radius = tuple(_RADIUS * value for value in values[[3, 6][: layout.components]])
-        coordinates = Coordinates(layout, middle, radius)
+        coordinates = Coordinates(
+            layout, middle, radius, background_uncertainty(pixels, layout, values)
+        )
 
         def surprise(theta: Floats, *, prior: bool = True) -> float:
             """Minus the log posterior of theta."""

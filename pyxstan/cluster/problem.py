@@ -114,7 +114,7 @@ class ClusterProblem:
         found = []
         for name, prior, values in zip(self.layout.names, self.prior, x.T, strict=True):
             before = prior.sample(rng, 2000)
-            if (before > 0).all() and (values > 0).all():
+            if prior.family == "lognormal":
                 before, values = np.log(before), np.log(values)
             if np.std(values) > _HARDLY_KNOWN * np.std(before):
                 found.append(f"the data say little of {name}: its posterior is as wide as its prior")
@@ -149,6 +149,7 @@ def prepare(
         "center": guess.theta,
         "scale": guess.scale,
         "bend": guess.bend,
+        "background_scale": np.array(guess.coordinates.background_scale),
         "reference": np.array(guess.coordinates.center),
         "prior_family": [one.code for one in prior],
         "prior_arguments": np.array([one.stan_arguments for one in prior]).T,
@@ -218,8 +219,8 @@ def prior_table(nx: int, ny: int, log_brightness: float) -> dict[str, Prior]:
     return {
         "x0": x, "y0": y, "S0": S, "rc": rc, "beta": beta,
         "S02": S, "rc2": rc, "beta2": beta,
-        "B": Prior("lognormal", (float(np.log(0.1)), 5.0)),
-        "b": Prior("lognormal", (log_brightness + float(np.log(0.1)), 5.0)),
+        "B": Prior("half_normal", (100.0,)),
+        "b": Prior("half_normal", (100 * float(np.exp(log_brightness)),)),
         "map_factor": Prior("lognormal", (0.0, 0.5)),
         "shear1": shear, "shear2": shear, "x02": x, "y02": y,
     }  # fmt: skip

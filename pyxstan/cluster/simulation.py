@@ -12,6 +12,7 @@ import numpy as np
 from pyxstan.cluster.cells import Floats, Pixels
 from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.parameters import Layout
+from pyxstan.cluster.pilot import expected_counts
 from pyxstan.cluster.problem import layout_of, prior_table
 from pyxstan.errors import DataError
 from pyxstan.output import replacing
@@ -73,7 +74,7 @@ def simulate(
             at = rng.uniform(0, side, 2)
         good &= np.hypot(x - at[0], y - at[1]) > _SOURCE_RADIUS
     whole = Pixels(x.ravel(), y.ravel(), np.ones(x.size), exposure.ravel(), np.zeros(x.size))
-    expected = expected_counts(layout, np.array([truth[n] for n in layout.names]), whole)
+    expected = expected_counts(whole, layout, np.array([truth[n] for n in layout.names]))
     image = ClusterImage(
         counts=rng.poisson(expected.reshape(side, side)),
         exposure=exposure,
@@ -83,17 +84,6 @@ def simulate(
         source="simulated image",
     )
     return image, truth
-
-
-def expected_counts(layout: Layout, values: Floats, pixels: Pixels) -> Floats:
-    """N of each pixel in a model with these parameters."""
-    u = layout.coefficients(values, (0.0, 0.0))
-    psi = pixels.features((0.0, 0.0))
-    S = np.full(pixels.x.size, u[-2])
-    for component in u[:-3].reshape(-1, 9):
-        t = component[3] + component[4:] @ psi[:5]
-        S += np.exp(component[0] + component[2] * np.log1p(t / np.exp(2 * component[1])))
-    return np.asarray(pixels.exposure * S + u[-3] + u[-1] * pixels.background)
 
 
 def _truth(

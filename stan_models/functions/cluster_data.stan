@@ -14,6 +14,7 @@
   int<lower=0, upper=1> constant; // B, counts a pixel
   int<lower=0, upper=1> sky; // b, in the units of S
   int<lower=0, upper=1> map_free; // factor of the background map
+  int<lower=constant + sky + map_free, upper=constant + sky + map_free> backgrounds; // their number
   real<lower=0> map_factor_given; // that factor where it is fixed (0: no map)
   int<lower=0, upper=1> elliptical; // shear1, shear2
 
@@ -22,6 +23,7 @@
   vector[D] center;
   matrix[D, D] scale; // square root of the covariance
   matrix[D, 2] bend; // what follows the first direction, by its square and cube (none in row 1)
+  vector<lower=0>[backgrounds] background_scale; // of B, b, map_factor: about how well each is known
   vector[2] reference; // centre that the features count from (pixels)
 
   // priors, a parameter each, see functions/priors.stanfunctions
