@@ -240,7 +240,7 @@ def compare(results: tuple[Path, ...], as_json: bool) -> None:
 
 def _pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:
     """Split ``name=value`` texts."""
-    found = {}
+    found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
