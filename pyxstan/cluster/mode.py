@@ -9,6 +9,8 @@ from scipy.optimize import minimize
 
 from pyxstan.cluster.cells import Floats
 
+#: A step of the optimiser is at most so long, in scales, and so many times the scales are renewed.
+_FARTHEST, _LAPS = 5.0, 8
 #: How far the valley of a posterior is followed (standard deviations), and what it may rise by, in
 #: units of a parabola's rise.
 _ALONG = (1.5, 3.0, 4.5)
@@ -26,20 +28,31 @@ def optimum(
         Cholesky factor of a first guess of the inverse Hessian.
     """
     best = start
-    for _ in range(4):
+    for _ in range(_LAPS):
         here, units = best, scale
 
         def scaled(z: Floats) -> float:
             return function(here + units @ z)  # noqa: B023 (used within the iteration)
 
-        found = minimize(scaled, np.zeros(len(start)), method="BFGS",
-                         options={"gtol": 1e-2, "maxiter": 100}, ).x  # fmt: skip
+        found = _minimum(scaled, np.zeros(len(start)))
         best = here + units @ found
         covariance = covariance_at(lambda z: function(best + units @ z), len(start))  # noqa: B023
         scale = units @ np.linalg.cholesky(covariance)
         if np.abs(found).max() < 0.3:
             break
     return best, scale
+
+
+def _minimum(function: Callable[[Floats], float], start: Floats) -> Floats:
+    """The minimum of a function with unit scales, not too far from `start`."""
+    found = minimize(
+        function,
+        start,
+        method="L-BFGS-B",
+        bounds=[(x - _FARTHEST, x + _FARTHEST) for x in start],
+        options={"eps": 1e-4, "ftol": 1e-12, "gtol": 1e-2, "maxiter": 60},
+    )
+    return np.asarray(found.x)
 
 
 def covariance_at(function: Callable[[Floats], float], size: int, step: float = 0.3) -> Floats:
@@ -54,8 +67,8 @@ def covariance_at(function: Callable[[Floats], float], size: int, step: float = 
             both = function(eye[i] + eye[j]) + function(-eye[i] - eye[j])
             mixed = both - plus[i] - minus[i] - plus[j] - minus[j] + 2 * middle
             hessian[i, j] = hessian[j, i] = 0.5 * mixed
-    values, vectors = np.linalg.eigh(hessian / step**2)
-    values = np.maximum(values, 0.01)  # at most ten times the scale: hardly known
+    values, vectors = np.linalg.eigh(np.nan_to_num(hessian, nan=0.0, posinf=1e8) / step**2)
+    values = np.clip(values, 0.01, 1e8)  # at most ten times the scale: hardly known
     return np.asarray((vectors / values) @ vectors.T)
 
 
@@ -90,7 +103,7 @@ def bend_along(function: Callable[[Floats], float], size: int) -> Floats:
             def across(others: Floats, first: float = first) -> float:
                 return function(np.append(first, others))
 
-            rest = minimize(across, rest, method="BFGS", options={"gtol": 0.05, "maxiter": 30}).x
+            rest = _minimum(across, rest)
             rise = (across(rest) - lowest) / (0.5 * first**2)
             if not _RISE[0] < rise < _RISE[1]:  # no valley any more: another optimum, or a cliff
                 break

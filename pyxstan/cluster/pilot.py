@@ -125,6 +125,11 @@ def expected_counts(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
     return np.asarray(pixels.exposure * S + u[-3] + u[-1] * pixels.background)
 
 
+def _trial_level(layout: Layout) -> int:
+    """Refinement of the cells in which the optimum is sought, which moves what is not round."""
+    return 4 if layout.offset else 3 if layout.elliptical else 0
+
+
 @dataclass(frozen=True)
 class Target:
     """The log posterior density of theta, in cells."""
@@ -133,10 +138,19 @@ class Target:
     cells: Cells
     priors: Sequence[Prior]
 
+    @property
+    def farthest(self) -> float:
+        """How far apart the cells let the components' centres be (pixels)."""
+        return max(self.coordinates.radius)
+
     def surprise(self, theta: Floats, *, prior: bool = True) -> float:
         """Minus the log posterior density, or (without `prior`) minus the log likelihood."""
         with np.errstate(all="ignore"):
             values, log_jacobian = self.coordinates.values(theta)
+            if self.coordinates.layout.offset and (
+                np.hypot(*(values[-2:] - values[:2])) > self.farthest
+            ):
+                return 1e300
             found = self.cells.log_likelihood(self.coordinates.coefficients(values))
             if prior:
                 found += log_prior(self.priors, values) + log_jacobian
@@ -182,7 +196,8 @@ def find(
             radius=tuple(RADIUS * value for value in values[[3, 6][: layout.components]]),
             background_scale=background_uncertainty(pixels, layout, values),
         )
-        target = Target(coordinates, merged(pixels, coordinates, values, annuli, 0), priors)
+        cells = merged(pixels, coordinates, values, annuli, _trial_level(layout))
+        target = Target(coordinates, cells, priors)
         theta, scale = optimum(target.surprise, coordinates.theta(values), scale)
         values, _ = coordinates.values(theta)
     scale = principal(scale)
