@@ -85,7 +85,11 @@ class ClusterProblem:
             self.notes.append(f"certificate: {found}")
             return None
         level = self.guess.level + 1
-        values = np.median(draws.variables["x"].reshape(-1, len(self.layout.names)), axis=0)
+        names = self.layout.names
+        values = np.median(draws.variables["x"].reshape(-1, len(names)), axis=0)
+        # Annuli keep their ellipticity: the observed profile is in those of the mode.
+        shears = [i for i, name in enumerate(names) if name.startswith("shear")]
+        values[shears] = self.guess.mode[shears]
         center = self.guess.coordinates.center
         cells = pilot.cells_at(
             Pixels.of(self.image), self.layout, values, level=level, center=center
