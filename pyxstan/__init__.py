@@ -16,6 +16,7 @@ from pyxstan.lazy import lazy_names
 if TYPE_CHECKING:
     from pyxstan import cluster as cluster
     from pyxstan import concordance as concordance
+    from pyxstan.comparison import compare
     from pyxstan.errors import BuildError, DataError, PyxstanError, SamplingError
     from pyxstan.figures import plot
     from pyxstan.fitting import fit, simulate
@@ -27,6 +28,7 @@ __all__ = [
     "DataError",
     "PyxstanError",
     "SamplingError",
+    "compare",
     "describe",
     "fit",
     "list_models",
@@ -43,6 +45,7 @@ __getattr__, __dir__ = lazy_names(
         "DataError": "errors",
         "PyxstanError": "errors",
         "SamplingError": "errors",
+        "compare": "comparison",
         "describe": "registry",
         "fit": "fitting",
         "list_models": "registry",

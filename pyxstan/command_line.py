@@ -218,9 +218,29 @@ def plot(result: Path, output: Path) -> None:
         click.echo(f"wrote {output / name}.png and .pdf")
 
 
+@commands.command()
+@click.argument("results", nargs=-1, type=click.Path(path_type=Path), metavar="A.nc B.nc ...")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def compare(results: tuple[Path, ...], as_json: bool) -> None:
+    """Compare fits of the same data by LOO, WAIC and DIC, the best first."""
+    from pyxstan import comparison
+
+    table = comparison.compare_files(results)
+    if as_json:
+        import json
+
+        document = {**table.attrs, "fits": json.loads(table.to_json(orient="index"))}
+        click.echo(json.dumps(document, indent=1))
+        return
+    click.echo(table.to_string(float_format=lambda x: f"{x:.2f}", na_rep=""))
+    for note in table.attrs["notes"]:
+        click.echo(f"note: {note}")
+    click.echo(table.attrs["verdict"])
+
+
 def _pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:
     """Split ``name=value`` texts."""
-    found = {}
+    found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():

@@ -116,6 +116,9 @@ def unjudged(
     model = registry.get(name)
     notify = _teller(progress)
     chosen = model.resolve_options(options, registry.SAMPLER_OPTIONS)
+    for setting in ("adapt_delta", "max_treedepth"):
+        if chosen[setting] is None:
+            chosen[setting] = getattr(model, setting)
     parsed = model.resolve_priors(priors)
     _check_sampler(method, chains, warmup, draws, inits, chosen)
     seed = _seed(seed)
@@ -144,7 +147,7 @@ def unjudged(
             inits=starts,
             progress=progress and sys.stderr.isatty(),
             metric=chosen["metric"],
-            adapt_delta=chosen["adapt_delta"] or model.adapt_delta,
+            adapt_delta=chosen["adapt_delta"],
             max_treedepth=chosen["max_treedepth"],
         )
         refined = problem.refined(drawn)
@@ -179,7 +182,7 @@ def unjudged(
             "cmdstanpy_version": version("cmdstanpy"),
             "sampling_time_s": round(result.seconds, 3),
             "wall_time_s": round(time.monotonic() - start, 3),
-            **problem.attributes,
+            **{str(key): value for key, value in problem.attributes.items()},
         },
     )
 

@@ -184,8 +184,9 @@ class Model:
     options: tuple[Option, ...] = ()
     #: Options of reading the command line's files; in Python, the data class's own keywords.
     reading: tuple[Option, ...] = ()
-    #: Target acceptance rate of NUTS that suits the model.
+    #: Target acceptance rate and largest tree depth of NUTS that suit the model.
     adapt_delta: float | None = None
+    max_treedepth: int | None = None
     #: Options of `simulate` alone.
     simulation: tuple[Option, ...] = field(default=())
 
@@ -205,9 +206,7 @@ class Model:
             external_cpp=kernel if kernel.exists() else None,
         )
 
-    def split_reading(
-        self, given: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def split_reading(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The options of reading, filled in and checked, and the rest as they are."""
         names = {option.name for option in self.reading}
         rest = {name: value for name, value in given.items() if name not in names}

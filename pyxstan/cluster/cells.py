@@ -92,9 +92,7 @@ class Cells:
             if g is not None:
                 g[PLACE], g[PLACE + 1] = B, f
                 log_h -= 0.5 * _variance(g, covariance) / h**2
-            logs += np.bincount(
-                self.counts_annulus[block], self.counts[block] * log_h, len(logs)
-            )
+            logs += np.bincount(self.counts_annulus[block], self.counts[block] * log_h, len(logs))
         return expected, logs
 
     def log_likelihood(self, u: Floats) -> float:
@@ -244,7 +242,7 @@ def merged_cells(
         Cells around the centre.
     """
     psi = pixels.features(center)
-    light = np.bincount(annulus, pixels.exposure * np.exp(brightness), annuli)
+    light = _sum(annulus, pixels.exposure * np.exp(brightness), annuli)
     width = _width(step, light)[annulus]
     ring = np.floor((brightness.max() - brightness) / width).astype(np.int64)
     sector = np.floor((angle / (2 * np.pi) % 1.0) * sectors).astype(np.int64)
@@ -255,7 +253,7 @@ def merged_cells(
     B, b, f = background
     middle = np.exp(brightness.max() - (ring[counted] + 0.5) * width[counted]) + b
     other = (B * psi[PLACE, counted] + f * psi[PLACE + 1, counted]) / middle
-    shades = _width(step, np.bincount(annulus, pixels.counts, annuli))[annulus[counted]]
+    shades = _width(step, _sum(annulus, pixels.counts, annuli))[annulus[counted]]
     shade = np.floor(np.log1p(other) / shades).astype(np.int64)
     counted_cell, counted_cells, counted_first = _number(
         annulus[counted], ring[counted], sector[counted], shade, alone[counted]
@@ -263,11 +261,11 @@ def merged_cells(
     counts = pixels.counts[counted]
     counts_mean, counts_covariance = _moments(psi[:, counted], counts, counted_cell, counted_cells)
     return Cells(
-        exposure=np.bincount(cell, pixels.exposure, cells),
+        exposure=_sum(cell, pixels.exposure, cells),
         mean=mean,
         covariance=covariance,
         annulus=annulus[first],
-        counts=np.bincount(counted_cell, counts, counted_cells),
+        counts=_sum(counted_cell, counts, counted_cells),
         counts_mean=counts_mean,
         counts_covariance=counts_covariance,
         counts_annulus=annulus[counted[counted_first]],
@@ -278,6 +276,11 @@ def merged_cells(
 def _width(step: float, counts: Floats) -> Floats:
     """Width of the cells of annuli: what a cell neglects goes with its counts times width cubed."""
     return np.asarray(step * np.clip(np.cbrt(1000 / np.maximum(counts, 1e-3)), 0.5, 8.0))
+
+
+def _sum(cell: NDArray[np.int64], weight: Floats, cells: int) -> Floats:
+    """Sum of the weights in each cell."""
+    return np.bincount(cell, weight, cells).astype(np.float64)
 
 
 def _number(*labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
@@ -294,11 +297,9 @@ def _moments(
     psi: Floats, weight: Floats, cell: NDArray[np.int64], cells: int
 ) -> tuple[Floats, Floats]:
     """Weighted means and covariances of the features within each cell."""
-    total = np.bincount(cell, weight, cells)
-    mean = np.stack([np.bincount(cell, weight * row, cells) / total for row in psi])
+    total = _sum(cell, weight, cells)
+    mean = np.stack([_sum(cell, weight * row, cells) / total for row in psi])
     away = psi - mean[:, cell]
     pairs = [(i, j) for i in range(len(psi)) for j in range(i, len(psi))]
-    covariance = np.stack(
-        [np.bincount(cell, weight * away[i] * away[j], cells) / total for i, j in pairs]
-    )
+    covariance = np.stack([_sum(cell, weight * away[i] * away[j], cells) / total for i, j in pairs])
     return mean, covariance

@@ -46,7 +46,6 @@ class Certificate:
 
 def certify(guess: Pilot, values: Floats) -> Certificate:
     """Compare cells with pixels on draws of the parameters, shape (chains, draws, parameters)."""
-    layout, center = guess.coordinates.layout, guess.coordinates.center
     flat = values.reshape(-1, values.shape[-1])
     wanted = _DRAWS
     errors: dict[int, float] = {}
@@ -54,7 +53,7 @@ def certify(guess: Pilot, values: Floats) -> Certificate:
         step = max(1, len(flat) // wanted)
         for i in range(0, len(flat), step):
             if i not in errors:
-                u = layout.coefficients(flat[i], center)
+                u = guess.coordinates.coefficients(flat[i])
                 errors[i] = guess.exact.log_likelihood(u) - guess.cells.log_likelihood(u)
         error = np.array(list(errors.values()))
         k = pareto_k(error)

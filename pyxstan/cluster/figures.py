@@ -234,8 +234,7 @@ def _draw_profile(above: Any, below: Any, fit: FittedImage) -> None:
     below.set_xscale("log")
     below.set_xlim(above.get_xlim())
     below.set_ylabel("residual\n(sigma)", fontsize=9)
-    name = "elliptical radius" if fit.layout.elliptical else "radius"
-    below.set_xlabel(f"{name} (pixels)", fontsize=9)
+    below.set_xlabel("radius (pixels)", fontsize=9)
     below.spines[["top", "right"]].set_visible(False)
     for axes in (above, below):
         axes.tick_params(labelsize=8)

@@ -43,9 +43,7 @@ def _derived(suffixes: tuple[str, ...]) -> tuple[Parameter, ...]:
         Parameter("ellipticity", "1 - b/a of the isophotes", sampled=False),
         Parameter("angle", "of their long axis, from the x axis to y", "deg", sampled=False),
         Parameter("position_angle", "the same on the sky, east of north", "deg", sampled=False),
-        Parameter(
-            "aperture_flux", "cluster within the aperture", "counts/s(/cm2)", sampled=False
-        ),
+        Parameter("aperture_flux", "cluster within the aperture", "counts/s(/cm2)", sampled=False),
         Parameter(
             "aperture_counts", "the same at the exposure of the centre", "counts", sampled=False
         ),
@@ -132,6 +130,8 @@ MODELS = (
         priors=_slots(_CENTER + _ONE + _BACKGROUND + _SHEAR),
         options=_OPTIONS,
         reading=_READING,
+        adapt_delta=0.9,
+        max_treedepth=7,
         simulation=_SIMULATION,
     ),
     Model(
@@ -157,6 +157,8 @@ MODELS = (
             *_OPTIONS, Option("offset", "a centre of its own for the outer component", False, bool)
         ),
         reading=_READING,
+        adapt_delta=0.9,
+        max_treedepth=7,
         simulation=_SIMULATION,
     ),
 )  # fmt: skip

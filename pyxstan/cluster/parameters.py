@@ -27,6 +27,9 @@ import numpy as np
 
 from pyxstan.cluster.cells import Floats
 
+#: Where brightness and slope of a component are known best, in units of its rc.
+RADIUS = 2.0
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -127,6 +130,10 @@ class Coordinates:
     #: s of each background.
     background_scale: tuple[float, ...]
 
+    def coefficients(self, values: Floats) -> Floats:
+        """What the likelihood in cells about the reference centre is a function of."""
+        return self.layout.coefficients(values, self.center)
+
     def values(self, theta: Floats) -> tuple[Floats, float]:
         """The parameters, and the log of the Jacobian |d parameters / d theta|."""
         names = self.layout.names
@@ -170,5 +177,3 @@ class Coordinates:
             ratio = values[at[name]] / scale
             theta[at[name]] = ratio + np.log(-np.expm1(-ratio))
         return theta
-
-

@@ -8,59 +8,34 @@ covariance. Nothing here changes a result; it only makes it cheap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from scipy.optimize import minimize
 
+from pyxstan.cluster.annuli import Annuli
 from pyxstan.cluster.cells import Cells, Floats, Pixels, merged_cells, pixel_cells
 from pyxstan.cluster.data import ClusterImage
-from pyxstan.cluster.parameters import Coordinates, Layout
+from pyxstan.cluster.mode import bend_along, optimum, principal
+from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
+from pyxstan.cluster.starting import find_center, first_profile
 from pyxstan.priors import Prior
 
 #: Cells by level of refinement: their width in ln S, how many are around the centre, and the radius
 #: within which every pixel is its own (pixels).
-LEVELS = ((0.1, 1, 9.0), (0.05, 2, 12.0), (0.05, 8, 16.0), (0.025, 16, 20.0), (0.0125, 32, 30.0))
-#: Largest number of annuli of the profile, and how many a factor of ten in radius.
-_ANNULI_A_DECADE = 20
+LEVELS = (
+    (0.1, 1, 9.0),
+    (0.05, 1, 12.0),
+    (0.1, 8, 12.0),
+    (0.05, 8, 16.0),
+    (0.025, 16, 20.0),
+    (0.0125, 32, 30.0),
+)
 #: Draws of a Gaussian approximation on which cells are tried, and the error allowed there.
 _TRIALS = 24
-_TRIAL_ERROR = 0.006
-#: Refinement of the cells in which the optimum is sought.
-_TRIAL_LEVEL = 0
-#: Where the slope of a component is best known, in units of its rc.
-_RADIUS = 2.0
-
-
-@dataclass(frozen=True)
-class Annuli:
-    """Annuli of a profile: logarithmic in radius about a centre."""
-
-    center: tuple[float, float]
-    shear: tuple[float, float]
-    #: Outer radii (pixels), the innermost annulus being a disc.
-    edges: Floats
-
-    @classmethod
-    def around(
-        cls, pixels: Pixels, center: tuple[float, float], shear: tuple[float, float] = (0.0, 0.0)
-    ) -> Annuli:
-        """Annuli out to the farthest pixel."""
-        far = float(np.sqrt(_radius_squared(pixels, center, shear).max()))
-        number = max(2, int(np.ceil(_ANNULI_A_DECADE * np.log10(max(far, 2.0)))))
-        return cls(center, shear, np.geomspace(1.5, far * (1 + 1e-9), number))
-
-    def index(self, pixels: Pixels) -> NDArray[np.int64]:
-        """The annulus of each pixel."""
-        r = self.radius(pixels)
-        return np.minimum(np.searchsorted(self.edges, r), len(self.edges) - 1).astype(np.int64)
-
-    def radius(self, pixels: Pixels) -> Floats:
-        """The elliptical radius of each pixel."""
-        return np.sqrt(_radius_squared(pixels, self.center, self.shear))
+_TRIAL_ERROR = 0.01
+#: Trials that are less likely than the optimum by this, beyond half a unit a parameter, are left.
+_UNLIKELY = 8.0
 
 
 def _radius_squared(
@@ -89,6 +64,8 @@ class Pilot:
     level: int
     #: Cells of one pixel each.
     exact: Cells
+    #: Of the profile: no cell crosses them.
+    annuli: Annuli
     #: Parameters of largest likelihood, and that likelihood.
     best: Floats
     best_log_likelihood: float
@@ -104,108 +81,13 @@ class Pilot:
         return np.asarray(z - self.bend @ np.array([z[0] ** 2, z[0] ** 3]))
 
 
-def find_center(image: ClusterImage) -> tuple[float, float]:
-    """The peak of the smoothed image (x, y), refined to the centroid around it."""
-    counts = np.where(image.good, image.counts, 0).astype(float)
-    exposure = np.where(image.good, image.exposure, 0.0)
-    width = max(2.0, min(image.counts.shape) / 150)
-    seen = gaussian_filter(exposure, width, mode="constant")
-    smooth = gaussian_filter(counts, width, mode="constant")
-    usable = image.good & (seen > 0.3 * seen.max())
-    brightness = np.where(usable, smooth / np.where(seen > 0, seen, 1.0), -np.inf)
-    y, x = np.unravel_index(int(np.argmax(brightness)), brightness.shape)
-    rows, columns = np.nonzero(image.good)
-    center = float(x), float(y)
-    sky = counts.sum() / exposure.sum()
-    for _ in range(5):
-        weight = np.exp(-((columns - center[0]) ** 2 + (rows - center[1]) ** 2) / (8 * width**2))
-        seen_there = exposure[rows, columns]
-        excess = weight * (counts[rows, columns] - sky * seen_there)
-        if excess.sum() <= 0:
-            break
-        center = (
-            float((excess * columns).sum() / excess.sum()),
-            float((excess * rows).sum() / excess.sum()),
-        )
-    inside = all(
-        0 <= c <= size - 1 for c, size in zip(center, image.counts.shape[::-1], strict=True)
-    )
-    return center if inside else (float(x), float(y))
-
-
-def first_profile(pixels: Pixels, layout: Layout, center: tuple[float, float]) -> Floats:
-    """Parameters of a profile around a centre, the best of fits from several starting points."""
-    annuli = Annuli.around(pixels, center)
-    index, number = annuli.index(pixels), len(annuli.edges)
-    columns = (pixels.counts, pixels.exposure, pixels.background, np.ones(pixels.x.size))
-    n, E, M, area = (np.bincount(index, column, number) for column in columns)
-    r = np.sqrt(_radius_squared(pixels, center, (0.0, 0.0)))
-    t = np.bincount(index, pixels.exposure * r, number) / np.where(E > 0, E, 1.0)
-    t = t**2
-    there = E > 0
-    outer = n[there][-5:].sum() / E[there][-5:].sum()
-    peak = max(n[there][:3].sum() / E[there][:3].sum() - outer, 0.1 * outer, 1e-300)
-    level = {
-        "B": max(outer, 1e-3 * peak) * E[there].sum() / area[there].sum(),
-        "b": max(outer, 1e-3 * peak),
-        "map_factor": 1.0,
-    }
-    around = Layout(
-        layout.components, layout.constant, layout.sky, layout.background_map
-    )
-    far = float(annuli.edges[-1])
-
-    def deviance(theta: Floats) -> float:
-        values, _ = coordinates.values(theta)
-        u = around.coefficients(values, center)
-        S = sum(
-            np.exp(c[0] + c[2] * np.log1p(t / np.exp(2 * c[1])))
-            for c in u[:-3].reshape(-1, 9)
-        )
-        N = E * (S + u[-2]) + area * u[-3] + M * u[-1]
-        if not np.isfinite(N).all():
-            return np.inf
-        return float(np.sum(N - n * np.log(np.maximum(N, 1e-300))))
-
-    best: tuple[float, Floats] | None = None
-    for rc in np.geomspace(2.0, max(far / 5, 4.0), 5):
-        shapes = [(rc, 0.6)] if layout.components == 1 else [(rc, 0.7), (3 * rc, 0.7)]
-        if layout.components == 2 and 3 * rc > far:
-            continue
-        known = tuple(level[name] / 20 for name in around.backgrounds)
-        coordinates = Coordinates(around, center, tuple(_RADIUS * s[0] for s in shapes), known)
-        values = [*center, peak, *shapes[0]]
-        values += [0.1 * peak, *shapes[1]] if layout.components == 2 else []
-        values += [level[name] for name in around.names if name in level]
-        start = coordinates.theta(np.array(values))
-        free = np.arange(2, len(start))
-
-        def at(part: Floats, start: Floats = start, free: NDArray[np.int64] = free) -> float:
-            whole = start.copy()
-            whole[free] = part
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                return deviance(whole)
-
-        found = minimize(at, start[free], method="Nelder-Mead",
-                         options={"maxfev": 1500, "xatol": 1e-3, "fatol": 1e-3,
-                                  "adaptive": True})  # fmt: skip
-        whole = start.copy()
-        whole[free] = found.x
-        if best is None or found.fun < best[0]:
-            best = float(found.fun), coordinates.values(whole)[0]
-    assert best is not None
-    value = dict(zip(around.names, best[1], strict=True))
-    value |= {"shear1": 0.0, "shear2": 0.0, "x02": center[0], "y02": center[1]}
-    return np.array([value[name] for name in layout.names])
-
-
-def cells_at(
-    pixels: Pixels, layout: Layout, values: Floats, *, level: int, center: tuple[float, float]
+def merged(
+    pixels: Pixels, coordinates: Coordinates, values: Floats, annuli: Annuli, level: int
 ) -> Cells:
     """Cells of a level of refinement, like pixels being told by a model with these parameters."""
+    layout, center = coordinates.layout, coordinates.center
     value = dict(zip(layout.names, values, strict=True))
     shear = value.get("shear1", 0.0), value.get("shear2", 0.0)
-    annuli = Annuli.around(pixels, center, shear)
     index, number = annuli.index(pixels), len(annuli.edges)
     if level >= len(LEVELS):
         return pixel_cells(pixels, center, index, number)
@@ -214,7 +96,9 @@ def cells_at(
         np.array([*center, *values[2 : 2 + 3 * layout.components], 1.0]), center
     )
     brightness = np.log(
-        sum(np.exp(c[0] + c[2] * np.log1p(t / np.exp(2 * c[1]))) for c in round_[:-3].reshape(-1, 9))
+        sum(
+            np.exp(c[0] + c[2] * np.log1p(t / np.exp(2 * c[1]))) for c in round_[:-3].reshape(-1, 9)
+        )
     )
     angle = np.arctan2(pixels.y - center[1], pixels.x - center[0])
     B, b, f = layout.coefficients(values, center)[-3:]
@@ -248,82 +132,27 @@ def expected_parts(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
     return np.stack(parts)
 
 
+@dataclass(frozen=True)
+class Target:
+    """The log posterior density of theta, in cells."""
+
+    coordinates: Coordinates
+    cells: Cells
+    priors: Sequence[Prior]
+
+    def surprise(self, theta: Floats, *, prior: bool = True) -> float:
+        """Minus the log posterior density, or (without `prior`) minus the log likelihood."""
+        with np.errstate(all="ignore"):
+            values, log_jacobian = self.coordinates.values(theta)
+            found = self.cells.log_likelihood(self.coordinates.coefficients(values))
+            if prior:
+                found += log_prior(self.priors, values) + log_jacobian
+        return -found if np.isfinite(found) else 1e300
+
+
 def log_prior(priors: Sequence[Prior], values: Floats) -> float:
     """Log density of the priors, up to a constant."""
     return float(sum(p.log_density(np.asarray(v)) for p, v in zip(priors, values, strict=True)))
-
-
-def optimum(
-    function: Callable[[Floats], float], start: Floats, scale: Floats
-) -> tuple[Floats, Floats]:
-    """The minimum of a smooth function, and the Cholesky factor of its inverse Hessian there.
-
-    Parameters
-    ----------
-    scale
-        Cholesky factor of a first guess of the inverse Hessian.
-    """
-    best = start
-    for _ in range(4):
-        here, units = best, scale
-
-        def scaled(z: Floats) -> float:
-            return function(here + units @ z)  # noqa: B023 (used within the iteration)
-
-        found = minimize(scaled, np.zeros(len(start)), method="BFGS",
-                         options={"gtol": 1e-2, "maxiter": 100}, ).x  # fmt: skip
-        best = here + units @ found
-        covariance = covariance_at(lambda z: function(best + units @ z), len(start))  # noqa: B023
-        scale = units @ np.linalg.cholesky(covariance)
-        if np.abs(found).max() < 0.3:
-            break
-    return best, scale
-
-
-def covariance_at(function: Callable[[Floats], float], size: int, step: float = 0.3) -> Floats:
-    """Inverse Hessian at zero by central differences; eigenvalues that are too small are raised."""
-    eye = step * np.eye(size)
-    middle = function(np.zeros(size))
-    plus = np.array([function(e) for e in eye])
-    minus = np.array([function(-e) for e in eye])
-    hessian = np.diag(plus + minus - 2 * middle)
-    for i in range(size):
-        for j in range(i):
-            both = function(eye[i] + eye[j]) + function(-eye[i] - eye[j])
-            mixed = both - plus[i] - minus[i] - plus[j] - minus[j] + 2 * middle
-            hessian[i, j] = hessian[j, i] = 0.5 * mixed
-    values, vectors = np.linalg.eigh(hessian / step**2)
-    values = np.maximum(values, 0.01)  # at most ten times the scale: hardly known
-    return np.asarray((vectors / values) @ vectors.T)
-
-
-def principal(scale: Floats) -> Floats:
-    """The square root of the same covariance whose first column is the longest, in units of sds."""
-    covariance = scale @ scale.T
-    sd = np.sqrt(np.diag(covariance))
-    values, vectors = np.linalg.eigh(covariance / np.outer(sd, sd))
-    return np.asarray((sd[:, None] * vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1])
-
-
-def bend_along(function: Callable[[Floats], float], size: int, reach: float = 2.0) -> Floats:
-    """Where the minimum over all but the first coordinate lies, as that one moves by `reach`.
-
-    As coefficients of its square and its cube, (size, 2); `function` has unit curvature at zero.
-    """
-    valley = {}
-    for first in (reach, -reach):
-        z = np.zeros(size)
-        z[0] = first
-
-        def rest(others: Floats, z: Floats = z) -> float:
-            return function(np.append(z[0], others))
-
-        z[1:] = minimize(rest, z[1:], method="BFGS", options={"gtol": 0.05, "maxiter": 30}).x
-        valley[first] = z
-    even, odd = valley[reach] + valley[-reach], valley[reach] - valley[-reach]
-    bend = np.stack([even / (2 * reach**2), odd / (2 * reach**3)], axis=1)
-    bend[0] = 0.0
-    return np.clip(bend, -2.0, 2.0)
 
 
 def find(
@@ -347,40 +176,38 @@ def find(
         pixels over a Gaussian approximation of the posterior.
     """
     pixels = Pixels.of(image)
-    values = first_profile(pixels, layout, center or find_center(image))
+    peak = find_center(image)
+    annuli = Annuli.around(pixels, peak)  # the same for every model of the image
+    values = first_profile(pixels, layout, center or peak)
     steps = {"x0": 0.3, "y0": 0.3, "x02": 1.0, "y02": 1.0, "shear1": 0.05, "shear2": 0.05}
     scale = np.diag([steps.get(name, 0.05) for name in layout.names])
-    for lap in range(2):
+    for _ in range(2):
         middle = float(values[0]), float(values[1])
-        cells = cells_at(pixels, layout, values, level=_TRIAL_LEVEL, center=middle)
-        radius = tuple(_RADIUS * value for value in values[[3, 6][: layout.components]])
         coordinates = Coordinates(
-            layout, middle, radius, background_uncertainty(pixels, layout, values)
+            layout,
+            center=middle,
+            radius=tuple(RADIUS * value for value in values[[3, 6][: layout.components]]),
+            background_scale=background_uncertainty(pixels, layout, values),
         )
-
-        def surprise(theta: Floats, *, prior: bool = True) -> float:
-            """Minus the log posterior of theta."""
-            with np.errstate(all="ignore"):
-                values, log_jacobian = coordinates.values(theta)
-                found = cells.log_likelihood(layout.coefficients(values, middle))
-                if prior:
-                    found += log_prior(priors, values) + log_jacobian
-            return -found if np.isfinite(found) else 1e300
-
-        theta, scale = optimum(surprise, coordinates.theta(values), scale)
+        target = Target(coordinates, merged(pixels, coordinates, values, annuli, 0), priors)
+        theta, scale = optimum(target.surprise, coordinates.theta(values), scale)
         values, _ = coordinates.values(theta)
     scale = principal(scale)
-    bend = bend_along(lambda z: surprise(theta + scale @ z), len(theta))
-    likeliest, _ = optimum(lambda theta: surprise(theta, prior=False), theta, scale)
+    bend = bend_along(lambda z: target.surprise(theta + scale @ z), len(theta))
+    likeliest, _ = optimum(lambda theta: target.surprise(theta, prior=False), theta, scale)
     best, _ = coordinates.values(likeliest)
-    exact = cells_at(pixels, layout, values, level=len(LEVELS), center=middle)
+    exact = merged(pixels, coordinates, values, annuli, len(LEVELS))
     trials = theta + np.random.default_rng(1).standard_normal((_TRIALS, len(theta))) @ scale.T
-    coefficients = [layout.coefficients(coordinates.values(one)[0], middle) for one in trials]
-    truth = np.array([exact.log_likelihood(u) for u in coefficients])
-    for level in range(len(LEVELS)) if level is None else (level,):
-        cells = cells_at(pixels, layout, values, level=level, center=middle)
-        error = truth - np.array([cells.log_likelihood(u) for u in coefficients])
-        if np.ptp(error) < _TRIAL_ERROR:
+    bar = target.surprise(theta) + 0.5 * len(theta) + _UNLIKELY
+    tried = [
+        coordinates.coefficients(coordinates.values(one)[0])
+        for one in (theta, *(one for one in trials if target.surprise(one) < bar))
+    ]
+    truth = np.array([exact.log_likelihood(u) for u in tried])
+    chosen = 0
+    for chosen in range(len(LEVELS)) if level is None else (level,):
+        cells = merged(pixels, coordinates, values, annuli, chosen)
+        if np.ptp(truth - [cells.log_likelihood(u) for u in tried]) < _TRIAL_ERROR:
             break
     return Pilot(
         coordinates=coordinates,
@@ -388,8 +215,9 @@ def find(
         scale=scale,
         bend=bend,
         cells=cells,
-        level=level,
+        level=chosen,
         exact=exact,
+        annuli=annuli,
         best=best,
-        best_log_likelihood=exact.log_likelihood(layout.coefficients(best, middle)),
+        best_log_likelihood=exact.log_likelihood(coordinates.coefficients(best)),
     )

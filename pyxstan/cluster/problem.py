@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyxstan.cluster import certificate, pilot
-from pyxstan.cluster.cells import Floats, Pixels
+from pyxstan.cluster.cells import Pixels
 from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.parameters import Layout
 from pyxstan.errors import DataError
@@ -85,14 +85,9 @@ class ClusterProblem:
             self.notes.append(f"certificate: {found}")
             return None
         level = self.guess.level + 1
-        names = self.layout.names
-        values = np.median(draws.variables["x"].reshape(-1, len(names)), axis=0)
-        # Annuli keep their ellipticity: the observed profile is in those of the mode.
-        shears = [i for i, name in enumerate(names) if name.startswith("shear")]
-        values[shears] = self.guess.mode[shears]
-        center = self.guess.coordinates.center
-        cells = pilot.cells_at(
-            Pixels.of(self.image), self.layout, values, level=level, center=center
+        values = np.median(draws.variables["x"].reshape(-1, len(self.layout.names)), axis=0)
+        cells = pilot.merged(
+            Pixels.of(self.image), self.guess.coordinates, values, self.guess.annuli, level
         )
         what = "every pixel" if level >= len(pilot.LEVELS) else f"{cells.exposure.size} cells"
         return replace(
@@ -121,7 +116,7 @@ class ClusterProblem:
             if prior.family == "lognormal":
                 before, values = np.log(before), np.log(values)
             if np.std(values) > _HARDLY_KNOWN * np.std(before):
-                found.append(f"the data say little of {name}: its posterior is as wide as its prior")
+                found.append(f"the data say little of {name} (posterior as wide as its prior)")
         return found
 
 

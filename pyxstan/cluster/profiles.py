@@ -17,9 +17,10 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import gamma
 
 from pyxstan import inference_data
+from pyxstan.cluster.annuli import Annuli
 from pyxstan.cluster.cells import Floats, Pixels
 from pyxstan.cluster.parameters import Layout
-from pyxstan.cluster.pilot import Annuli, expected_parts
+from pyxstan.cluster.pilot import expected_parts
 
 #: Draws whose images are averaged.
 _IMAGES = 32
@@ -33,8 +34,8 @@ _BAND = (0.16, 0.5, 0.84)
 class Profile:
     """Surface brightness in annuli: that of the data in merged ones, that of the model in all.
 
-    Radii are in pixels (of ellipses, the geometric mean of both axes), brightness is in counts a
-    unit of exposure a pixel, background included.
+    Radii are in pixels, brightness is in counts a unit of exposure a pixel, background included.
+    Annuli are circles, also of elliptical models.
     """
 
     radius: Floats
@@ -115,16 +116,11 @@ class FittedImage:
         expected = self._predictive["expected_counts"].stack(sample=("chain", "draw")).to_numpy()
         inner, outer = (self._observed[f"{side}_radius"].to_numpy() for side in ("inner", "outer"))
         E, mean = observed["exposure"], expected.mean(axis=1)
-        center = tuple(float(v) for v in self.constant["reference"].to_numpy())
-        best = self.constant["maximum_likelihood"]
-        shears = ("shear1", "shear2") if self.layout.elliptical else ()
-        shear = tuple(float(best.sel(parameter=name)) for name in shears) or (0.0, 0.0)
-        # Annuli of an ellipse are those of the fit but for its best shear: their sums are used in
-        # ratios alone.
-        annuli = Annuli((center[0], center[1]), (shear[0], shear[1]), outer)
+        x, y = (float(value) for value in self.constant["annuli_center"])
+        annuli = Annuli((x, y), outer)
         index, number = annuli.index(self.pixels), len(outer)
         exposure = np.bincount(index, self.pixels.exposure, number)
-        weighted = self.pixels.exposure * annuli.radius(self.pixels)
+        weighted = self.pixels.exposure * np.hypot(self.pixels.x - x, self.pixels.y - y)
         moment = np.bincount(index, weighted, number)
         parts = np.stack([np.bincount(index, part, number) for part in self.parts])
         group = _merged(mean)

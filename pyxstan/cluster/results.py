@@ -9,7 +9,6 @@ import xarray as xr
 
 from pyxstan.cluster.brightness import aperture_flux, axes_of, position_angle
 from pyxstan.cluster.cells import Floats, Pixels
-from pyxstan.cluster.pilot import Annuli
 from pyxstan.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,9 +25,8 @@ def groups(problem: ClusterProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
     names = problem.layout.names
     posterior = _posterior(problem, {name: x[..., i] for i, name in enumerate(names)})
     pixels = Pixels.of(problem.image)
-    best = dict(zip(names, problem.guess.mode, strict=True))
-    shear = best.get("shear1", 0.0), best.get("shear2", 0.0)
-    annuli = Annuli.around(pixels, problem.guess.coordinates.center, shear)
+    problem.attributes["deviance_at_mean"] = _deviance(problem, x.reshape(-1, len(names)).mean(0))
+    annuli = problem.guess.annuli
     index = annuli.index(pixels)
     size = len(annuli.edges)
     sums = {
@@ -53,6 +51,12 @@ def groups(problem: ClusterProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
         "observed_data": xr.Dataset(observed, coords=ring),
         "constant_data": _constant(problem),
     }
+
+
+def _deviance(problem: ClusterProblem, values: Floats) -> float:
+    """-2 sum (n ln N - N) over all pixels."""
+    u = problem.guess.coordinates.coefficients(values)
+    return -2 * problem.guess.cells.log_likelihood(u)
 
 
 def _posterior(problem: ClusterProblem, values: dict[str, Floats]) -> xr.Dataset:
@@ -94,7 +98,7 @@ def _posterior(problem: ClusterProblem, values: dict[str, Floats]) -> xr.Dataset
         total = total + part
     found["aperture_flux"] = total, brightness.removesuffix("/pixel")
     found["aperture_counts"] = total * _exposure_at_center(problem), "counts"
-    coords = {name: np.arange(size) for name, size in zip(("chain", "draw"), total.shape, strict=True)}
+    coords = {"chain": np.arange(total.shape[0]), "draw": np.arange(total.shape[1])}
     variables = {
         name: (("chain", "draw"), value, {"units": unit}) for name, (value, unit) in found.items()
     }
@@ -143,11 +147,10 @@ def _pointwise(
     chains, total = x.shape[:2]
     kept = np.arange(0, total, max(1, chains * total // _ANNULI_DRAWS))
     rng = np.random.default_rng([seed, 1])
-    center = problem.guess.coordinates.center
     log_likelihood = np.empty((chains, kept.size, len(ring["annulus"])))
     expected = np.empty_like(log_likelihood)
     for chain, k in np.ndindex(chains, kept.size):
-        u = problem.layout.coefficients(x[chain, kept[k]], center)
+        u = problem.guess.coordinates.coefficients(x[chain, kept[k]])
         expected[chain, k], logs = problem.guess.cells.expected_and_log(u)
         log_likelihood[chain, k] = logs - expected[chain, k]
     coords = {**ring, "chain": np.arange(chains), "draw": kept}
@@ -173,6 +176,7 @@ def _constant(problem: ClusterProblem) -> xr.Dataset:
         "exposure_map": (at, image.exposure.astype(np.float32), {"units": image.exposure_unit}),
         "good": (at, image.good.astype(np.int8), {"long_name": "1: fitted, 0: masked"}),
         "maximum_likelihood": ("parameter", problem.guess.best),
+        "annuli_center": ("axis", np.array(problem.guess.annuli.center), {"units": "pixel"}),
         "reference": ("axis", np.array(problem.guess.coordinates.center), {"units": "pixel"}),
     }
     if image.background_map is not None:

@@ -32,6 +32,7 @@ def groups(problem: ConcordanceProblem, draws: Draws, seed: int) -> dict[str, xr
         "measured_instrument": ("measurement", np.array(data.instruments)[data.instrument]),
         "measured_source": ("measurement", np.array(data.sources)[data.source]),
     }
+    problem.attributes["deviance_at_mean"] = _deviance_at_mean(problem, posterior)
     found = {"posterior": posterior}
     found |= _pointwise(problem, posterior, measurement, seed)
     found["observed_data"] = xr.Dataset(
@@ -161,6 +162,26 @@ def _influence(problem: ConcordanceProblem, posterior: xr.Dataset) -> Floats:
     return np.asarray(np.mean(weights, axis=0))
 
 
+def _log_density(
+    problem: ConcordanceProblem, residual: Floats, v: Floats, nu: Floats | float
+) -> tuple[Floats, Floats | None]:
+    """Log likelihood of each measurement for residuals y - B - G, and log-t's outlier weights."""
+    if problem.model == "concordance_t":
+        return skew_t.log_density_and_weight(residual, np.broadcast_to(v, residual.shape), nu)
+    return -0.5 * ((residual + 0.5 * v) ** 2 / v + np.log(2 * np.pi * v)), None
+
+
+def _deviance_at_mean(problem: ConcordanceProblem, posterior: xr.Dataset) -> float:
+    """-2 log likelihood at the posterior mean of B, G, sigma and nu, for the DIC."""
+    data = problem.data
+    names = [name for name in ("B", "G", "sigma", "nu") if name in posterior]
+    mean = {name: posterior[name].mean(("chain", "draw")).to_numpy() for name in names}
+    residual = data.y - mean["B"][data.instrument] - mean["G"][data.source]
+    nu = float(mean.get("nu", problem.nu or 0))
+    v = _variance(problem, mean.get("sigma"))
+    return float(-2 * _log_density(problem, residual, v, nu)[0].sum())
+
+
 def _pointwise(
     problem: ConcordanceProblem, posterior: xr.Dataset, measurement: dict[str, Any], seed: int
 ) -> dict[str, xr.Dataset]:
@@ -193,16 +214,13 @@ def _pointwise(
         center = np.take(B[at], data.instrument, axis=1) + np.take(G[at], data.source, axis=1)
         v = _variance(problem, None if sigma is None else sigma[at])
         noise = rng.standard_normal(center.shape)
+        nu = float(problem.nu or 0) if nus is None else nus[at][:, None]
+        log_likelihood[here], outlying = _log_density(problem, data.y - center, v, nu)
         if weight is None:
-            center -= 0.5 * v
             noise *= np.sqrt(v)
-            log_likelihood[here] = -0.5 * ((data.y - center) ** 2 / v + np.log(2 * np.pi * v))
-            predicted[here] = center + noise
+            predicted[here] = center - 0.5 * v + noise
         else:
-            nu = float(problem.nu or 0) if nus is None else nus[at][:, None]
-            log_likelihood[here], weight[here] = skew_t.log_density_and_weight(
-                data.y - center, np.broadcast_to(v, center.shape), nu
-            )
+            weight[here] = outlying
             xi = rng.chisquare(np.broadcast_to(nu, center.shape))
             predicted[here] = center - 0.5 * v / xi + np.sqrt(v / xi) * noise
     coords = {**measurement, "chain": posterior.chain, "draw": posterior.draw[kept]}

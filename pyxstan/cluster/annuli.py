@@ -1,0 +1,34 @@
+"""Logarithmic annuli: of the starting profile, the pointwise log likelihood and the figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyxstan.cluster.cells import Floats, Pixels
+
+#: Annuli a factor of ten in radius.
+_A_DECADE = 20
+
+
+@dataclass(frozen=True)
+class Annuli:
+    """Annuli of a profile: logarithmic in radius about a centre."""
+
+    center: tuple[float, float]
+    #: Outer radii (pixels), the innermost annulus being a disc.
+    edges: Floats
+
+    @classmethod
+    def around(cls, pixels: Pixels, center: tuple[float, float]) -> Annuli:
+        """Annuli out to the farthest pixel."""
+        far = float(np.hypot(pixels.x - center[0], pixels.y - center[1]).max())
+        number = max(2, int(np.ceil(_A_DECADE * np.log10(max(far, 2.0)))))
+        return cls(center, np.geomspace(1.5, far * (1 + 1e-9), number))
+
+    def index(self, pixels: Pixels) -> NDArray[np.int64]:
+        """The annulus of each pixel."""
+        r = np.hypot(pixels.x - self.center[0], pixels.y - self.center[1])
+        return np.minimum(np.searchsorted(self.edges, r), len(self.edges) - 1).astype(np.int64)

@@ -1,0 +1,103 @@
+"""Where to start, from the image alone: the cluster's centre and a profile around it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import minimize
+
+from pyxstan.cluster.annuli import Annuli
+from pyxstan.cluster.cells import Floats, Pixels
+from pyxstan.cluster.data import ClusterImage
+from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
+
+
+def find_center(image: ClusterImage) -> tuple[float, float]:
+    """The peak of the smoothed image (x, y), refined to the centroid around it."""
+    counts = np.where(image.good, image.counts, 0).astype(float)
+    exposure = np.where(image.good, image.exposure, 0.0)
+    width = max(2.0, min(image.counts.shape) / 150)
+    seen = gaussian_filter(exposure, width, mode="constant")
+    smooth = gaussian_filter(counts, width, mode="constant")
+    usable = image.good & (seen > 0.3 * seen.max())
+    brightness = np.where(usable, smooth / np.where(seen > 0, seen, 1.0), -np.inf)
+    y, x = np.unravel_index(int(np.argmax(brightness)), brightness.shape)
+    rows, columns = np.nonzero(image.good)
+    center = float(x), float(y)
+    sky = counts.sum() / exposure.sum()
+    for _ in range(5):
+        weight = np.exp(-((columns - center[0]) ** 2 + (rows - center[1]) ** 2) / (8 * width**2))
+        seen_there = exposure[rows, columns]
+        excess = weight * (counts[rows, columns] - sky * seen_there)
+        if excess.sum() <= 0:
+            break
+        center = (
+            float((excess * columns).sum() / excess.sum()),
+            float((excess * rows).sum() / excess.sum()),
+        )
+    inside = all(
+        0 <= c <= size - 1 for c, size in zip(center, image.counts.shape[::-1], strict=True)
+    )
+    return center if inside else (float(x), float(y))
+
+
+def first_profile(pixels: Pixels, layout: Layout, center: tuple[float, float]) -> Floats:
+    """Parameters of a profile around a centre, the best of fits from several starting points."""
+    annuli = Annuli.around(pixels, center)
+    index, number = annuli.index(pixels), len(annuli.edges)
+    columns = (pixels.counts, pixels.exposure, pixels.background, np.ones(pixels.x.size))
+    n, E, M, area = (np.bincount(index, column, number) for column in columns)
+    r = np.hypot(pixels.x - center[0], pixels.y - center[1])
+    t = np.bincount(index, pixels.exposure * r, number) / np.where(E > 0, E, 1.0)
+    t = t**2
+    there = E > 0
+    outer = n[there][-5:].sum() / E[there][-5:].sum()
+    peak = max(n[there][:3].sum() / E[there][:3].sum() - outer, 0.1 * outer, 1e-300)
+    level = {
+        "B": max(outer, 1e-3 * peak) * E[there].sum() / area[there].sum(),
+        "b": max(outer, 1e-3 * peak),
+        "map_factor": 1.0,
+    }
+    around = Layout(layout.components, layout.constant, layout.sky, layout.background_map)
+    far = float(annuli.edges[-1])
+
+    def deviance(theta: Floats) -> float:
+        values, _ = coordinates.values(theta)
+        u = around.coefficients(values, center)
+        S = sum(np.exp(c[0] + c[2] * np.log1p(t / np.exp(2 * c[1]))) for c in u[:-3].reshape(-1, 9))
+        N = E * (S + u[-2]) + area * u[-3] + M * u[-1]
+        if not np.isfinite(N).all():
+            return np.inf
+        return float(np.sum(N - n * np.log(np.maximum(N, 1e-300))))
+
+    best: tuple[float, Floats] | None = None
+    for rc in np.geomspace(2.0, max(far / 5, 4.0), 5):
+        shapes = [(rc, 0.6)] if layout.components == 1 else [(rc, 0.7), (3 * rc, 0.7)]
+        if layout.components == 2 and 3 * rc > far:
+            continue
+        known = tuple(level[name] / 20 for name in around.backgrounds)
+        coordinates = Coordinates(around, center, tuple(RADIUS * s[0] for s in shapes), known)
+        values = [*center, peak, *shapes[0]]
+        values += [0.1 * peak, *shapes[1]] if layout.components == 2 else []
+        values += [level[name] for name in around.names if name in level]
+        start = coordinates.theta(np.array(values))
+        free = np.arange(2, len(start))
+
+        def at(part: Floats, start: Floats = start, free: NDArray[np.int64] = free) -> float:
+            whole = start.copy()
+            whole[free] = part
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                return deviance(whole)
+
+        found = minimize(at, start[free], method="Nelder-Mead",
+                         options={"maxfev": 1500, "xatol": 1e-3, "fatol": 1e-3,
+                                  "adaptive": True})  # fmt: skip
+        whole = start.copy()
+        whole[free] = found.x
+        if best is None or found.fun < best[0]:
+            best = float(found.fun), coordinates.values(whole)[0]
+    assert best is not None
+    value = dict(zip(around.names, best[1], strict=True))
+    value |= {"shear1": 0.0, "shear2": 0.0, "x02": center[0], "y02": center[1]}
+    return np.array([value[name] for name in layout.names])
