@@ -71,7 +71,7 @@ def campaign() -> None:
 def cluster() -> None:
     """Write the counts, the exposure, the mask (all gzipped), truth.json and SHA256SUMS."""
     image, truth = pyxstan.simulate(
-        "double_beta", seed=SEED, size=200, peak_exposure=1e7, point_sources=8
+        "double_beta", seed=SEED, size=200, peak_exposure=4e7, point_sources=8
     )
     CLUSTER.mkdir(parents=True, exist_ok=True)
     names = []
