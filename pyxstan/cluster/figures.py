@@ -246,7 +246,7 @@ def _profile_limits(fit: FittedImage) -> tuple[float, float]:
     lowest = float(profile.model[1].min())
     background = profile.parts[-1]
     if background.any():
-        lowest = min(lowest, float(np.median(background)))
+        lowest = min(lowest, max(float(np.median(background)), 0.05 * lowest))
     return 0.15 * lowest, 2.0 * float((profile.brightness + profile.error[1]).max())
 
 

@@ -26,7 +26,7 @@ from pyxstan.cluster.pilot import expected_parts
 _IMAGES = 32
 #: Expected counts that an annulus is merged up to, and that a residual is smoothed up to.
 _FEWEST_COUNTS = 20.0
-_NARROWEST = 1.5
+_NARROWEST = 2.5
 _BAND = (0.16, 0.5, 0.84)
 
 
