@@ -21,7 +21,7 @@ parameters {
   vector[D] z; // coordinates theta in units of the guess
 }
 transformed parameters {
-  vector[D] theta = center + scale * (z + bend * [square(z[1]), z[1] ^ 3]');
+  vector[D] theta = center + scale * (z + bend * along(z[1]));
   vector[backgrounds] softened = tail(head(theta, 5 + backgrounds), backgrounds);
   vector[2 * elliptical] shear = tail(theta, 2 * elliptical);
   vector[3] p = beta_profile(theta[3], theta[4], theta[5], R); // ln S0, ln rc, a

@@ -20,7 +20,7 @@ parameters {
   vector[D] z; // coordinates theta in units of the guess
 }
 transformed parameters {
-  vector[D] theta = center + scale * (z + bend * [square(z[1]), z[1] ^ 3]');
+  vector[D] theta = center + scale * (z + bend * along(z[1]));
   vector[backgrounds] softened = tail(head(theta, 8 + backgrounds), backgrounds);
   vector[2 * elliptical] shear = tail(head(theta, D - 2 * two_centers), 2 * elliptical);
   vector[2 * two_centers] center2 = tail(theta, 2 * two_centers); // from the reference

@@ -1,4 +1,4 @@
-"""The mode of a smooth posterior density, its width there, and how its ridge bends."""
+"""The mode of a smooth posterior density, its width there, and how its valley bends."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from scipy.optimize import minimize
 
 from pyxstan.cluster.cells import Floats
 
-#: How far the ridge may bend, in standard deviations.
-_LONGEST_BEND = 4.0
+#: How far the valley of a posterior is followed (standard deviations), and what it may rise by, in
+#: units of a parabola's rise.
+_ALONG = (1.5, 3.0, 4.5)
+_RISE = (0.1, 3.0)
 
 
 def optimum(
@@ -65,23 +67,41 @@ def principal(scale: Floats) -> Floats:
     return np.asarray((sd[:, None] * vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1])
 
 
-def bend_along(function: Callable[[Floats], float], size: int, reach: float = 2.0) -> Floats:
-    """Where the minimum over all but the first coordinate lies, as that one moves by `reach`.
+def bend_along(function: Callable[[Floats], float], size: int) -> Floats:
+    """How the minimum over all but the first coordinate moves with that one: its valley.
 
-    As coefficients of its square and its cube, (size, 2); `function` has unit curvature at zero.
+    Parameters
+    ----------
+    function
+        Of `size` coordinates, with its minimum at zero and unit curvature there.
+
+    Returns
+    -------
+    array
+        Coefficients of the powers 2, 3, 4 and 5 of w = 4 tanh(first / 4), shape (size, 4).
     """
-    valley = {}
-    for first in (reach, -reach):
-        z = np.zeros(size)
-        z[0] = first
+    lowest = function(np.zeros(size))
+    places: list[float] = []
+    valley: list[Floats] = []
+    for side in (1.0, -1.0):
+        rest = np.zeros(size - 1)
+        for first in side * np.array(_ALONG):
 
-        def rest(others: Floats, z: Floats = z) -> float:
-            return function(np.append(z[0], others))
+            def across(others: Floats, first: float = first) -> float:
+                return function(np.append(first, others))
 
-        z[1:] = minimize(rest, z[1:], method="BFGS", options={"gtol": 0.05, "maxiter": 30}).x
-        valley[first] = z
-    even, odd = valley[reach] + valley[-reach], valley[reach] - valley[-reach]
-    bend = np.stack([even / (2 * reach**2), odd / (2 * reach**3)], axis=1)
-    bend[0] = 0.0
-    # A valley that leaves the neighbourhood is no valley, but a ridge between two optima.
-    return bend if np.abs(bend).max() * reach**2 < _LONGEST_BEND else np.zeros_like(bend)
+            rest = minimize(across, rest, method="BFGS", options={"gtol": 0.05, "maxiter": 30}).x
+            rise = (across(rest) - lowest) / (0.5 * first**2)
+            if not _RISE[0] < rise < _RISE[1]:  # no valley any more: another optimum, or a cliff
+                break
+            places.append(float(first))
+            valley.append(rest)
+    bend = np.zeros((size, 4))
+    if places:
+        w = 4 * np.tanh(np.array(places) / 4)
+        powers = w[:, None] ** np.arange(2, 6)
+        # a slight pull to zero, for where the valley could not be followed far
+        ridge = np.vstack([powers, 1e-3 * np.eye(4)])
+        ends = np.vstack([np.array(valley), np.zeros((4, size - 1))])
+        bend[1:] = np.linalg.lstsq(ridge, ends, rcond=None)[0].T
+    return bend

@@ -57,7 +57,7 @@ class Pilot:
     theta: Floats
     #: Square root of the covariance of theta, the direction that is known least first.
     scale: Floats
-    #: How the other directions follow the first, by its square and its cube: (parameters, 2).
+    #: How the other directions follow the first: see `pyxstan.cluster.mode.bend_along`.
     bend: Floats
     cells: Cells
     #: Their refinement: a position in `LEVELS`.
@@ -78,7 +78,7 @@ class Pilot:
     def standardised(self, theta: Floats) -> Floats:
         """Theta in the units of the guess: the sampler's z."""
         z = np.linalg.solve(self.scale, theta - self.theta)
-        return np.asarray(z - self.bend @ np.array([z[0] ** 2, z[0] ** 3]))
+        return np.asarray(z - self.bend @ (4 * np.tanh(z[0] / 4)) ** np.arange(2, 6))
 
 
 def merged(

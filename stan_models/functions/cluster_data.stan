@@ -22,7 +22,7 @@
   int<lower=1> D; // parameters
   vector[D] center;
   matrix[D, D] scale; // square root of the covariance
-  matrix[D, 2] bend; // what follows the first direction, by its square and cube (none in row 1)
+  matrix[D, 4] bend; // how the others follow the first direction (nothing in row 1)
   vector<lower=0>[backgrounds] background_scale; // of B, b, map_factor: about how well each is known
   vector[2] reference; // centre that the features count from (pixels)
 
