@@ -4,8 +4,10 @@ python scripts/make_docs_figures.py
 """
 
 from pathlib import Path
+from typing import Any
 
 import pyxstan
+from pyxstan.cluster import ClusterImage, side_by_side
 from pyxstan.concordance import ConcordanceData, compare_priors
 
 ROOT = Path(__file__).parents[1]
@@ -13,8 +15,8 @@ FIGURES = ROOT / "docs" / "figures"
 SEED = 1
 
 
-def main() -> None:
-    """Fit the example and write corrections, priors, fluxes and outliers."""
+def concordance() -> dict[str, Any]:
+    """Corrections, fluxes, priors and outliers."""
     folder = ROOT / "data" / "e0102_simulated"
     data = ConcordanceData.from_table(folder / "measurements.csv", folder / "instruments.csv")
     figures = pyxstan.plot(pyxstan.fit("concordance", data, seed=SEED))
@@ -23,12 +25,35 @@ def main() -> None:
         for tau in (0.025, 0.05)
     }
     robust = pyxstan.plot(pyxstan.fit("concordance_t", data, seed=SEED))
-    chosen = {
+    return {
         "corrections": figures["corrections"],
         "fluxes": figures["fluxes"],
         "priors": compare_priors(fits),
         "outliers": robust["outliers"],
     }
+
+
+def cluster() -> dict[str, Any]:
+    """Single and double beta model of one image."""
+    folder = ROOT / "data" / "cluster_simulated"
+    image = ClusterImage.from_fits(
+        folder / "counts.fits.gz", folder / "exposure.fits.gz", mask=folder / "mask.fits.gz"
+    )
+    fits = {
+        label: pyxstan.fit(model, image, seed=SEED)
+        for label, model in (("single", "beta"), ("double", "double_beta"))
+    }
+    figures = pyxstan.plot(fits["double"])
+    return {
+        "cluster_image": figures["image"],
+        "cluster_corner": figures["corner"],
+        "cluster_side_by_side": side_by_side(fits),
+    }
+
+
+def main() -> None:
+    """Fit the examples and write their figures."""
+    chosen = concordance() | cluster()
     FIGURES.mkdir(parents=True, exist_ok=True)
     for name, figure in chosen.items():
         figure.savefig(FIGURES / f"{name}.png", dpi=160)

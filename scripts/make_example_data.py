@@ -1,11 +1,13 @@
-"""Make `data/e0102_simulated`: a cross-calibration campaign on four lines of a supernova remnant.
+"""Make the example data: a cross-calibration campaign, and an image of a cluster of galaxies.
 
-The layout is that of the campaigns on 1E 0102.2-7219 (Plucinski et al. 2017): 13 instruments, two
-oxygen and two neon lines. All numbers are simulated here from the log-normal model.
+`data/e0102_simulated` is about four lines of a supernova remnant; its layout is that of the
+campaigns on 1E 0102.2-7219 (Plucinski et al. 2017): 13 instruments, two oxygen and two neon lines.
+`data/cluster_simulated` is a double beta model. All numbers are simulated here.
 
     python scripts/make_example_data.py
 """
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -13,7 +15,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-FOLDER = Path(__file__).parents[1] / "data" / "e0102_simulated"
+import pyxstan
+from pyxstan.cluster.workflow import write
+
+DATA = Path(__file__).parents[1] / "data"
+FOLDER = DATA / "e0102_simulated"
+CLUSTER = DATA / "cluster_simulated"
 #: Instrument -> (stated prior sd of its log effective area, how far it truly is off, scatter).
 INSTRUMENTS = {
     "RGS1": (0.04, -0.021, 0.020),
@@ -40,7 +47,7 @@ LINES = {
 SEED = 102
 
 
-def main() -> None:
+def campaign() -> None:
     """Write measurements.csv, instruments.csv, truth.json and SHA256SUMS."""
     rng = np.random.default_rng(SEED)
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -58,9 +65,36 @@ def main() -> None:
         "flux": {line: flux for line, (_, flux) in LINES.items()},
     }
     (FOLDER / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
-    names = ("measurements.csv", "instruments.csv", "truth.json")
-    sums = [f"{hashlib.sha256((FOLDER / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
-    (FOLDER / "SHA256SUMS").write_text("".join(sums))
+    checksums(FOLDER, "measurements.csv", "instruments.csv", "truth.json")
+
+
+def cluster() -> None:
+    """Write the counts, the exposure, the mask (all gzipped), truth.json and SHA256SUMS."""
+    image, truth = pyxstan.simulate(
+        "double_beta", seed=SEED, size=200, peak_exposure=4e7, point_sources=8
+    )
+    CLUSTER.mkdir(parents=True, exist_ok=True)
+    names = []
+    for path in write(image, truth, CLUSTER):
+        names.append(path.name)
+        if path.suffix == ".fits":
+            packed = gzip.compress(path.read_bytes(), mtime=0)
+            path.unlink()
+            names[-1] += ".gz"
+            (CLUSTER / names[-1]).write_bytes(packed)
+    checksums(CLUSTER, *names)
+
+
+def checksums(folder: Path, *names: str) -> None:
+    """Write SHA256SUMS of files."""
+    sums = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+def main() -> None:
+    """Make both."""
+    campaign()
+    cluster()
 
 
 if __name__ == "__main__":

@@ -116,13 +116,20 @@ def background_uncertainty(pixels: Pixels, layout: Layout, values: Floats) -> tu
 
 def expected_counts(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
     """N of each pixel in a model with these parameters."""
+    return np.asarray(expected_parts(pixels, layout, values).sum(axis=0))
+
+
+def expected_parts(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
+    """N of each pixel by component, then of all backgrounds: (components + 1, pixels)."""
     u = layout.coefficients(values, (0.0, 0.0))
     psi = pixels.features((0.0, 0.0))
-    S = np.full(pixels.x.size, u[-2])
+    parts = []
     for component in u[:-3].reshape(-1, 9):
         t = component[3] + component[4:] @ psi[:5]
-        S += np.exp(component[0] + component[2] * np.log1p(t / np.exp(2 * component[1])))
-    return np.asarray(pixels.exposure * S + u[-3] + u[-1] * pixels.background)
+        S = np.exp(component[0] + component[2] * np.log1p(t / np.exp(2 * component[1])))
+        parts.append(pixels.exposure * S)
+    parts.append(pixels.exposure * u[-2] + u[-3] + u[-1] * pixels.background)
+    return np.stack(parts)
 
 
 def _trial_level(layout: Layout) -> int:

@@ -176,6 +176,7 @@ def _constant(problem: ClusterProblem) -> xr.Dataset:
         "exposure_map": (at, image.exposure.astype(np.float32), {"units": image.exposure_unit}),
         "good": (at, image.good.astype(np.int8), {"long_name": "1: fitted, 0: masked"}),
         "maximum_likelihood": ("parameter", problem.guess.best),
+        "annuli_center": ("axis", np.array(problem.guess.annuli.center), {"units": "pixel"}),
         "reference": ("axis", np.array(problem.guess.coordinates.center), {"units": "pixel"}),
     }
     if image.background_map is not None:
