@@ -6,6 +6,7 @@ interrupt ends in 130. Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -260,14 +261,26 @@ def _pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:
 
 def _print_summary(table: Any, most: int = 60) -> None:
     """Print a table for people; a long one is cut, `pyxstan summary` shows it whole."""
-    formats = {
-        name: (lambda x: f"{x:.0f}") if name.startswith("ess") else (lambda x: f"{x:.4g}")
-        for name in table.columns
-        if name != "unit"
-    }
-    click.echo(table.head(most).to_string(formatters=formats, na_rep=""))
+    shown = table.head(most).astype(object)
+    for label, row in table.head(most).iterrows():
+        digits = _digits(row["mean"], row.get("sd", math.nan))
+        for name, value in row.items():
+            if isinstance(value, str):
+                continue
+            places = ".0f" if name.startswith("ess") else ".4g"
+            if name in ("mean", "50%", "2.5%", "97.5%"):
+                places = f".{digits}g"
+            shown.loc[label, name] = "" if math.isnan(value) else format(value, places)
+    click.echo(shown.to_string())
     if len(table) > most:
         click.echo(f"... and {len(table) - most} more: pyxstan summary shows them all")
+
+
+def _digits(mean: float, sd: float) -> int:
+    """Significant digits that show a mean down to the second digit of its standard deviation."""
+    if not (0 < sd < math.inf and mean != 0 and math.isfinite(mean)):
+        return 4
+    return min(max(4, math.floor(math.log10(abs(mean))) - math.floor(math.log10(sd)) + 2), 15)
 
 
 def _tell(line: str) -> None:
