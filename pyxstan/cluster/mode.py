@@ -32,8 +32,9 @@ def optimum(
         def scaled(z: Floats) -> float:
             return function(here + units @ z)  # noqa: B023 (used within the iteration)
 
-        found = minimize(scaled, np.zeros(len(start)), method="BFGS",
-                         options={"gtol": 1e-2, "maxiter": 100}, ).x  # fmt: skip
+        found = _minimum(scaled, np.zeros(len(start)), gtol=1e-2, maxiter=100)
+        if scaled(found) > scaled(np.zeros(len(start))):  # over a cliff
+            found = np.zeros(len(start))
         best = here + units @ found
         covariance = covariance_at(lambda z: function(best + units @ z), len(start))  # noqa: B023
         scale = units @ np.linalg.cholesky(covariance)
@@ -42,8 +43,56 @@ def optimum(
     return best, scale
 
 
+def _minimum(
+    function: Callable[[Floats], float], start: Floats, *, gtol: float, maxiter: int
+) -> Floats:
+    with np.errstate(all="ignore"):  # a function at 1e300 is one to turn back from
+        found = minimize(function, start, method="BFGS", options={"gtol": gtol, "maxiter": maxiter})
+    return np.asarray(found.x)
+
+
+def scoring(
+    expected: Callable[[Floats], Floats], counts: Floats, start: Floats, step: float = 1e-4
+) -> Floats:
+    """The maximum of a Poisson likelihood by damped Fisher scoring, roughly.
+
+    Parameters
+    ----------
+    expected
+        Expected counts, a smooth function of the parameters.
+    counts
+        What was counted instead.
+    """
+
+    def log_likelihood(N: Floats) -> float:
+        with np.errstate(all="ignore"):
+            found = float(np.sum(counts * np.log(N) - N))
+        return found if np.isfinite(found) else -np.inf
+
+    best, N = start, expected(start)
+    reached, damping = log_likelihood(N), 1e-3
+    for _ in range(20):
+        slopes = np.stack([(expected(best + e) - N) / step for e in step * np.eye(len(best))])
+        score, information = slopes @ (counts / N - 1), (slopes / N) @ slopes.T
+        gain = 0.0
+        while damping < 1e8:
+            damped = information + np.diag(damping * np.diag(information) + 1e-12)
+            there = best + np.linalg.solve(damped, score)
+            with np.errstate(all="ignore"):
+                tried = expected(there)
+            gain = log_likelihood(tried) - reached
+            if gain > 0:
+                best, N, reached = there, tried, reached + gain
+                damping = max(damping / 10, 1e-6)
+                break
+            damping *= 10
+        if not gain > 0.01:
+            break
+    return best
+
+
 def covariance_at(function: Callable[[Floats], float], size: int, step: float = 0.3) -> Floats:
-    """Inverse Hessian at zero by central differences; eigenvalues that are too small are raised."""
+    """Inverse Hessian at zero by central differences; its eigenvalues are kept in bounds."""
     eye = step * np.eye(size)
     middle = function(np.zeros(size))
     plus = np.array([function(e) for e in eye])
@@ -55,7 +104,8 @@ def covariance_at(function: Callable[[Floats], float], size: int, step: float = 
             mixed = both - plus[i] - minus[i] - plus[j] - minus[j] + 2 * middle
             hessian[i, j] = hessian[j, i] = 0.5 * mixed
     values, vectors = np.linalg.eigh(hessian / step**2)
-    values = np.maximum(values, 0.01)  # at most ten times the scale: hardly known
+    # at most ten times the scale: hardly known; and no cliff next to the mode is taken for a valley
+    values = np.clip(values, 0.01, 1e6)
     return np.asarray((vectors / values) @ vectors.T)
 
 
@@ -90,7 +140,7 @@ def bend_along(function: Callable[[Floats], float], size: int) -> Floats:
             def across(others: Floats, first: float = first) -> float:
                 return function(np.append(first, others))
 
-            rest = minimize(across, rest, method="BFGS", options={"gtol": 0.05, "maxiter": 30}).x
+            rest = _minimum(across, rest, gtol=0.05, maxiter=30)
             rise = (across(rest) - lowest) / (0.5 * first**2)
             if not _RISE[0] < rise < _RISE[1]:  # no valley any more: another optimum, or a cliff
                 break
