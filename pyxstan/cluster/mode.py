@@ -35,6 +35,8 @@ def optimum(
             return function(here + units @ z)  # noqa: B023 (used within the iteration)
 
         found = _minimum(scaled, np.zeros(len(start)))
+        if scaled(found) > scaled(np.zeros(len(start))):  # over a cliff
+            found = np.zeros(len(start))
         best = here + units @ found
         covariance = covariance_at(lambda z: function(best + units @ z), len(start))  # noqa: B023
         scale = units @ np.linalg.cholesky(covariance)
@@ -55,8 +57,48 @@ def _minimum(function: Callable[[Floats], float], start: Floats) -> Floats:
     return np.asarray(found.x)
 
 
+def scoring(
+    expected: Callable[[Floats], Floats], counts: Floats, start: Floats, step: float = 1e-4
+) -> Floats:
+    """The maximum of a Poisson likelihood by damped Fisher scoring, roughly.
+
+    Parameters
+    ----------
+    expected
+        Expected counts, a smooth function of the parameters.
+    counts
+        What was counted instead.
+    """
+
+    def log_likelihood(N: Floats) -> float:
+        with np.errstate(all="ignore"):
+            found = float(np.sum(counts * np.log(N) - N))
+        return found if np.isfinite(found) else -np.inf
+
+    best, N = start, expected(start)
+    reached, damping = log_likelihood(N), 1e-3
+    for _ in range(20):
+        slopes = np.stack([(expected(best + e) - N) / step for e in step * np.eye(len(best))])
+        score, information = slopes @ (counts / N - 1), (slopes / N) @ slopes.T
+        gain = 0.0
+        while damping < 1e8:
+            damped = information + np.diag(damping * np.diag(information) + 1e-12)
+            there = best + np.linalg.solve(damped, score)
+            with np.errstate(all="ignore"):
+                tried = expected(there)
+            gain = log_likelihood(tried) - reached
+            if gain > 0:
+                best, N, reached = there, tried, reached + gain
+                damping = max(damping / 10, 1e-6)
+                break
+            damping *= 10
+        if not gain > 0.01:
+            break
+    return best
+
+
 def covariance_at(function: Callable[[Floats], float], size: int, step: float = 0.3) -> Floats:
-    """Inverse Hessian at zero by central differences; eigenvalues that are too small are raised."""
+    """Inverse Hessian at zero by central differences; its eigenvalues are kept in bounds."""
     eye = step * np.eye(size)
     middle = function(np.zeros(size))
     plus = np.array([function(e) for e in eye])
@@ -68,7 +110,8 @@ def covariance_at(function: Callable[[Floats], float], size: int, step: float = 
             mixed = both - plus[i] - minus[i] - plus[j] - minus[j] + 2 * middle
             hessian[i, j] = hessian[j, i] = 0.5 * mixed
     values, vectors = np.linalg.eigh(np.nan_to_num(hessian, nan=0.0, posinf=1e8) / step**2)
-    values = np.clip(values, 0.01, 1e8)  # at most ten times the scale: hardly known
+    # at most ten times the scale: hardly known; and no cliff next to the mode is taken for a valley
+    values = np.clip(values, 0.01, 1e6)
     return np.asarray((vectors / values) @ vectors.T)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from pyxstan.cluster.annuli import Annuli
 from pyxstan.cluster.cells import Cells, Floats, Pixels, merged_cells, pixel_cells
 from pyxstan.cluster.data import ClusterImage
-from pyxstan.cluster.mode import bend_along, optimum, principal
+from pyxstan.cluster.mode import bend_along, optimum, principal, scoring
 from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
 from pyxstan.cluster.starting import find_center, first_profile
 from pyxstan.priors import Prior
@@ -114,6 +114,21 @@ def background_uncertainty(pixels: Pixels, layout: Layout, values: Floats) -> tu
     return tuple(float(1 / np.sqrt(np.sum(each[name] ** 2 / N))) for name in layout.backgrounds)
 
 
+def _moved(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
+    """The values close by that all pixels like best: cells are made for a shape that is known."""
+    coordinates = Coordinates(
+        layout,
+        center=(float(values[0]), float(values[1])),
+        radius=tuple(RADIUS * value for value in values[[3, 6][: layout.components]]),
+        background_scale=background_uncertainty(pixels, layout, values),
+    )
+
+    def expected(theta: Floats) -> Floats:
+        return expected_counts(pixels, layout, coordinates.values(theta)[0])
+
+    return coordinates.values(scoring(expected, pixels.counts, coordinates.theta(values)))[0]
+
+
 def expected_counts(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
     """N of each pixel in a model with these parameters."""
     return np.asarray(expected_parts(pixels, layout, values).sum(axis=0))
@@ -193,6 +208,8 @@ def find(
     peak = find_center(image)
     annuli = Annuli.around(pixels, peak)  # the same for every model of the image
     values = first_profile(pixels, layout, center or peak)
+    if layout.elliptical or layout.offset:  # of which the profile knows nothing
+        values = _moved(pixels, layout, values)
     steps = {"x0": 0.3, "y0": 0.3, "x02": 1.0, "y02": 1.0, "shear1": 0.05, "shear2": 0.05}
     scale = np.diag([steps.get(name, 0.05) for name in layout.names])
     for _ in range(2):
