@@ -6,6 +6,7 @@ import numpy as np
 
 from pyxstan.cluster.cells import Floats
 from pyxstan.cluster.data import ClusterImage
+from pyxstan.errors import DataError
 
 
 def beta_profile(r: Floats, S0: Floats, rc: Floats, beta: Floats) -> Floats:
@@ -59,3 +60,17 @@ def position_angle(image: ClusterImage, angle: Floats) -> Floats | None:
     direction = matrix @ np.stack([np.cos(np.radians(angle)).ravel(),
                                    np.sin(np.radians(angle)).ravel()])  # fmt: skip
     return np.asarray(np.degrees(np.arctan2(direction[0], direction[1])) % 180).reshape(angle.shape)
+
+
+def kpc_an_arcsec(redshift: float, cosmology: str) -> float:
+    """Proper length at a redshift, in a cosmology of astropy."""
+    import astropy.cosmology
+
+    chosen = getattr(astropy.cosmology, cosmology, None)
+    if not isinstance(chosen, astropy.cosmology.Cosmology):
+        raise DataError(
+            f"option cosmology: '{cosmology}' is not one of astropy's, such as Planck18"
+        )
+    if not 0 < redshift < np.inf:
+        raise DataError(f"option redshift: {redshift:g} is not positive")
+    return float(1 / chosen.arcsec_per_kpc_proper(redshift).value)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyxstan.cluster import certificate, pilot
+from pyxstan.cluster.brightness import kpc_an_arcsec
 from pyxstan.cluster.cells import Pixels
 from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.parameters import Layout
@@ -127,6 +128,13 @@ def prepare(
     notes = list(data.notes)
     layout = layout_of(model, options, has_map=data.background_map is not None)
     center = _center(options["center"], data)
+    if options["redshift"] is not None:
+        kpc_an_arcsec(
+            options["redshift"], options["cosmology"]
+        )  # complains now, not after sampling
+    aperture = options["aperture"]
+    if aperture is not None and not 0 < aperture < np.inf:
+        raise DataError(f"option aperture: {aperture:g} is not positive")
     chosen = default_priors(data) | dict(priors)
     for name in priors:
         if name not in layout.names:

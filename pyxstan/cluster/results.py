@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pyxstan.cluster.brightness import aperture_flux, axes_of, position_angle
+from pyxstan.cluster.brightness import aperture_flux, axes_of, kpc_an_arcsec, position_angle
 from pyxstan.cluster.cells import Floats, Pixels
-from pyxstan.errors import DataError
 
 if TYPE_CHECKING:
     from pyxstan.cluster.problem import ClusterProblem
@@ -77,7 +76,7 @@ def _posterior(problem: ClusterProblem, values: dict[str, Floats]) -> xr.Dataset
         for suffix in suffixes:
             found[f"rc{suffix}_arcsec"] = values[f"rc{suffix}"] * scale, "arcsec"
         if options["redshift"] is not None:
-            kpc = _kpc_an_arcsec(options["redshift"], options["cosmology"])
+            kpc = kpc_an_arcsec(options["redshift"], options["cosmology"])
             for suffix in suffixes:
                 found[f"rc{suffix}_kpc"] = values[f"rc{suffix}"] * scale * kpc, "kpc"
     if layout.elliptical:
@@ -122,19 +121,6 @@ def _exposure_at_center(problem: ClusterProblem) -> float:
     distance = np.hypot(pixels.x - x, pixels.y - y)
     near = distance <= max(3.0, float(np.partition(distance, 20)[20]))
     return float(pixels.exposure[near].mean())
-
-
-def _kpc_an_arcsec(redshift: float, cosmology: str) -> float:
-    import astropy.cosmology
-
-    chosen = getattr(astropy.cosmology, cosmology, None)
-    if not isinstance(chosen, astropy.cosmology.Cosmology):
-        raise DataError(
-            f"option cosmology: '{cosmology}' is not one of astropy's, such as Planck18"
-        )
-    if not redshift > 0:
-        raise DataError(f"option redshift: {redshift:g} is not positive")
-    return float(1 / chosen.arcsec_per_kpc_proper(redshift).value)
 
 
 def _pointwise(
