@@ -22,7 +22,7 @@ too. Fewer than 50 autocorrelation times are too few for either: marked "not con
 R-hat above 1.01. A second table has the medians and standard deviations that each found.
 
 Peers, in a virtual environment of their own (Python 3.11+): ``numpyro==0.22.0 jax==0.10.2
-emcee==3.1.6 numba==0.68.1 scipy``, with ``intel-cmplr-lib-rt`` for numba's vector mathematics.
+emcee==3.1.6 numba==0.68.1 scipy``.
 This process and pyxstan's: the package itself.
 """
 

@@ -7,7 +7,10 @@ Both peers have the posterior that pyxstan has, in x0, y0, ln S0, ln rc, ln beta
 components) and B: lognormal priors are normal there, rc < rc2 and beta > 1/6 are kept. Both find
 the mode by themselves, from the smoothed image, and start from the Gaussian that the curvature
 there gives, which favours them: the walkers of emcee are drawn from it, NumPyro samples in
-coordinates in which it is round. The logarithm of the model is taken only where there are counts.
+coordinates in which it is round, which leaves the step size to a short warm-up (``--adapt-metric``
+adapts a dense metric too: it wants a longer one). One chain of NumPyro: each pays its own warm-up,
+so that more give fewer effective draws. The logarithm of the model is taken only where there are
+counts.
 """
 
 from __future__ import annotations
@@ -176,7 +179,8 @@ def emcee_fit(problem: Problem, arguments: argparse.Namespace) -> dict[str, Any]
         return -max(log_posterior(theta + scale * z), -1e10)
 
     for _ in range(2):  # the second from a fresh matrix
-        found = minimize(loss, np.zeros(theta.size), method="BFGS", options={"maxiter": 200})
+        options = {"eps": 1e-5, "gtol": 0.03}
+        found = minimize(loss, np.zeros(theta.size), method="BFGS", options=options)
         theta = theta + scale * found.x
     covariance = np.linalg.inv(
         curvature_of_values(loss, np.zeros(theta.size), np.full(theta.size, 0.1))
@@ -195,7 +199,7 @@ def emcee_fit(problem: Problem, arguments: argparse.Namespace) -> dict[str, Any]
     sampler = emcee.EnsembleSampler(arguments.walkers, theta.size, log_posterior, moves=moves)
     sampler.random_state = np.random.RandomState(arguments.seed).get_state()
     state: Any = np.array(walkers)
-    while time.monotonic() < arguments.until:
+    while sampler.iteration < 10 or time.monotonic() < arguments.until:
         state = sampler.run_mcmc(state, 5)
     steps = sampler.iteration
     kept = np.asarray(sampler.get_chain(discard=steps // 5))
@@ -267,7 +271,9 @@ def numpyro_fit(problem: Problem, arguments: argparse.Namespace) -> dict[str, An
         z = numpyro.sample("z", flat)
         numpyro.factor("log posterior", -potential(mode + transform @ z, *pixels))
 
-    kernel = NUTS(model, dense_mass=True, target_accept_prob=0.8)
+    kernel = NUTS(
+        model, dense_mass=True, adapt_mass_matrix=arguments.adapt_metric, target_accept_prob=0.9
+    )
     advance = jax.jit(lambda state, pixels: kernel.sample(state, pixels, {}))
     chains, leapfrogs, divergent, warm = [], 0, 0, 0
     now = time.monotonic()
@@ -312,7 +318,8 @@ def main() -> None:
     parser.add_argument("--walkers", type=int, default=32, help="emcee")
     parser.add_argument("--moves", choices=["stretch", "de"], default="stretch", help="emcee")
     parser.add_argument("--chains", type=int, default=1, help="NumPyro, one after another")
-    parser.add_argument("--warmup", type=int, default=150, help="NumPyro")
+    parser.add_argument("--warmup", type=int, default=100, help="NumPyro")
+    parser.add_argument("--adapt-metric", action="store_true", help="NumPyro, in the warm-up")
     parser.add_argument("--draws", type=int, default=100_000, help="NumPyro: stop here at most")
     arguments = parser.parse_args()
     arguments.until = began + 60 * arguments.minutes
