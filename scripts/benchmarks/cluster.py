@@ -14,12 +14,13 @@ Every contender has the same pixels and the same priors (pyxstan's defaults).
   after ``--peer-minutes`` of wall time and scored by what they have by then. They read the pixels
   from a NumPy file. How they are set up: ``cluster_contenders.py``.
 
-Figures: the smallest bulk ESS (ArviZ) and the largest R-hat over x0, y0, S0, rc, beta, S02, rc2,
-beta2 and B; CPU seconds of the whole process tree, wall time, peak resident memory of the tree
-(pages that processes share count in each). Of emcee, whose walkers are not independent chains, the
-ESS in the ratio is draws over the longest integrated autocorrelation time; ArviZ's is told
-too. Fewer than 50 autocorrelation times are too few for either: marked "not converged", as is an
-R-hat above 1.01. A second table has the medians and standard deviations that each found.
+Figures: the smallest bulk ESS (ArviZ) and the largest R-hat (of one chain, that of its halves) over
+x0, y0, S0, rc, beta, S02, rc2, beta2 and B; CPU seconds of the whole process tree, wall time, peak
+resident memory of the tree (pages that processes share count in each). Of emcee, whose walkers are
+not independent chains, the ESS in the ratio is draws over the longest integrated autocorrelation
+time; ArviZ's is told too. Fewer than 50 autocorrelation times are too few for either: marked as
+not converged, as is an R-hat above 1.01. A second table has the medians and standard deviations
+that each found.
 
 Peers, in a virtual environment of their own (Python 3.11+): ``numpyro==0.22.0 jax==0.10.2
 emcee==3.1.6 numba==0.68.1 scipy``.
@@ -86,9 +87,16 @@ def scored(draws: dict[str, np.ndarray]) -> dict[str, Any]:
     import arviz as az
 
     dataset = az.convert_to_dataset(draws)
+    # One chain: its two halves are compared (R-hat wants two chains).
+    halves = {
+        name: np.stack(np.split(values[0][: len(values[0]) // 2 * 2], 2))
+        for name, values in draws.items()
+        if len(values) == 1
+    }
+    compared = az.convert_to_dataset(halves) if halves else dataset
     return {
         "ess": float(min(az.ess(dataset).to_array())),
-        "r_hat": float(max(az.rhat(dataset).to_array())),
+        "r_hat": float(max(az.rhat(compared).to_array())),
         "median": {name: float(np.median(values)) for name, values in draws.items()},
         "sd": {name: float(np.std(values)) for name, values in draws.items()},
     }
