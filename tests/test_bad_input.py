@@ -374,7 +374,7 @@ TABLES = {
 }
 
 SETTINGS = {
-    "unknown model": Case(r"^unknown model 'beta_'; there are concordance", model="beta_"),
+    "unknown model": Case(r"^unknown model 'beta_'; there are .*concordance", model="beta_"),
     "unknown option": Case(
         r"^concordance has no option 'taus'; there are .*tau", options={"taus": "1"}
     ),

@@ -252,6 +252,7 @@ def merged_cells(
     counted = np.flatnonzero(pixels.counts)
     B, b, f = background
     middle = np.exp(brightness.max() - (ring[counted] + 0.5) * width[counted]) + b
+    middle = np.maximum(middle, 1e-250)  # a profile so steep that nothing is left of it
     other = (B * psi[PLACE, counted] + f * psi[PLACE + 1, counted]) / middle
     shades = _width(step, _sum(annulus, pixels.counts, annuli))[annulus[counted]]
     shade = np.floor(np.log1p(other) / shades).astype(np.int64)

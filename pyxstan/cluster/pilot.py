@@ -31,6 +31,8 @@ LEVELS = (
     (0.025, 16, 20.0),
     (0.0125, 32, 30.0),
 )
+#: An optimum of rough cells that all pixels find worse than its start, by this, is none.
+_ASTRAY = 10.0
 #: Draws of a Gaussian approximation on which cells are tried, and the error allowed there.
 _TRIALS = 24
 _TRIAL_ERROR = 0.01
@@ -95,10 +97,8 @@ def merged(
     round_ = Layout(layout.components).coefficients(
         np.array([*center, *values[2 : 2 + 3 * layout.components], 1.0]), center
     )
-    brightness = np.log(
-        sum(
-            np.exp(c[0] + c[2] * np.log1p(t / np.exp(2 * c[1]))) for c in round_[:-3].reshape(-1, 9)
-        )
+    brightness = np.logaddexp.reduce(
+        [c[0] + c[2] * np.log1p(t / np.exp(2 * c[1])) for c in round_[:-3].reshape(-1, 9)]
     )
     angle = np.arctan2(pixels.y - center[1], pixels.x - center[0])
     B, b, f = layout.coefficients(values, center)[-3:]
@@ -114,14 +114,18 @@ def background_uncertainty(pixels: Pixels, layout: Layout, values: Floats) -> tu
     return tuple(float(1 / np.sqrt(np.sum(each[name] ** 2 / N))) for name in layout.backgrounds)
 
 
-def _moved(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
-    """The values close by that all pixels like best: cells are made for a shape that is known."""
-    coordinates = Coordinates(
+def _coordinates(pixels: Pixels, layout: Layout, values: Floats) -> Coordinates:
+    return Coordinates(
         layout,
         center=(float(values[0]), float(values[1])),
         radius=tuple(RADIUS * value for value in values[[3, 6][: layout.components]]),
         background_scale=background_uncertainty(pixels, layout, values),
     )
+
+
+def _moved(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
+    """The values close by that all pixels like best: cells are made for a shape that is known."""
+    coordinates = _coordinates(pixels, layout, values)
 
     def expected(theta: Floats) -> Floats:
         return expected_counts(pixels, layout, coordinates.values(theta)[0])
@@ -212,23 +216,26 @@ def find(
         values = _moved(pixels, layout, values)
     steps = {"x0": 0.3, "y0": 0.3, "x02": 1.0, "y02": 1.0, "shear1": 0.05, "shear2": 0.05}
     scale = np.diag([steps.get(name, 0.05) for name in layout.names])
-    for _ in range(2):
-        middle = float(values[0]), float(values[1])
-        coordinates = Coordinates(
-            layout,
-            center=middle,
-            radius=tuple(RADIUS * value for value in values[[3, 6][: layout.components]]),
-            background_scale=background_uncertainty(pixels, layout, values),
-        )
-        cells = merged(pixels, coordinates, values, annuli, _trial_level(layout))
-        target = Target(coordinates, cells, priors)
-        theta, scale = optimum(target.surprise, coordinates.theta(values), scale)
-        values, _ = coordinates.values(theta)
+    rounds = 0
+    for _ in range(4):
+        coordinates = _coordinates(pixels, layout, values)
+        rough = merged(pixels, coordinates, values, annuli, _trial_level(layout))
+        target = Target(coordinates, rough, priors)
+        theta, found = optimum(target.surprise, coordinates.theta(values), scale)
+        whole = merged(pixels, coordinates, values, annuli, len(LEVELS))
+        truly = Target(coordinates, whole, priors).surprise
+        if truly(theta) > truly(coordinates.theta(values)) + _ASTRAY:
+            values = _moved(pixels, layout, values)
+            theta = coordinates.theta(values)
+            continue
+        values, scale, rounds = coordinates.values(theta)[0], found, rounds + 1
+        if rounds == 2:
+            break
     scale = principal(scale)
     bend = bend_along(lambda z: target.surprise(theta + scale @ z), len(theta))
     likeliest, _ = optimum(lambda theta: target.surprise(theta, prior=False), theta, scale)
     best, _ = coordinates.values(likeliest)
-    exact = merged(pixels, coordinates, values, annuli, len(LEVELS))
+    exact = whole
     trials = theta + np.random.default_rng(1).standard_normal((_TRIALS, len(theta))) @ scale.T
     bar = target.surprise(theta) + 0.5 * len(theta) + _UNLIKELY
     tried = [

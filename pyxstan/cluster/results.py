@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from pyxstan import registry
 from pyxstan.cluster.brightness import aperture_flux, axes_of, kpc_an_arcsec, position_angle
 from pyxstan.cluster.cells import Floats, Pixels
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from pyxstan.cluster.problem import ClusterProblem
     from pyxstan.engine.sampling import Draws
 
+_SUMS = {
+    "counts": "counts in the annulus",
+    "exposure": "exposure summed over the annulus",
+    "pixels": "pixels of the annulus that are fitted",
+    "background_map": "mapped background in the annulus",
+}
 #: Draws for which the annuli are evaluated, at most.
 _ANNULI_DRAWS = 1000
 
@@ -42,7 +49,8 @@ def groups(problem: ClusterProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
     unit = problem.image.exposure_unit
     units = {"counts": "counts", "exposure": f"{unit} pixel", "background_map": "counts"}
     observed = {
-        name: ("annulus", values, {"units": units.get(name, "")}) for name, values in sums.items()
+        name: ("annulus", values, {"units": units.get(name, ""), "long_name": _SUMS[name]})
+        for name, values in sums.items()
     }
     return {
         "posterior": posterior,
@@ -97,9 +105,11 @@ def _posterior(problem: ClusterProblem, values: dict[str, Floats]) -> xr.Dataset
         total = total + part
     found["aperture_flux"] = total, brightness.removesuffix("/pixel")
     found["aperture_counts"] = total * _exposure_at_center(problem), "counts"
+    described = {p.name: p.description for p in registry.get(problem.model).parameters}
     coords = {"chain": np.arange(total.shape[0]), "draw": np.arange(total.shape[1])}
     variables = {
-        name: (("chain", "draw"), value, {"units": unit}) for name, (value, unit) in found.items()
+        name: (("chain", "draw"), value, {"units": unit, "long_name": described[name]})
+        for name, (value, unit) in found.items()
     }
     return xr.Dataset(variables, coords=coords)
 
@@ -167,5 +177,7 @@ def _constant(problem: ClusterProblem) -> xr.Dataset:
     }
     if image.background_map is not None:
         variables["background_map_image"] = (at, image.background_map.astype(np.float32))
+    ny, nx = image.counts.shape
     coords: dict[str, Any] = {"parameter": problem.layout.names, "axis": ["x", "y"]}
+    coords |= {"y": np.arange(ny), "x": np.arange(nx)}
     return xr.Dataset(variables, coords=coords)

@@ -149,7 +149,7 @@ def _exposure(side: int, peak: float) -> Floats:
         start = int(place * side)
         exposure[:, start : start + width] *= _GAP_EXPOSURE
         exposure[start : start + width, :] *= _GAP_EXPOSURE
-    return np.asarray(exposure)
+    return np.asarray(exposure, dtype=np.float32).astype(float)  # as a file holds it
 
 
 def _wcs(side: int, scale: float) -> WCS:

@@ -1,0 +1,547 @@
+"""Fits of cluster images: published values, exactness, refinement, and what each option does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import arviz as az
+import astropy.cosmology
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+import pyxstan
+from pyxstan import inference_data
+from pyxstan.cluster import ClusterImage, certificate, pilot
+from pyxstan.cluster.cells import Pixels
+from pyxstan.inference_data import group
+
+FloatArray = npt.NDArray[np.float64]
+A1835 = Path(__file__).parents[2] / "shared" / "data" / "a1835_xmm"
+SHORT = {"chains": 2, "warmup": 300, "draws": 500, "seed": 7, "progress": False}
+#: Both components well seen in a small image.
+TWO = {"S0": 2e-5, "rc": 3.0, "beta": 0.9, "S02": 2e-6, "rc2": 12.0, "beta2": 0.8}
+
+
+@cache
+def image_of(model: str, **options: Any) -> tuple[ClusterImage, dict[str, float]]:
+    """A small simulated image and its truth."""
+    rest = {"size": 120, "point_sources": 3, **options}
+    truth = dict(TWO) if model == "double_beta" else {}
+    truth |= {"shear1": 0.2, "shear2": -0.1} if options.get("elliptical") else {}
+    return pyxstan.simulate(model, truth, seed=21, **rest)
+
+
+@cache
+def fitted(model: str) -> Any:
+    """A fit of that image with nothing changed."""
+    return fit(model, image_of(model)[0])
+
+
+def fit(model: str, image: ClusterImage, **changes: Any) -> Any:
+    return pyxstan.fit(model, image, **{**SHORT, **changes})
+
+
+def draws(idata: Any, name: str) -> FloatArray:
+    return np.asarray(group(idata, "posterior")[name].to_numpy())
+
+
+def names_of(idata: Any) -> list[str]:
+    return [str(name) for name in group(idata, "constant_data")["parameter"].to_numpy()]
+
+
+def brute_force(image: ClusterImage, value: dict[str, float]) -> float:
+    """Sum of n ln N - N over all pixels, of circles."""
+    pixels = Pixels.of(image)
+    S = np.full(pixels.x.size, value.get("b", 0.0))
+    for suffix in ("", "2"):
+        if f"S0{suffix}" in value:
+            r = np.hypot(pixels.x - value["x0"], pixels.y - value["y0"]) / value[f"rc{suffix}"]
+            S += value[f"S0{suffix}"] * (1 + r**2) ** (0.5 - 3 * value[f"beta{suffix}"])
+    N = pixels.exposure * S + value.get("B", 0.0)
+    N += value.get("map_factor", 1.0) * pixels.background
+    return float(np.sum(pixels.counts * np.log(N) - N))
+
+
+def assert_certified(idata: Any) -> None:
+    attrs = inference_data.attributes(idata)
+    assert attrs["likelihood"] == "cells"
+    assert 0 < attrs["log_likelihood_error"] <= certificate.LARGEST_ERROR == 0.02
+    assert attrs["pareto_k"] < certificate.LARGEST_K == 0.3
+    assert attrs["log_likelihood_error_draws"] >= 200
+    assert attrs["likelihood_cells"] < attrs["likelihood_pixels"]
+
+
+def assert_truth(idata: Any, truth: dict[str, float]) -> None:
+    """Every parameter within 4 of its standard deviations."""
+    assert names_of(idata) == list(truth)
+    for name, value in truth.items():
+        ours = draws(idata, name)
+        assert abs(ours.mean() - value) < 4 * ours.std(), name
+
+
+# Real data
+
+
+@pytest.mark.skipif(not A1835.is_dir(), reason="A1835 is not beside the checkout")
+@pytest.mark.parametrize(
+    ("particles", "published"),
+    [
+        (
+            False,
+            {"x0": (327.806, 0.040), "y0": (346.890, 0.041), "ln S0": (-5.088, 0.021),
+             "ln rc": (1.454, 0.019), "beta": (0.6070, 0.0033), "ln b": (-12.419, 0.015)},
+        ),
+        (
+            True,
+            {"x0": (327.814, 0.041), "y0": (346.895, 0.041), "ln S0": (-5.135, 0.021),
+             "ln rc": (1.548, 0.019), "beta": (0.6404, 0.0039)},
+        ),
+    ],
+)  # fmt: skip
+def test_a1835(particles: bool, published: dict[str, tuple[float, float]]) -> None:
+    image = ClusterImage.from_fits(
+        A1835 / "P0098010101M2U009IMAGE_3000.FTZ",
+        A1835 / "P0098010101M2U009EXPMAP3000.FTZ",
+        mask=A1835 / "M2ptsrc.txt",
+        background_map=A1835 / "P0098010101M2X000BKGMAP3000.FTZ" if particles else None,
+        min_exposure=0,
+    )
+    idata = fit("beta", image, background="sky", warmup=500, draws=1500)
+    assert_certified(idata)
+    for name, (mean, sd) in published.items():
+        ours = draws(idata, name.removeprefix("ln "))
+        ours = np.log(ours) if name.startswith("ln ") else ours
+        assert abs(ours.mean() - mean) < 0.3 * sd, name
+        assert ours.std() == pytest.approx(sd, rel=0.1), name
+    if not particles:
+        attrs = inference_data.attributes(idata)
+        assert attrs["max_log_likelihood"] == pytest.approx(5510.776, abs=1e-3)
+    np.testing.assert_allclose(draws(idata, "rc_arcsec"), 4 * draws(idata, "rc"), rtol=1e-6)
+    assert draws(idata, "ra").mean() == pytest.approx(210.2583, abs=5 / 3600)
+    assert draws(idata, "dec").mean() == pytest.approx(2.8786, abs=5 / 3600)
+
+
+# Exactness
+
+
+def test_cells_are_as_good_as_pixels_by_weights() -> None:
+    """The draws weighted by the exact likelihood over that of the cells have the same moments."""
+    image, _ = pyxstan.simulate("double_beta", seed=8, size=200)
+    idata = fit("double_beta", image, chains=4, warmup=500, draws=1000)
+    assert_certified(idata)
+    assert inference_data.attributes(idata)["likelihood_cells"] < 22124 / 5
+    assert inference_data.attributes(idata)["likelihood_pixels"] == image.good.sum() > 22000
+    pointwise = group(idata, "log_likelihood")["counts"]
+    kept = pointwise["draw"].to_numpy()
+    cells = pointwise.sum("annulus").to_numpy()
+    names = names_of(idata)
+    x = np.stack([draws(idata, name)[:, kept] for name in names], axis=-1)
+    exact = np.array(
+        [[brute_force(image, dict(zip(names, one, strict=True))) for one in chain] for chain in x]
+    )
+    assert cells.size == 1000
+    assert np.ptp(exact) > 10
+    assert 0 < np.ptp(exact - cells) < 0.02
+    weight = np.exp(exact - cells - (exact - cells).mean())
+    weight /= weight.sum()
+    flat, w = x.reshape(-1, len(names)), weight.ravel()
+    mean = w @ flat
+    sd = np.sqrt(w @ (flat - mean) ** 2)
+    assert (np.abs(mean - flat.mean(0)) < 0.003 * sd).all()
+    np.testing.assert_allclose(flat.std(0), sd, rtol=0.005)
+
+
+@pytest.mark.parametrize(
+    ("size", "length"), [(64, 1500), pytest.param(200, 4000, marks=pytest.mark.slow)]
+)
+def test_cells_are_as_good_as_pixels(size: int, length: int) -> None:
+    image, _ = pyxstan.simulate("double_beta", TWO, seed=8, size=size, point_sources=2)
+    cells, pixels = (
+        fit("double_beta", image, chains=4, warmup=500, draws=length, likelihood=likelihood)
+        for likelihood in ("cells", "pixels")
+    )
+    assert_certified(cells)
+    attrs = inference_data.attributes(pixels)
+    assert (attrs["likelihood"], attrs["log_likelihood_error"]) == ("pixels", 0)
+    assert "pareto_k" not in attrs
+    teeth = 0.05 if size == 200 else 0.16
+    for name in names_of(cells):
+        pair = [np.log(draws(f, name)) if name[0] in "Srb" else draws(f, name)
+                for f in (cells, pixels)]  # fmt: skip
+        sd = pair[1].std()
+        for method, statistic in (("mean", np.mean), ("sd", np.std)):
+            error = float(np.hypot(*(float(az.mcse(one, method=method)) for one in pair)))
+            assert 4 * error < 1.5 * teeth * sd, "the check has no teeth"
+            difference = abs(float(statistic(pair[0]) - statistic(pair[1])))
+            assert difference < min(teeth * sd, 4 * error), (method, name)
+
+
+# Refinement
+
+
+def bad_levels(monkeypatch: pytest.MonkeyPatch, *better: tuple[float, int, float]) -> None:
+    """Cells that are far too coarse come first, and the trial lets them pass."""
+    monkeypatch.setattr(pilot, "LEVELS", ((4.0, 1, 0.5), *better))
+    monkeypatch.setattr(pilot, "_TRIAL_ERROR", np.inf)
+
+
+def test_too_coarse_cells_are_refined(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, truth = image_of("beta")
+    usual = fitted("beta")
+    bad_levels(monkeypatch, (0.05, 8, 16.0))
+    idata = fit("beta", image)
+    notes = json.loads(inference_data.attributes(idata)["notes"])
+    (refined,) = [note for note in notes if "too coarse" in note]
+    assert "fitted again in" in refined
+    assert "cells" in refined.split("fitted again in")[1]
+    found = float(refined.split("within ")[1].split(" of")[0])
+    assert found > certificate.LARGEST_ERROR
+    assert notes[-1].startswith("certificate: log likelihood within")
+    assert_certified(idata)
+    assert_truth(idata, truth)
+    for name in truth:  # the first fit's cells left nothing behind
+        ours, theirs = draws(idata, name), draws(usual, name)
+        assert abs(ours.mean() - theirs.mean()) < 0.3 * theirs.std()
+
+
+def test_in_the_end_every_pixel_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad_levels(monkeypatch)
+    idata = fit("beta", image_of("beta")[0], warmup=150, draws=150)
+    attrs = inference_data.attributes(idata)
+    assert any(n.endswith("fitted again in every pixel") for n in json.loads(attrs["notes"]))
+    assert attrs["likelihood"] == "pixels"
+    assert attrs["log_likelihood_error"] == 0
+
+
+def test_certificate_tells_bad_cells() -> None:
+    """The spread of the difference of the two log likelihoods, and Pareto k, on given draws."""
+    image, _ = image_of("beta")
+    model = pyxstan.registry.get("beta")
+    guess = model.family.prepare("beta", image, model.resolve_options({}), {}).guess
+    rng = np.random.default_rng(1)
+    theta = guess.theta + rng.standard_normal((300, len(guess.theta))) @ guess.scale.T
+    values = np.array([guess.coordinates.values(one)[0] for one in theta])[None]
+    found = certificate.certify(guess, values)
+    assert found.holds
+    assert found.draws >= 200
+    exact, cells = (
+        np.array([part.log_likelihood(guess.coordinates.coefficients(v)) for v in values[0]])
+        for part in (guess.exact, guess.cells)
+    )
+    assert found.error <= np.ptp(exact - cells) * (1 + 1e-9)
+    assert found.error > 0.5 * np.ptp(exact - cells)
+    same = certificate.certify(dataclasses.replace(guess, cells=guess.exact), values)
+    assert same.holds
+    assert same.error < 1e-9
+    rough = dataclasses.replace(
+        guess.cells, mean=guess.cells.mean + np.array([20.0, 0, 0, 0, 0])[:, None]
+    )
+    assert not certificate.certify(dataclasses.replace(guess, cells=rough), values).holds
+
+
+def test_pareto_k_of_heavy_and_light_tails() -> None:
+    rng = np.random.default_rng(2)
+    assert certificate.pareto_k(np.log(rng.pareto(1 / 0.7, 20_000))) == pytest.approx(0.7, abs=0.15)
+    assert certificate.pareto_k(1e-3 * rng.standard_normal(20_000)) < 0.2
+
+
+# Options
+
+
+def test_default_fits_find_the_truth() -> None:
+    for model in ("beta", "double_beta"):
+        assert_truth(fitted(model), image_of(model)[1])
+        assert_certified(fitted(model))
+
+
+def test_elliptical() -> None:
+    image, truth = image_of("beta", elliptical=True)
+    idata = fit("beta", image, elliptical=True)
+    assert_truth(idata, truth)
+    assert_certified(idata)
+    e1, e2 = draws(idata, "shear1"), draws(idata, "shear2")
+    size = np.hypot(e1, e2)
+    np.testing.assert_allclose(draws(idata, "ellipticity"), 1 - np.exp(-2 * size), rtol=1e-6)
+    angle = draws(idata, "angle")
+    np.testing.assert_allclose(np.cos(np.radians(2 * angle)), e1 / size, atol=1e-6)
+    np.testing.assert_allclose(np.sin(np.radians(2 * angle)), e2 / size, atol=1e-6)
+    # north is up and east is left: at (90 + angle) from north to east
+    turned = draws(idata, "position_angle") - angle
+    np.testing.assert_allclose(turned % 180, 90, atol=0.1)
+    assert size.mean() > 10 * size.std()
+
+
+def test_offset() -> None:
+    image, truth = image_of("double_beta", offset=True)
+    assert np.hypot(truth["x02"] - truth["x0"], truth["y02"] - truth["y0"]) > 3
+    idata = fit("double_beta", image, offset=True)
+    assert_truth(idata, truth)
+    assert_certified(idata)
+    assert draws(idata, "x02").mean() - draws(idata, "x0").mean() > 5 * draws(idata, "x02").std()
+
+
+@pytest.mark.parametrize("background", ["constant", "sky", "constant+sky", "none"])
+def test_backgrounds(background: str) -> None:
+    wanted = {"constant": ["B"], "sky": ["b"], "constant+sky": ["B", "b"], "none": []}[background]
+    image, truth = pyxstan.simulate(
+        "beta", {"B": 0.3, "b": 1e-8} if background == "constant+sky" else {}, seed=4,
+        background=background, size=120, point_sources=0, peak_exposure=2e7,
+    )  # fmt: skip
+    idata = fit("beta", image, background=background)
+    assert names_of(idata) == ["x0", "y0", "S0", "rc", "beta", *wanted]
+    assert_truth(idata, truth)
+    assert_certified(idata)
+
+
+@pytest.mark.parametrize("factor", ["fixed", "free"])
+def test_background_map(factor: str) -> None:
+    image, truth = image_of("beta")
+    rows = np.broadcast_to(np.linspace(0.2, 1.5, 120)[:, None], (120, 120))
+    added = np.random.default_rng(3).poisson(rows if factor == "fixed" else 1.3 * rows)
+    image = dataclasses.replace(image, counts=image.counts + added, background_map=rows)
+    idata = fit("beta", image, map_factor=factor)
+    assert_truth(idata, truth | ({"map_factor": 1.3} if factor == "free" else {}))
+    assert_certified(idata)
+    observed = group(idata, "observed_data")
+    assert float(observed["background_map"].sum()) == pytest.approx(rows[image.good].sum())
+    ours = dict(zip(names_of(idata), group(idata, "constant_data")["maximum_likelihood"].to_numpy(),
+                    strict=True))  # fmt: skip
+    assert inference_data.attributes(idata)["max_log_likelihood"] == pytest.approx(
+        brute_force(image, ours), abs=1e-6
+    )
+
+
+def test_center_says_which_cluster() -> None:
+    compact = {"beta": 1.2, "rc": 3.0, "B": 0.1}
+    options: dict[str, Any] = {"size": 120, "point_sources": 0}
+    image, truth = pyxstan.simulate("beta", compact, seed=9, **options)
+    other, _ = pyxstan.simulate(
+        "beta", {**compact, "x0": 40.0, "y0": 45.0, "S0": 5e-6}, seed=10, **options
+    )
+    both = dataclasses.replace(image, counts=image.counts + other.counts)
+    model = pyxstan.registry.get("beta")
+    for center, found in (
+        (None, (truth["x0"], truth["y0"])), ("40, 45", (40, 45)), ((40.3, 44.8), (40, 45)),
+    ):  # fmt: skip
+        chosen = model.resolve_options({"center": center} if center else {})
+        guess = model.family.prepare("beta", both, chosen, {}).guess
+        assert guess.best[:2] == pytest.approx(found, abs=0.5)
+        assert guess.mode[:2] == pytest.approx(found, abs=0.5)
+
+
+def test_on_the_sky() -> None:
+    image, _ = image_of("double_beta")
+    idata = fitted("double_beta")
+    for suffix in ("", "2"):
+        np.testing.assert_allclose(
+            draws(idata, f"rc{suffix}_arcsec"), 1.968 * draws(idata, f"rc{suffix}"), rtol=1e-6
+        )
+    assert "rc_kpc" not in group(idata, "posterior")
+    assert image.wcs is not None
+    ra, dec = image.wcs.all_pix2world(draws(idata, "x0").ravel(), draws(idata, "y0").ravel(), 0)
+    np.testing.assert_allclose(draws(idata, "ra").ravel(), ra, atol=1e-9)
+    np.testing.assert_allclose(draws(idata, "dec").ravel(), dec, atol=1e-9)
+
+
+@pytest.mark.parametrize("cosmology", ["Planck18", "WMAP9"])
+def test_redshift(cosmology: str) -> None:
+    image, _ = image_of("double_beta")
+    chosen = {} if cosmology == "Planck18" else {"cosmology": cosmology}
+    idata = fit("double_beta", image, redshift=0.2532, method="map", **chosen)
+    scale = getattr(astropy.cosmology, cosmology).kpc_proper_per_arcmin(0.2532).value / 60
+    for suffix in ("", "2"):
+        np.testing.assert_allclose(
+            draws(idata, f"rc{suffix}_kpc"), scale * draws(idata, f"rc{suffix}_arcsec"), rtol=1e-9
+        )
+    assert group(idata, "posterior")["rc_kpc"].attrs["units"] == "kpc"
+
+
+@pytest.mark.parametrize("aperture", [None, 20.0, 90.0])
+def test_aperture(aperture: float | None) -> None:
+    """Against quadrature of the brightness over the circle."""
+    image, _ = image_of("double_beta")
+    idata = fit("double_beta", image, aperture=aperture, method="laplace", chains=1, draws=10)
+    x0, y0 = (float(np.median(draws(idata, name))) for name in ("x0", "y0"))
+    edge = min(x0 + 0.5, y0 + 0.5, 119.5 - x0, 119.5 - y0)
+    total = 0.0
+    for suffix, shown in (("", "1"), ("2", "2")):
+        S0, rc, beta = (draws(idata, f"{n}{suffix}")[0, 3] for n in ("S0", "rc", "beta"))
+        radius = edge if aperture is None else aperture / 1.968
+        wanted, _ = quad(
+            lambda r: 2 * np.pi * r * S0 * (1 + (r / rc) ** 2) ** (0.5 - 3 * beta),  # noqa: B023
+            0, radius, epsrel=1e-10,
+        )  # fmt: skip
+        got = draws(idata, f"aperture_flux{shown}")[0, 3]
+        assert got == pytest.approx(wanted, rel=1e-7 if aperture else 1e-3)
+        total += got
+    assert draws(idata, "aperture_flux")[0, 3] == pytest.approx(total, rel=1e-12)
+    near = np.hypot(*(np.mgrid[:120, :120] - np.array([y0, x0])[:, None, None])) < 3
+    exposure = image.exposure[near & image.good].mean()
+    assert draws(idata, "aperture_counts")[0, 3] == pytest.approx(total * exposure, rel=0.02)
+
+
+def test_aperture_without_coordinates_is_in_pixels() -> None:
+    image, _ = image_of("beta")
+    bare = dataclasses.replace(image, wcs=None)
+    idata = fit("beta", bare, aperture=10.0, method="map")
+    with_wcs = fit("beta", image, aperture=10 * 1.968, method="map")
+    assert draws(idata, "aperture_flux").item() == pytest.approx(
+        draws(with_wcs, "aperture_flux").item(), rel=1e-6
+    )
+    assert not {"ra", "dec", "rc_arcsec"} & set(group(idata, "posterior").data_vars)
+
+
+@pytest.mark.parametrize(
+    ("name", "away", "width", "family"),
+    [("x0", 1.0, 1.0, "normal"), ("beta", -0.7, 0.8, "normal"), ("rc", 0.8, 1.0, "lognormal"),
+     ("B", -0.8, 1.0, "gamma")],
+)  # fmt: skip
+def test_priors_do_as_bayes_says(name: str, away: float, width: float, family: str) -> None:
+    """Draws of the default fit, weighted by the new prior over the old, have the same means."""
+    idata = long_fit()
+    ours = draws(idata, name)
+    mean, sd = ours.mean() + away * ours.std(), width * ours.std()
+    old = -0.5 * (ours / 100) ** 2  # B
+    if family == "normal":
+        prior, new = f"normal({mean!r}, {sd!r})", norm.logpdf(ours, mean, sd)
+        if name == "x0":
+            old = norm.logpdf(ours, 60, 120)
+        else:
+            old = norm.logpdf(np.log(ours), np.log(2 / 3), 0.5) - np.log(ours)
+    elif family == "lognormal":
+        prior = f"lognormal({np.log(mean)!r}, {sd / mean!r})"
+        new = norm.logpdf(np.log(ours), np.log(mean), sd / mean) - np.log(ours)
+        old = norm.logpdf(np.log(ours), np.log(3), 1.5) - np.log(ours)
+    else:
+        shape, rate = (mean / sd) ** 2, mean / sd**2
+        prior = f"gamma({shape!r}, {rate!r})"
+        new = (shape - 1) * np.log(ours) - rate * ours
+    prior = prior.replace("np.float64(", "").replace(")", "").strip() + ")"
+    weight = np.exp(new - old - (new - old).max())
+    weight /= weight.sum()
+    assert 1 / (weight**2).sum() > 1500
+    changed = fit("beta", image_of("beta")[0], priors={name: prior}, chains=4, draws=2000)
+    told = json.loads(inference_data.attributes(changed)["priors"])[name]
+    assert told.split("(")[0] == family
+    for other in names_of(idata):
+        before, after = draws(idata, other), draws(changed, other)
+        wanted = (weight * before).sum()
+        width_wanted = np.sqrt((weight * (before - wanted) ** 2).sum())
+        assert abs(after.mean() - wanted) < 0.12 * before.std(), other
+        assert after.std() == pytest.approx(width_wanted, rel=0.08), other
+    assert abs(draws(changed, name).mean() - ours.mean()) > 0.25 * ours.std()
+
+
+@cache
+def long_fit() -> Any:
+    return fit("beta", image_of("beta")[0], chains=4, draws=2500)
+
+
+def test_inits_by_parameter() -> None:
+    image, truth = image_of("double_beta")
+    still = {"warmup": 0, "draws": 1, "chains": 1, "max_treedepth": 1, "adapt_delta": 0.999999}
+    start = {"x0": truth["x0"] + 0.3, "rc2": 14.0}
+    idata = fit("double_beta", image, inits=start, **still)
+    assert json.loads(inference_data.attributes(idata)["inits"]) == start
+    model = pyxstan.registry.get("double_beta")
+    problem = model.family.prepare("double_beta", image, model.resolve_options({}), {})
+    guess = problem.guess
+    z = problem.inits(start)["z"]
+    w = 4 * np.tanh(z[0] / 4)
+    theta = guess.theta + guess.scale @ (z + guess.bend @ w ** np.arange(2, 6))
+    values = dict(zip(problem.layout.names, guess.coordinates.values(theta)[0], strict=True))
+    best = dict(zip(problem.layout.names, guess.mode, strict=True))
+    assert values == pytest.approx({**best, **start}, rel=1e-8)
+
+
+@pytest.mark.parametrize("method", ["map", "laplace", "pathfinder"])
+def test_methods_return_the_same_variables(method: str) -> None:
+    image, _ = image_of("double_beta")
+    nuts = group(fitted("double_beta"), "posterior")
+    idata = fit("double_beta", image, method=method, draws=200)
+    assert list(group(idata, "posterior").data_vars) == list(nuts.data_vars)
+    assert set(inference_data.group_names(idata)) == set(
+        inference_data.group_names(fitted("double_beta"))
+    )
+    for name in names_of(idata):
+        x = nuts[name]
+        distance = abs(float(np.median(draws(idata, name))) - float(x.median()))
+        assert distance < 2.5 * float(x.std()), name
+
+
+def test_same_seed_same_draws() -> None:
+    image, _ = image_of("beta")
+    again, other = fit("beta", image), fit("beta", image, seed=8)
+    for name in group(again, "posterior").data_vars:
+        np.testing.assert_array_equal(draws(again, str(name)), draws(fitted("beta"), str(name)))
+    assert not np.array_equal(draws(again, "beta"), draws(other, "beta"))
+
+
+# What a fit tells of itself
+
+
+@pytest.mark.parametrize("model", ["beta", "double_beta"])
+def test_likelihoods_are_those_of_all_pixels(model: str) -> None:
+    image, truth = image_of(model)
+    idata = fitted(model)
+    attrs = inference_data.attributes(idata)
+    names = names_of(idata)
+    mean = {name: float(draws(idata, name).mean()) for name in names}
+    assert attrs["deviance_at_mean"] == pytest.approx(-2 * brute_force(image, mean), abs=0.1)
+    best = group(idata, "constant_data")["maximum_likelihood"].to_numpy()
+    at_best = dict(zip(names, best, strict=True))
+    assert attrs["max_log_likelihood"] == pytest.approx(brute_force(image, at_best), abs=1e-6)
+    assert attrs["max_log_likelihood"] > max(brute_force(image, mean), brute_force(image, truth))
+    for name in names:
+        for side in (-0.2, 0.2):
+            moved = at_best | {name: at_best[name] + side * float(draws(idata, name).std())}
+            assert brute_force(image, moved) < attrs["max_log_likelihood"] + 2e-3, name
+    pointwise = group(idata, "log_likelihood")["counts"]
+    one = {name: draws(idata, name)[1, 40] for name in names}
+    assert float(pointwise[1, 40].sum()) == pytest.approx(brute_force(image, one), abs=0.05)
+
+
+def test_annuli() -> None:
+    image, _ = image_of("beta")
+    idata = fitted("beta")
+    observed, predicted = group(idata, "observed_data"), group(idata, "posterior_predictive")
+    assert int(observed["counts"].sum()) == int(image.counts[image.good].sum())
+    assert int(observed["pixels"].sum()) == int(image.good.sum())
+    assert float(observed["exposure"].sum()) == pytest.approx(image.exposure[image.good].sum())
+    # counts are within what the model expects of them
+    expected = predicted["expected_counts"].mean(("chain", "draw"))
+    pull = (observed["counts"] - expected) / np.sqrt(expected)
+    assert float(np.abs(pull).max()) < 4.5
+    scatter = (predicted["counts"] - predicted["expected_counts"]) / np.sqrt(
+        predicted["expected_counts"]
+    )
+    assert float(scatter.std()) == pytest.approx(1, abs=0.03)
+
+
+def test_double_is_preferred_where_there_are_two() -> None:
+    image, _ = image_of("double_beta")
+    single = fit("beta", image)
+    table = pyxstan.compare({"single": single, "double": fitted("double_beta")})
+    assert list(table.index) == ["double", "single"]
+    assert table.loc["single", "dic_diff"] > 20
+    assert table.loc["single", "elpd_diff"] > 2 * table.loc["single", "se_diff"]
+    assert table.loc["double", "p_d"] == pytest.approx(9, abs=3.5)
+    assert table.loc["single", "p_d"] == pytest.approx(6, abs=1.5)
+
+
+def test_component_that_is_not_there_is_said() -> None:
+    image, _ = pyxstan.simulate("beta", seed=21, size=120, point_sources=3, peak_exposure=1e5)
+    idata = fit("double_beta", image, warmup=200, draws=200)
+    complaints = json.loads(inference_data.attributes(idata)["complaints"])
+    assert any(c.startswith("the data say little of ") for c in complaints)
+    verdict = pyxstan.verdict(idata)
+    assert not verdict.good
+    assert any("the data say little of" in problem for problem in verdict.problems)
+    assert not json.loads(inference_data.attributes(fitted("double_beta"))["complaints"])
