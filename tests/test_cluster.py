@@ -158,20 +158,17 @@ def test_cells_are_as_good_as_pixels_by_weights() -> None:
     np.testing.assert_allclose(flat.std(0), sd, rtol=0.005)
 
 
-@pytest.mark.parametrize(
-    ("size", "length"), [(64, 1500), pytest.param(200, 4000, marks=pytest.mark.slow)]
-)
-def test_cells_are_as_good_as_pixels(size: int, length: int) -> None:
-    image, _ = pyxstan.simulate("double_beta", TWO, seed=8, size=size, point_sources=2)
+def test_cells_are_as_good_as_pixels() -> None:
+    image, _ = pyxstan.simulate("double_beta", TWO, seed=8, size=64, point_sources=2)
     cells, pixels = (
-        fit("double_beta", image, chains=4, warmup=500, draws=length, likelihood=likelihood)
+        fit("double_beta", image, chains=4, warmup=500, draws=1500, likelihood=likelihood)
         for likelihood in ("cells", "pixels")
     )
     assert_certified(cells)
     attrs = inference_data.attributes(pixels)
     assert (attrs["likelihood"], attrs["log_likelihood_error"]) == ("pixels", 0)
     assert "pareto_k" not in attrs
-    teeth = 0.05 if size == 200 else 0.16
+    teeth = 0.16  # weights of a larger image's draws do better, see above
     for name in names_of(cells):
         pair = [np.log(draws(f, name)) if name[0] in "Srb" else draws(f, name)
                 for f in (cells, pixels)]  # fmt: skip
