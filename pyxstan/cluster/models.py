@@ -130,7 +130,7 @@ MODELS = (
         priors=_slots(_CENTER + _ONE + _BACKGROUND + _SHEAR),
         options=_OPTIONS,
         reading=_READING,
-        adapt_delta=0.95,
+        adapt_delta=0.98,
         max_treedepth=7,
         simulation=_SIMULATION,
     ),
@@ -157,7 +157,7 @@ MODELS = (
             *_OPTIONS, Option("offset", "a centre of its own for the outer component", False, bool)
         ),
         reading=_READING,
-        adapt_delta=0.95,
+        adapt_delta=0.98,
         max_treedepth=7,
         simulation=_SIMULATION,
     ),

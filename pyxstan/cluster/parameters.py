@@ -174,6 +174,6 @@ class Coordinates:
             if suffix:
                 theta[rc] = np.log(theta[rc] - np.log(values[at["rc"]]))
         for name, scale in zip(self.layout.backgrounds, self.background_scale, strict=True):
-            ratio = values[at[name]] / scale
+            ratio = max(values[at[name]] / scale, 1e-12)  # none at all is at minus infinity
             theta[at[name]] = ratio + np.log(-np.expm1(-ratio))
         return theta

@@ -182,7 +182,7 @@ def poisson_interval(n: Floats) -> Floats:
     Source: Garwood 1936, Biometrika 28, 437.
 
     >>> poisson_interval(np.array([0.0, 9.0])).round(2).tolist()
-    [[0.0, 6.09], [1.83, 13.08]]
+    [[0.0, 6.07], [1.83, 13.09]]
     """
     low = np.where(n > 0, gamma.ppf(_BAND[0], np.maximum(n, 1)), 0.0)
     return np.stack([low, gamma.ppf(_BAND[2], n + 1)])
