@@ -222,8 +222,8 @@ def find(
         rough = merged(pixels, coordinates, values, annuli, _trial_level(layout))
         target = Target(coordinates, rough, priors)
         theta, found = optimum(target.surprise, coordinates.theta(values), scale)
-        whole = merged(pixels, coordinates, values, annuli, len(LEVELS))
-        truly = Target(coordinates, whole, priors).surprise
+        exact = merged(pixels, coordinates, values, annuli, len(LEVELS))
+        truly = Target(coordinates, exact, priors).surprise
         if truly(theta) > truly(coordinates.theta(values)) + _ASTRAY:
             values = _moved(pixels, layout, values)
             theta = coordinates.theta(values)
@@ -235,7 +235,6 @@ def find(
     bend = bend_along(lambda z: target.surprise(theta + scale @ z), len(theta))
     likeliest, _ = optimum(lambda theta: target.surprise(theta, prior=False), theta, scale)
     best, _ = coordinates.values(likeliest)
-    exact = whole
     trials = theta + np.random.default_rng(1).standard_normal((_TRIALS, len(theta))) @ scale.T
     bar = target.surprise(theta) + 0.5 * len(theta) + _UNLIKELY
     tried = [
