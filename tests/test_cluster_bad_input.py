@@ -205,6 +205,7 @@ INITS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
     "beta": ("beta", r"^starting values: .* beta above 1/6", {"beta": 0.1}),
     "rc": ("beta", r"^starting values: S0, rc, B .* must be positive", {"rc": -1.0}),
     "B": ("beta", r"^starting values: S0, rc, B .* must be positive", {"B": 0.0}),
+    "B below zero": ("beta", r"^starting values: S0, rc, B .* must be positive", {"B": -1.0}),
     "order": ("double_beta", r"^starting values: .* rc2 above rc", {"rc": 9.0, "rc2": 3.0}),
     "NaN": ("beta", r"^starting value of rc: nan is not a finite number", {"rc": np.nan}),
     "array": ("beta", r"^starting value of rc: \[.*\] is not a finite", {"rc": [1.0, 2.0]}),
@@ -317,6 +318,7 @@ SIMULATE: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "rc": ("beta", {"rc": 0.0}, {}, r"^simulate: rc is 0, not positive"),
     "B": ("beta", {"B": -1.0}, {}, r"^simulate: B is -1, negative"),
     "NaN": ("beta", {"rc": np.nan}, {}, r"^simulate: rc is nan, expected a finite number"),
+    "B below zero": ("beta", r"^starting values: S0, rc, B .* must be positive", {"B": -1.0}),
     "order": ("double_beta", {"rc2": 2.0}, {}, r"^simulate: rc2 is 2, not above rc 6.3289"),
 }
 

@@ -58,14 +58,19 @@ class ClusterProblem:
             if not np.isfinite(np.asarray(value, dtype=float)).all() or np.ndim(value):
                 raise DataError(f"starting value of {name}: {value} is not a finite number")
             start[name] = float(value)
-        chosen = np.array([start[name] for name in names])
-        _check_center(self.image, chosen[0], chosen[1], "starting centre")
-        with np.errstate(invalid="ignore", divide="ignore"):
-            z = self.guess.standardised(self.guess.coordinates.theta(chosen))
-        if not np.isfinite(z).all():
+        for suffix in ("", "2"):
+            if f"x0{suffix}" in start:
+                _check_center(
+                    self.image, start[f"x0{suffix}"], start[f"y0{suffix}"], "starting centre"
+                )
+        positive = [start[name] for name in names if not name.startswith(("x0", "y0", "shear"))]
+        betas = [start[name] for name in names if name.startswith("beta")]
+        if min(positive) <= 0 or min(betas) <= 1 / 6 or start["rc"] >= start.get("rc2", np.inf):
             raise DataError(
                 "starting values: S0, rc, B ... must be positive, beta above 1/6 and rc2 above rc"
             )
+        chosen = np.array([start[name] for name in names])
+        z = self.guess.standardised(self.guess.coordinates.theta(chosen))
         return {"z": z}
 
     def refined(self, draws: Draws) -> ClusterProblem | None:
