@@ -39,8 +39,10 @@ _SOLVER_HEADER = re.compile(
 )
 _SPECIAL_FUNCTION = re.compile(
     r".*bessel|.*hypergeometric|grad_(2F1|F32|pFq)|F32|lambert_w|owens_t|.*inc_beta|gamma_[pq]$|"
-    r".*reg_inc_gamma|(scale_)?matrix_exp|(log_)?(falling|rising)_factorial"
+    r".*reg_(lower_)?inc_(gamma|beta)|choose|inv_erfc|(scale_)?matrix_exp|"
+    r"(log_)?(falling|rising)_factorial"
 )
+_COMMENT = re.compile(rb"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _WORD = re.compile(rb"[A-Za-z]\w*")
 _INCLUDED = re.compile(r"\s*#\s*include\s*<stan/math/.*/(\w+)\.hpp>")
 
@@ -59,17 +61,21 @@ def write_lean_headers(include: Path, sources: Iterable[bytes], folder: Path) ->
     """
     words: set[str] = set()
     for text in (*sources, *_algorithms(include)):
-        words.update(word.decode() for word in _WORD.findall(text))
+        words.update(_words(text))
     _write_list(include, folder, _DISTRIBUTIONS, lambda name: name in words)
     for name in words & _listed(include / _DISTRIBUTIONS):
         text = (include / "stan" / "math" / "prim" / "prob" / f"{name}.hpp").read_bytes()
-        words.update(word.decode() for word in _WORD.findall(text))
+        words.update(_words(text))
     if not any(_SPECIAL_FUNCTION.match(word) for word in words):
         for functions in _FUNCTIONS:
             _write_list(include, folder, functions, lambda n: not _SPECIAL_FUNCTION.match(n))
     if not any(_SOLVER_CALL.match(word) for word in words):
         for functors in _FUNCTORS:
             _write_list(include, folder, functors, _is_no_solver, _BY_WAY_OF_SOLVERS)
+
+
+def _words(text: bytes) -> Iterable[str]:
+    return (word.decode() for word in _WORD.findall(_COMMENT.sub(b" ", text)))
 
 
 def _algorithms(include: Path) -> Iterable[bytes]:
