@@ -1,0 +1,71 @@
+// The distribution of a parameter in a population, behind posterior samples of many objects:
+// Baronchelli, Nandra & Buchner 2020 (MNRAS 498, 5284), appendix A. With samples x_ik of object i,
+// weighted by w_ik (one over the prior under which they were drawn),
+//
+//   L_i = sum_k w_ik p(x_ik | phi) / sum_k w_ik,   L = prod_i L_i / alpha(phi)^N
+//
+// alpha is the fraction of the population that is detected (without a selection: 1). The samples
+// come distributed over nodes, on which p is evaluated once for all objects; alpha is one more row.
+functions {
+  #include functions/priors.stanfunctions
+  #include functions/flat.stanfunctions
+  #include functions/stack_parents.stanfunctions
+
+  // sum_i power_i log(sum_g weight_ig p_g): C++ in stack.hpp, plain Stan in
+  // functions/stack_plain.stanfunctions
+  real stack_lpdf(vector p, data array[] int first, data array[] int start, data vector weight,
+                  data vector power);
+}
+data {
+  // 1 histogram, 2 Gaussian, 3 truncated Gaussian, 4 Student t, 5 skew normal, 6 beta, 7 gamma,
+  // 8 mixture of Gaussians
+  int<lower=1, upper=8> parent;
+  real low; // the range
+  real<lower=low> high;
+  int<lower=1> nodes;
+  vector[nodes] x; // of the parameter
+  int<lower=1> rows; // one an object, and the selection's
+  array[rows] int<lower=1> first; // node that a row begins with
+  array[rows + 1] int<lower=1> start; // its weights among all
+  vector[start[rows + 1] - 1] weight;
+  vector[rows] power; // 1; minus the number of objects for the selection
+
+  int<lower=0> numbers; // of the parent that aren't fractions
+  array[numbers] int<lower=0, upper=2> bounds; // see bounded()
+  vector[numbers] bottom;
+  vector[numbers] width;
+  array[numbers] int<lower=1> prior_family; // see functions/priors.stanfunctions
+  array[2] vector[numbers] prior_arguments;
+  int<lower=0> parts; // fractions: bins, or components of a mixture
+  vector<lower=0>[parts] concentration; // of their Dirichlet prior
+  vector[parts] log_width; // of the bins
+  real<lower=0> roughness; // standard deviation of ln density from bin to bin; 0: no such prior
+
+  int<lower=1> D; // coordinates theta
+  vector[D] center; // guess of theta ...
+  matrix[D, D] scale; // ... and the square root of its covariance
+}
+parameters {
+  vector[D] z; // theta in units of the guess
+}
+transformed parameters {
+  vector[D] theta = center + scale * z;
+  vector[numbers] phi = bounded(head(theta, numbers), bounds, bottom, width);
+  vector[parts] fraction = fractions(tail(theta, D - numbers), parts);
+  if (parent == 8) { // components in the order of their means: the first, then steps
+    phi[1 : parts] = cumulative_sum(phi[1 : parts]);
+  }
+}
+model {
+  z ~ flat();
+  phi ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);
+  target += bounded_log_slope(head(theta, numbers), bounds);
+  target += dot_product(concentration, log(fraction)); // Dirichlet, and the Jacobian of fractions()
+  if (roughness > 0) {
+    vector[parts] log_density = log(fraction) - log_width;
+    target += -0.5 * dot_self(log_density[2 : parts] - log_density[1 : parts - 1])
+              / square(roughness);
+  }
+  target += stack_lpdf(parent_density(parent, parts, x, phi, fraction, low, high) |
+                       first, start, weight, power);
+}
