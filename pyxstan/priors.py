@@ -29,6 +29,7 @@ FAMILIES: dict[str, tuple[int, tuple[str, ...], tuple[int, ...]]] = {
     "half_normal": (3, ("scale",), (0,)),
     "gamma": (4, ("shape", "rate"), (0, 1)),
     "inv_gamma": (5, ("shape", "scale"), (0, 1)),
+    "uniform": (6, ("lower end", "upper end"), ()),
 }
 
 
@@ -53,6 +54,8 @@ class Prior:
         for position in positive:
             if self.arguments[position] <= 0:
                 raise DataError(f"prior {self}: {names[position]} must be positive")
+        if self.family == "uniform" and not self.arguments[0] < self.arguments[1]:
+            raise DataError(f"prior {self}: the lower end must be below the upper")
 
     def __str__(self) -> str:
         return f"{self.family}({', '.join(f'{value:g}' for value in self.arguments)})"
@@ -82,6 +85,8 @@ class Prior:
                 return np.abs(rng.normal(0.0, a, size))
             case "gamma":
                 return rng.gamma(a, 1.0 / b, size)
+            case "uniform":
+                return rng.uniform(a, b, size)
             case _:
                 return b / rng.gamma(a, 1.0, size)
 
@@ -99,6 +104,8 @@ class Prior:
                 value = -0.5 * (x / a) ** 2
             case "gamma":
                 value = (a - 1) * np.log(x) - b * x
+            case "uniform":
+                value = np.where((x >= a) & (x <= b), 0.0, -np.inf)
             case _:
                 value = -(a + 1) * np.log(x) - b / x
         return np.asarray(value)

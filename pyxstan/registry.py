@@ -189,6 +189,8 @@ class Model:
     max_treedepth: int | None = None
     #: Options of `simulate` alone.
     simulation: tuple[Option, ...] = field(default=())
+    #: The Stan file, where several models are variants of one; default: the model's name.
+    stan_file: str = ""
 
     @property
     def family(self) -> Family:
@@ -199,9 +201,10 @@ class Model:
     def program(self) -> StanProgram:
         """The Stan program with its includes and, where there is one, its C++ kernel."""
         folder = stan_models()
-        kernel = folder / f"{self.name}.hpp"
+        name = self.stan_file or self.name
+        kernel = folder / f"{name}.hpp"
         return StanProgram(
-            stan_file=folder / f"{self.name}.stan",
+            stan_file=folder / f"{name}.stan",
             include_paths=(folder,),
             external_cpp=kernel if kernel.exists() else None,
         )

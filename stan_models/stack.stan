@@ -48,15 +48,14 @@ data {
 parameters {
   vector[D] z; // theta in units of the guess
 }
-transformed parameters {
+model {
   vector[D] theta = center + scale * z;
   vector[numbers] phi = bounded(head(theta, numbers), bounds, bottom, width);
   vector[parts] fraction = fractions(tail(theta, D - numbers), parts);
   if (parent == 8) { // components in the order of their means: the first, then steps
     phi[1 : parts] = cumulative_sum(phi[1 : parts]);
   }
-}
-model {
+
   z ~ flat();
   phi ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);
   target += bounded_log_slope(head(theta, numbers), bounds);

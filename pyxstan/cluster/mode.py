@@ -1,60 +1,18 @@
-"""The mode of a smooth posterior density, its width there, and how its valley bends."""
+"""The maximum of a Poisson likelihood, and how the valley of a posterior density bends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import minimize
 
 from pyxstan.cluster.cells import Floats
+from pyxstan.optimum import minimum
 
-#: A step of the optimiser is at most so long, in scales, and so many times the scales are renewed.
-_FARTHEST, _LAPS = 5.0, 8
 #: How far the valley of a posterior is followed (standard deviations), and what it may rise by, in
 #: units of a parabola's rise.
 _ALONG = (1.5, 3.0, 4.5)
 _RISE = (0.1, 3.0)
-
-
-def optimum(
-    function: Callable[[Floats], float], start: Floats, scale: Floats
-) -> tuple[Floats, Floats]:
-    """The minimum of a smooth function, and the Cholesky factor of its inverse Hessian there.
-
-    Parameters
-    ----------
-    scale
-        Cholesky factor of a first guess of the inverse Hessian.
-    """
-    best = start
-    for _ in range(_LAPS):
-        here, units = best, scale
-
-        def scaled(z: Floats) -> float:
-            return function(here + units @ z)  # noqa: B023 (used within the iteration)
-
-        found = _minimum(scaled, np.zeros(len(start)))
-        if scaled(found) > scaled(np.zeros(len(start))):  # over a cliff
-            found = np.zeros(len(start))
-        best = here + units @ found
-        covariance = covariance_at(lambda z: function(best + units @ z), len(start))  # noqa: B023
-        scale = units @ np.linalg.cholesky(covariance)
-        if np.abs(found).max() < 0.3:
-            break
-    return best, scale
-
-
-def _minimum(function: Callable[[Floats], float], start: Floats) -> Floats:
-    """The minimum of a function with unit scales, not too far from `start`."""
-    found = minimize(
-        function,
-        start,
-        method="L-BFGS-B",
-        bounds=[(x - _FARTHEST, x + _FARTHEST) for x in start],
-        options={"eps": 1e-4, "ftol": 1e-12, "gtol": 1e-2, "maxiter": 60},
-    )
-    return np.asarray(found.x)
 
 
 def scoring(
@@ -97,24 +55,6 @@ def scoring(
     return best
 
 
-def covariance_at(function: Callable[[Floats], float], size: int, step: float = 0.3) -> Floats:
-    """Inverse Hessian at zero by central differences; its eigenvalues are kept in bounds."""
-    eye = step * np.eye(size)
-    middle = function(np.zeros(size))
-    plus = np.array([function(e) for e in eye])
-    minus = np.array([function(-e) for e in eye])
-    hessian = np.diag(plus + minus - 2 * middle)
-    for i in range(size):
-        for j in range(i):
-            both = function(eye[i] + eye[j]) + function(-eye[i] - eye[j])
-            mixed = both - plus[i] - minus[i] - plus[j] - minus[j] + 2 * middle
-            hessian[i, j] = hessian[j, i] = 0.5 * mixed
-    values, vectors = np.linalg.eigh(np.nan_to_num(hessian, nan=0.0, posinf=1e8) / step**2)
-    # at most ten times the scale: hardly known; and no cliff next to the mode is taken for a valley
-    values = np.clip(values, 0.01, 1e6)
-    return np.asarray((vectors / values) @ vectors.T)
-
-
 def principal(scale: Floats) -> Floats:
     """The square root of the same covariance whose first column is the longest, in units of sds."""
     covariance = scale @ scale.T
@@ -146,7 +86,7 @@ def bend_along(function: Callable[[Floats], float], size: int) -> Floats:
             def across(others: Floats, first: float = first) -> float:
                 return function(np.append(first, others))
 
-            rest = _minimum(across, rest)
+            rest = minimum(across, rest)
             rise = (across(rest) - lowest) / (0.5 * first**2)
             if not _RISE[0] < rise < _RISE[1]:  # no valley any more: another optimum, or a cliff
                 break

@@ -1,0 +1,192 @@
+"""A parent's parameters, their priors, and the unbounded coordinates that the sampler moves in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from pyxstan.errors import DataError
+from pyxstan.priors import Prior
+from pyxstan.stacking.data import Floats
+from pyxstan.stacking.parents import Values
+
+#: How a number is bounded: see ``stan_models/functions/stack_parents.stanfunctions``.
+_FREE, _ABOVE, _BETWEEN = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """From theta, any numbers, to the parameters of a parent: numbers phi, then fractions."""
+
+    #: Names of the numbers; those of a mixture's components have one name each kind.
+    names: tuple[str, ...]
+    priors: tuple[Prior, ...]
+    bounds: np.ndarray
+    bottom: Floats
+    width: Floats
+    #: Fractions: bins, or components of a mixture, whose means are in order.
+    parts: int = 0
+    concentration: float = 1.0
+    ordered: bool = False
+
+    @property
+    def size(self) -> int:
+        """Length of theta."""
+        return len(self.names) + max(self.parts - 1, 0)
+
+    def values(self, theta: Floats) -> tuple[dict[str, Floats], Floats]:
+        """Parameters and log prior density times Jacobian, for theta of shape (draws, size)."""
+        numbers = len(self.names)
+        t = theta[:, :numbers]
+        phi = np.where(self.bounds == _ABOVE, self.bottom + np.exp(t), t)
+        between = self.bottom + self.width * special.expit(t)
+        phi = np.where(self.bounds == _BETWEEN, between, phi)
+        log_density = np.where(self.bounds == _ABOVE, t, 0.0)
+        slope = special.log_expit(t) + special.log_expit(-t)
+        log_density = np.where(self.bounds == _BETWEEN, slope, log_density).sum(axis=1)
+        if self.ordered:
+            phi[:, : self.parts] = np.cumsum(phi[:, : self.parts], axis=1)
+        for column, prior in enumerate(self.priors):
+            log_density = log_density + prior.log_density(phi[:, column])
+        fraction = None
+        if self.parts:
+            log_fraction = np.append(theta[:, numbers:], np.zeros((len(theta), 1)), axis=1)
+            log_fraction = special.log_softmax(log_fraction, axis=1)
+            fraction = np.exp(log_fraction)
+            log_density = log_density + self.concentration * log_fraction.sum(axis=1)
+        return self.named(phi, fraction), log_density
+
+    def named(self, phi: Floats, fraction: Floats | None) -> dict[str, Floats]:
+        """Parameters by name, of shape (draws,), or (draws, parts)."""
+        found: dict[str, Floats] = {}
+        for name in dict.fromkeys(self.names):
+            columns = [i for i, one in enumerate(self.names) if one == name]
+            found[name] = phi[:, columns] if self.ordered else phi[:, columns[0]]
+        if fraction is not None:
+            found["fraction"] = fraction
+        return found
+
+    def inside(self, values: Values) -> dict[str, Any]:
+        """The same where the priors allow it, and otherwise what they allow close by."""
+        found = dict(values)
+        for name, bottom, width, kind in zip(
+            self.names, self.bottom, self.width, self.bounds, strict=True
+        ):
+            if kind == _BETWEEN:
+                margin = 1e-3 * width
+                found[name] = np.clip(found[name], bottom + margin, bottom + width - margin)
+        return found
+
+    def theta(self, values: Values) -> Floats:
+        """Inverse of `values`, for one set of parameters (numbers, or arrays over the parts).
+
+        Raises
+        ------
+        DataError
+            A value that the prior or the nature of the parameter excludes.
+        """
+        phi = np.concatenate(
+            [np.ravel(np.asarray(values[name], float)) for name in dict.fromkeys(self.names)]
+            or [np.empty(0)]
+        )
+        if self.ordered:
+            phi[1 : self.parts] = np.diff(phi[: self.parts])
+        found = []
+        for name, x, kind, bottom, width in zip(
+            self.names, phi, self.bounds, self.bottom, self.width, strict=True
+        ):
+            above, below = x - bottom, bottom + width - x
+            if (
+                not np.isfinite(x)
+                or (kind != _FREE and not above > 0)
+                or (kind == _BETWEEN and not below > 0)
+            ):
+                raise DataError(f"starting value of {name}: {x:g} is outside of its prior")
+            if kind == _FREE:
+                found.append(float(x))
+            elif kind == _ABOVE:
+                found.append(float(np.log(above)))
+            else:
+                found.append(float(np.log(above / below)))
+        if self.parts:
+            fraction = np.ravel(np.asarray(values["fraction"], float))
+            if len(fraction) != self.parts or not (fraction > 0).all():
+                raise DataError(
+                    f"starting value of fraction: expected {self.parts} positive numbers"
+                )
+            found += list(np.log(fraction[:-1] / fraction[-1]))
+        return np.array(found)
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Floats]:
+        """Parameters drawn from their priors."""
+        phi = np.array([prior.sample(rng, 1)[0] for prior in self.priors])
+        for i, prior in enumerate(self.priors):
+            while self.bounds[i] == _ABOVE and not self.ordered and phi[i] <= 0:
+                phi[i] = prior.sample(rng, 1)[0]
+        if self.ordered:
+            phi[: self.parts] = np.sort(phi[: self.parts])
+        alpha = np.full(self.parts, self.concentration)
+        fraction = rng.dirichlet(alpha)[None] if self.parts else None
+        return {name: x[0] for name, x in self.named(phi[None], fraction).items()}
+
+    def stan_data(self) -> dict[str, Any]:
+        """What ``stan_models/stack.stan`` is told of them."""
+        return {
+            "numbers": len(self.names),
+            "bounds": self.bounds,
+            "bottom": self.bottom,
+            "width": self.width,
+            "prior_family": np.array([prior.code for prior in self.priors], dtype=int),
+            "prior_arguments": np.array([p.stan_arguments for p in self.priors]).reshape(-1, 2).T,
+            "parts": self.parts,
+            "concentration": np.full(self.parts, self.concentration),
+            "D": self.size,
+        }
+
+
+def coordinates(
+    priors: dict[str, Prior],
+    positive: frozenset[str],
+    parts: int = 0,
+    concentration: float = 1.0,
+    *,
+    mixture: bool = False,
+) -> Coordinates:
+    """Coordinates of a parent with these priors.
+
+    Raises
+    ------
+    DataError
+        A uniform prior that reaches below zero where the parameter can't.
+    """
+    names: list[str] = []
+    bounds: list[tuple[int, float, float]] = []
+    for name, prior in priors.items():
+        copies = parts if mixture else 1
+        for copy in range(copies):
+            names.append(name)
+            if mixture and name == "mean":
+                bounds.append((_ABOVE if copy else _FREE, 0.0, 1.0))
+            elif prior.family == "uniform":
+                low, high = prior.arguments
+                if name in positive and low < 0:
+                    raise DataError(f"prior {name}={prior}: {name} can't be negative")
+                bounds.append((_BETWEEN, low, high - low))
+            elif name in positive or prior.family != "normal":
+                bounds.append((_ABOVE, 0.0, 1.0))
+            else:
+                bounds.append((_FREE, 0.0, 1.0))
+    table = np.array(bounds).reshape(-1, 3)
+    return Coordinates(
+        names=tuple(names),
+        priors=tuple(priors[name] for name in names),
+        bounds=table[:, 0].astype(int),
+        bottom=table[:, 1],
+        width=table[:, 2],
+        parts=parts,
+        concentration=concentration,
+        ordered=mixture,
+    )

@@ -1,0 +1,318 @@
+r"""The distributions that a population's parameter may have.
+
+On the range [low, high] of a parameter x:
+
+* histogram: p = fraction_b / width_b in bin b; the fractions have a Dirichlet prior;
+* Gaussian, and Gaussian cut off at the ends of the range and normalised there;
+* Student t and skew normal: location, scale and degrees of freedom or shape,
+  p = 2 / scale phi(t) Phi(shape t) with t = (x - location) / scale;
+* beta on the range: u^(alpha - 1) (1 - u)^(beta - 1) / B(alpha, beta) / (high - low),
+  u = (x - low) / (high - low); gamma from the low end on, with shape and scale;
+* mixture of Gaussians in the order of their means.
+
+The densities here are those of ``stan_models/functions/stack_parents.stanfunctions``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from pyxstan.errors import DataError
+from pyxstan.priors import Prior
+from pyxstan.stacking.data import Floats
+
+#: Values of a parent's parameters by name: a number a draw, shape (draws,), or (draws, parts).
+Values = Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where the parent is looked for."""
+
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """Its length."""
+        return self.high - self.low
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A family of distributions."""
+
+    #: Its number in ``stan_models/stack.stan``.
+    code: int
+    #: Parameters that are single numbers, with their default priors on a range.
+    priors: Callable[[Range], dict[str, Prior]]
+    #: p(x), shape (draws, len(x)).
+    density: Callable[[Floats, Values, Range], Floats]
+    #: Length on which p changes, shape (draws,).
+    finest: Callable[[Values, Range], Floats]
+    #: A value drawn from p, for each draw of the parameters.
+    sample: Callable[[np.random.Generator, Values, Range], Floats]
+    #: Parameters that can't be negative.
+    positive: frozenset[str] = frozenset()
+    #: Where p isn't zero: "everywhere", "above" the low end, or "inside" the range.
+    support: str = "everywhere"
+    #: Mean and standard deviation of x, where they aren't parameters themselves.
+    moments: Callable[[Values, Range], dict[str, Floats]] | None = None
+
+
+def _t(x: Floats, location: Floats, scale: Floats) -> Floats:
+    return np.asarray((x - location[:, None]) / scale[:, None])
+
+
+def _normal(t: Floats, scale: Floats) -> Floats:
+    return np.asarray(np.exp(-0.5 * t * t) / (np.sqrt(2 * np.pi) * scale[:, None]))
+
+
+def _gaussian(x: Floats, v: Values, _: Range) -> Floats:
+    return _normal(_t(x, v["mean"], v["sd"]), v["sd"])
+
+
+def _truncated(x: Floats, v: Values, on: Range) -> Floats:
+    ends = _t(np.array([on.low, on.high]), v["mean"], v["sd"])
+    inside = (x >= on.low) & (x <= on.high)
+    return inside * _gaussian(x, v, on) / np.diff(special.ndtr(ends), axis=1)
+
+
+def _student_t(x: Floats, v: Values, _: Range) -> Floats:
+    t, half = _t(x, v["location"], v["scale"]), 0.5 * v["nu"][:, None]
+    norm = special.gammaln(half + 0.5) - special.gammaln(half) - 0.5 * np.log(2 * np.pi * half)
+    log_p = norm - (half + 0.5) * np.log1p(t * t / (2 * half))
+    return np.asarray(np.exp(log_p) / v["scale"][:, None])
+
+
+def _skew_normal(x: Floats, v: Values, _: Range) -> Floats:
+    t = _t(x, v["location"], v["scale"])
+    return np.asarray(2 * _normal(t, v["scale"]) * special.ndtr(v["shape"][:, None] * t))
+
+
+def _beta(x: Floats, v: Values, on: Range) -> Floats:
+    a, b = v["alpha"][:, None], v["beta"][:, None]
+    u = (x - on.low) / on.width
+    inside = (u > 0) & (u < 1)
+    u = np.where(inside, u, 0.5)
+    log_p = (a - 1) * np.log(u) + (b - 1) * np.log1p(-u) - special.betaln(a, b)
+    return np.asarray(inside * np.exp(log_p) / on.width)
+
+
+def _gamma(x: Floats, v: Values, on: Range) -> Floats:
+    k, scale = v["shape"][:, None], v["scale"][:, None]
+    t = x - on.low
+    inside = t > 0
+    t = np.where(inside, t, 1.0)
+    return np.asarray(
+        inside * np.exp((k - 1) * np.log(t) - t / scale - special.gammaln(k) - k * np.log(scale))
+    )
+
+
+def _mixture(x: Floats, v: Values, _: Range) -> Floats:
+    t = (x - v["mean"][..., None]) / v["sd"][..., None]
+    parts = np.exp(-0.5 * t * t) / (np.sqrt(2 * np.pi) * v["sd"][..., None])
+    return np.asarray(np.sum(v["fraction"][..., None] * parts, axis=1))
+
+
+def _skew_moments(v: Values, _: Range) -> dict[str, Floats]:
+    shift = np.sqrt(2 / np.pi) * v["shape"] / np.hypot(1, v["shape"])
+    return {
+        "mean": v["location"] + v["scale"] * shift,
+        "sd": v["scale"] * np.sqrt(1 - shift**2),
+    }
+
+
+def _beta_moments(v: Values, on: Range) -> dict[str, Floats]:
+    total = v["alpha"] + v["beta"]
+    variance = v["alpha"] * v["beta"] / (total**2 * (total + 1))
+    return {
+        "mean": on.low + on.width * v["alpha"] / total,
+        "sd": on.width * np.sqrt(variance),
+    }
+
+
+def _gamma_moments(v: Values, on: Range) -> dict[str, Floats]:
+    return {
+        "mean": on.low + v["shape"] * v["scale"],
+        "sd": np.sqrt(v["shape"]) * v["scale"],
+    }
+
+
+def _draw_gaussian(rng: np.random.Generator, v: Values, _: Range) -> Floats:
+    return np.asarray(rng.normal(v["mean"], v["sd"]))
+
+
+def _draw_truncated(rng: np.random.Generator, v: Values, on: Range) -> Floats:
+    low, high = (special.ndtr((end - v["mean"]) / v["sd"]) for end in (on.low, on.high))
+    x = v["mean"] + v["sd"] * special.ndtri(rng.uniform(low, high))
+    return np.asarray(np.clip(x, on.low, on.high))
+
+
+def _draw_student_t(rng: np.random.Generator, v: Values, _: Range) -> Floats:
+    return np.asarray(v["location"] + v["scale"] * rng.standard_t(v["nu"]))
+
+
+def _draw_skew_normal(rng: np.random.Generator, v: Values, _: Range) -> Floats:
+    a, b = rng.standard_normal((2, len(v["shape"])))
+    t = (v["shape"] * np.abs(a) + b) / np.hypot(1, v["shape"])
+    return np.asarray(v["location"] + v["scale"] * t)
+
+
+def _draw_beta(rng: np.random.Generator, v: Values, on: Range) -> Floats:
+    return np.asarray(on.low + on.width * rng.beta(v["alpha"], v["beta"]))
+
+
+def _draw_gamma(rng: np.random.Generator, v: Values, on: Range) -> Floats:
+    return np.asarray(on.low + rng.gamma(v["shape"], v["scale"]))
+
+
+def _draw_mixture(rng: np.random.Generator, v: Values, _: Range) -> Floats:
+    k = _drawn_part(rng, v["fraction"])[:, None]
+    mean, sd = (np.take_along_axis(v[name], k, axis=1)[:, 0] for name in ("mean", "sd"))
+    return np.asarray(rng.normal(mean, sd))
+
+
+def _drawn_part(rng: np.random.Generator, fraction: Floats) -> np.ndarray:
+    total = np.cumsum(fraction, axis=1)
+    u = rng.uniform(0, total[:, -1])
+    return np.minimum((total < u[:, None]).sum(axis=1), fraction.shape[1] - 1)
+
+
+def _uniform(low: float, high: float) -> Prior:
+    return Prior("uniform", (low, high))
+
+
+_AROUND_TWO = Prior("lognormal", (float(np.log(2)), 1.0))
+#: Degrees of freedom, after Juarez & Steel 2010.
+_NU = Prior("gamma", (2.0, 0.1))
+
+#: By the name of the model.
+PARENTS: dict[str, Parent] = {
+    "stack_gaussian": Parent(
+        2,
+        lambda on: {"mean": _uniform(on.low, on.high), "sd": _uniform(0, on.width)},
+        _gaussian,
+        lambda v, _: v["sd"],
+        _draw_gaussian,
+        positive=frozenset({"sd"}),
+    ),
+    "stack_truncated_gaussian": Parent(
+        3,
+        lambda on: {"mean": _uniform(on.low, on.high), "sd": _uniform(0, on.width)},
+        _truncated,
+        lambda v, _: v["sd"],
+        _draw_truncated,
+        positive=frozenset({"sd"}),
+        support="inside",
+    ),
+    "stack_student_t": Parent(
+        4,
+        lambda on: {
+            "location": _uniform(on.low, on.high),
+            "scale": _uniform(0, on.width),
+            "nu": _NU,
+        },
+        _student_t,
+        lambda v, _: v["scale"] * np.minimum(1, np.sqrt(v["nu"])),
+        _draw_student_t,
+        positive=frozenset({"scale", "nu"}),
+    ),
+    "stack_skew_normal": Parent(
+        5,
+        lambda on: {
+            "location": _uniform(on.low, on.high),
+            "scale": _uniform(0, on.width),
+            "shape": Prior("normal", (0.0, 3.0)),
+        },
+        _skew_normal,
+        lambda v, _: v["scale"] / np.hypot(1, v["shape"]),
+        _draw_skew_normal,
+        positive=frozenset({"scale"}),
+        moments=_skew_moments,
+    ),
+    "stack_beta": Parent(
+        6,
+        lambda _: {"alpha": _AROUND_TWO, "beta": _AROUND_TWO},
+        _beta,
+        lambda v, on: _beta_moments(v, on)["sd"],
+        _draw_beta,
+        positive=frozenset({"alpha", "beta"}),
+        support="inside",
+        moments=_beta_moments,
+    ),
+    "stack_gamma": Parent(
+        7,
+        lambda on: {"shape": _AROUND_TWO, "scale": _uniform(0, on.width)},
+        _gamma,
+        lambda v, on: v["scale"] * np.sqrt(np.minimum(1, v["shape"])),
+        _draw_gamma,
+        positive=frozenset({"shape", "scale"}),
+        support="above",
+        moments=_gamma_moments,
+    ),
+    "stack_mixture": Parent(
+        8,
+        lambda on: {
+            "mean": Prior("normal", (0.5 * (on.low + on.high), 0.5 * on.width)),
+            "sd": _uniform(0, on.width),
+        },
+        _mixture,
+        lambda v, _: v["sd"].min(axis=1),
+        _draw_mixture,
+        positive=frozenset({"sd"}),
+    ),
+}
+
+
+def density(model: str, x: Floats, values: Values, on: Range, edges: Floats | None) -> Floats:
+    """p(x) of a parent distribution, shape (draws, len(x)).
+
+    Parameters
+    ----------
+    edges
+        Of the bins of a histogram.
+    """
+    if model != "stack_histogram":
+        with np.errstate(under="ignore", divide="ignore", over="ignore"):
+            return PARENTS[model].density(x, values, on)
+    assert edges is not None
+    bins = bin_of(x, edges)
+    height = values["fraction"] / np.diff(edges)
+    return np.asarray(np.where(bins < 0, 0.0, height[:, np.maximum(bins, 0)]))
+
+
+def sample(
+    model: str, rng: np.random.Generator, values: Values, on: Range, edges: Floats | None
+) -> Floats:
+    """A value of x drawn from the parent, for each draw of its parameters."""
+    if edges is None:
+        return PARENTS[model].sample(rng, values, on)
+    bins = _drawn_part(rng, values["fraction"])
+    return np.asarray(rng.uniform(edges[bins], edges[bins + 1]))
+
+
+def bin_of(x: Floats, edges: Floats) -> np.ndarray:
+    """Position of the bin that each x is in, -1 outside; the last bin has its upper edge."""
+    found = np.searchsorted(edges, x, side="right") - 1
+    found[x == edges[-1]] = len(edges) - 2
+    found[(x < edges[0]) | (x > edges[-1])] = -1
+    return found
+
+
+def support(model: str, on: Range) -> tuple[float, float]:
+    """Where the parent's density isn't zero."""
+    kind = "inside" if model == "stack_histogram" else PARENTS[model].support
+    low = -np.inf if kind == "everywhere" else on.low
+    return low, on.high if kind == "inside" else np.inf
+
+
+def checked_range(low: float, high: float) -> Range:
+    """The range, or a `DataError`."""
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise DataError(f"range {low:g} to {high:g}: expected low below high, both finite")
+    return Range(float(low), float(high))

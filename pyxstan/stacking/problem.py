@@ -1,0 +1,393 @@
+"""From posterior samples and options to the data of the Stan program, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyxstan.errors import DataError
+from pyxstan.optimum import optimum
+from pyxstan.priors import Prior
+from pyxstan.stacking import parents, support
+from pyxstan.stacking.coordinates import Coordinates, coordinates
+from pyxstan.stacking.data import Floats, PosteriorSamples
+from pyxstan.stacking.nodes import Nodes, on_bins, on_grid, on_samples
+from pyxstan.stacking.parents import PARENTS, Range, Values
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pyxstan.engine.sampling import Draws
+
+HISTOGRAM, MIXTURE = "stack_histogram", "stack_mixture"
+#: Nodes to the finest length of a parent, at first; each refinement doubles them.
+_NODES_A_LENGTH = 4.0
+#: Draws of the guess by which that length is chosen, and which part of them may be finer.
+_GUESSES, _FINER = 400, 0.02
+#: The error of ln L that nodes may make between draws.
+LARGEST_ERROR = 0.02
+#: Evaluations of p that the check of that may take, and how many draws it looks at.
+_EVALUATIONS, _FEWEST_DRAWS, _MOST_DRAWS = 4e8, 16, 48
+
+
+@dataclass(frozen=True)
+class StackProblem:
+    """What a fit of a parent distribution is made of; see `pyxstan.registry.Problem`."""
+
+    model: str
+    data: PosteriorSamples
+    on: Range
+    coordinates: Coordinates
+    #: Of the bins of a histogram.
+    edges: Floats | None
+    nodes: Nodes
+    #: Distance of the nodes; zero where there is no grid.
+    spacing: float
+    #: Guess of theta, and the square root of its covariance.
+    center: Floats
+    scale: Floats
+    stan_data: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    priors: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+
+    def exact(self, chains: int, draws: int, seed: int) -> None:
+        """There is no closed form."""
+
+    def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Starting values of parameters in the sampler's coordinates."""
+        start = self.values(np.zeros((1, 1, self.coordinates.size)))
+        for name in values:
+            if name not in start:
+                raise DataError(f"no starting value for '{name}'; there are {', '.join(start)}")
+        chosen = {name: values.get(name, value[0, 0]) for name, value in start.items()}
+        theta = self.coordinates.theta(chosen)
+        return {"z": np.linalg.solve(self.scale, theta - self.center)}
+
+    def values(self, z: Floats) -> dict[str, Floats]:
+        """Parameters by name for the sampler's z, shape (chains, draws, ...)."""
+        theta = self.center + z.reshape(-1, z.shape[-1]) @ self.scale.T
+        found, _ = self.coordinates.values(theta)
+        return {name: x.reshape(*z.shape[:2], *x.shape[1:]) for name, x in found.items()}
+
+    def density(self, x: Floats, values: Values) -> Floats:
+        """p(x) of draws, shape (draws, len(x))."""
+        return parents.density(self.model, x, values, self.on, self.edges)
+
+    def on_nodes(self, values: Values) -> Floats:
+        """ln L_i by the nodes, then that of the selection; shape (draws, rows)."""
+        p = self.density(self.nodes.x, values)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.log(self.nodes.matrix @ p.T).T)
+
+    def refined(self, draws: Draws) -> StackProblem | None:
+        """The problem on finer nodes, where these are too coarse for the posterior; else None."""
+        if not self.spacing:
+            self.attributes["log_likelihood_error"] = 0.0
+            return None
+        values = _flat(self.values(draws.variables["z"]))
+        error = self._error(values)
+        self.attributes["log_likelihood_error"] = error
+        if error <= LARGEST_ERROR:
+            return None
+        found = on_grid(self.data, self.spacing / 2, parents.support(self.model, self.on))
+        spacing = self.spacing / 2
+        if found is None:
+            found = on_samples(self.data, parents.support(self.model, self.on))
+            spacing = 0.0
+        how = f"at distances of {spacing:.3g}" if spacing else "on every sample"
+        return replace(
+            self,
+            nodes=found,
+            spacing=spacing,
+            stan_data={**self.stan_data, **found.stan_data()},
+            notes=[*self.notes, f"the nodes were too coarse (error of ln L {error:.2g}): "
+                                f"fitted again {how}"],
+        )  # fmt: skip
+
+    def _error(self, values: Values) -> float:
+        """Largest difference of differences of ln L, by nodes and by samples, between draws.
+
+        Looked at are draws spread over all, and those with the narrowest parents.
+        """
+        total = len(next(iter(values.values())))
+        size = len(self.data.x) + (0 if self.data.selection is None else len(self.data.selection.x))
+        count = int(np.clip(_EVALUATIONS / size, _FEWEST_DRAWS, _MOST_DRAWS)) // 2
+        narrow = np.argsort(PARENTS[self.model].finest(values, self.on))[:count]
+        spread = np.linspace(0, total - 1, min(count, total)).astype(int)
+        error = []
+        for k in np.unique(np.append(narrow, spread)):
+            one = {name: x[k : k + 1] for name, x in values.items()}
+            rough = self.on_nodes(one)
+            exact = support.log_likelihoods(self.data, self.density(self.data.x[:, 0], one))
+            if self.data.selection is not None:
+                chosen = self.data.selection
+                alpha = self.density(chosen.x[:, 0], one) @ chosen.weights
+                exact = np.append(exact, np.log(alpha)[:, None], axis=1)
+            error.append(float(((exact - rough) * self.nodes.power).sum()))
+        return float(np.ptp(np.nan_to_num(error, nan=np.inf)))
+
+    def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
+        """Posterior, objects and the noise of their samples: with names, coordinates and units."""
+        from pyxstan.stacking.results import groups
+
+        return groups(self, draws, seed)
+
+
+def _flat(values: Values) -> dict[str, Floats]:
+    """Chains one after another."""
+    return {name: x.reshape(-1, *x.shape[2:]) for name, x in values.items()}
+
+
+def prepare(
+    model: str, data: PosteriorSamples, options: Mapping[str, Any], priors: Mapping[str, Prior]
+) -> StackProblem:
+    """Make the samples ready for Stan: the range, the nodes, the guess of the posterior."""
+    if len(data.parameters) != 1:
+        raise DataError(
+            f"{model} is of one parameter, the samples have {', '.join(data.parameters)}: "
+            "choose one, or take stack_multivariate"
+        )
+    notes = list(data.notes)
+    on, edges = _range(model, data, options, notes)
+    data = _within(data, parents.support(model, on), options["drop_empty"], notes)
+    coords = coordinates_of(model, on, options, priors, edges)
+    start = coords.theta(coords.inside(_start(model, data, on, coords.parts)))
+    nodes, spacing = _nodes(model, data, on, edges, options["likelihood"], coords, start)
+    guess = _Guess(model, on, edges, coords, nodes, _roughness(options))
+    center, scale = optimum(guess.surprise, start, 0.1 * np.eye(len(start)))
+    if spacing:  # as fine as the parents that the posterior may hold
+        trials = (
+            center + np.random.default_rng(1).standard_normal((_GUESSES, len(center))) @ scale.T
+        )
+        finest = PARENTS[model].finest(coords.values(trials)[0], on)
+        wanted = float(np.quantile(finest, _FINER)) / _NODES_A_LENGTH
+        found = on_grid(data, wanted, parents.support(model, on))
+        nodes, spacing = (nodes, spacing) if found is None else (found, wanted)
+    stan_data: dict[str, Any] = {
+        "parent": 1 if model == HISTOGRAM else PARENTS[model].code,
+        "low": on.low,
+        "high": on.high,
+        **nodes.stan_data(),
+        **coords.stan_data(),
+        "log_width": np.zeros(coords.parts) if edges is None else np.log(np.diff(edges)),
+        "roughness": _roughness(options),
+        "center": center,
+        "scale": scale,
+    }
+    shown = dict(zip(coords.names, map(str, coords.priors), strict=True))
+    if coords.parts:
+        shown["fraction"] = f"dirichlet({coords.concentration:g})"
+    if _roughness(options):
+        shown["fraction"] += f", ln density from bin to bin normal(0, {_roughness(options):g})"
+    return StackProblem(
+        model=model,
+        data=data,
+        on=on,
+        coordinates=coords,
+        edges=edges,
+        nodes=nodes,
+        spacing=spacing,
+        center=center,
+        scale=scale,
+        stan_data=stan_data,
+        notes=notes,
+        priors=shown,
+        attributes={"parameter": data.parameters[0], "low": on.low, "high": on.high},
+    )
+
+
+@dataclass(frozen=True)
+class _Guess:
+    """The log posterior density of theta."""
+
+    model: str
+    on: Range
+    edges: Floats | None
+    coordinates: Coordinates
+    nodes: Nodes
+    roughness: float
+
+    def surprise(self, theta: Floats) -> float:
+        """Minus the log posterior density, up to a constant."""
+        with np.errstate(all="ignore"):
+            values, found = self.coordinates.values(theta[None])
+            p = parents.density(self.model, self.nodes.x, values, self.on, self.edges)[0]
+            total = found[0] + self.nodes.power @ np.log(self.nodes.matrix @ p)
+            if self.roughness and self.edges is not None:
+                steps = np.diff(np.log(values["fraction"][0] / np.diff(self.edges)))
+                total -= 0.5 * float(np.sum((steps / self.roughness) ** 2))
+        return -float(total) if np.isfinite(total) else 1e300
+
+
+def _roughness(options: Mapping[str, Any]) -> float:
+    given = options.get("smoothness")
+    if given is None:
+        return 0.0
+    if not 0 < given < np.inf:
+        raise DataError(f"option smoothness: {given:g} is not a positive number")
+    return float(given)
+
+
+def _range(
+    model: str, data: PosteriorSamples, options: Mapping[str, Any], notes: list[str]
+) -> tuple[Range, Floats | None]:
+    """The range, by default that of all samples, and the edges of a histogram's bins."""
+    x = data.x[:, 0]
+    low = float(x.min()) if options["low"] is None else options["low"]
+    high = float(x.max()) if options["high"] is None else options["high"]
+    on = parents.checked_range(low, high)
+    edges = edges_of(model, on, options)
+    if edges is not None:
+        on = Range(float(edges[0]), float(edges[-1]))
+    if options.get("edges") is None and None in (options["low"], options["high"]):
+        notes.append(f"range of {data.parameters[0]}: {on.low:.6g} to {on.high:.6g}")
+    return on, edges
+
+
+def edges_of(model: str, on: Range, options: Mapping[str, Any]) -> Floats | None:
+    """Edges of a histogram's bins; None for other parents."""
+    if model != HISTOGRAM:
+        return None
+    if options["edges"] is not None:
+        return _edges(options["edges"])
+    bins = options["bins"]
+    if bins < 2:
+        raise DataError(f"option bins: {bins} is not a whole number of at least 2")
+    return np.linspace(on.low, on.high, bins + 1)
+
+
+def _edges(given: Any) -> Floats:
+    try:
+        parts = given.split(",") if isinstance(given, str) else given
+        edges = np.array([float(part) for part in parts])
+    except (TypeError, ValueError):
+        raise DataError(f"option edges: '{given}' is not numbers separated by commas") from None
+    if len(edges) < 3 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
+        raise DataError("option edges: expected at least three numbers, each above the last")
+    return edges
+
+
+def _within(
+    data: PosteriorSamples, support: tuple[float, float], drop_empty: bool, notes: list[str]
+) -> PosteriorSamples:
+    """Say how many samples are where no parent is; leave out objects without any, if wanted."""
+    x = data.x[:, 0]
+    outside = (x < support[0]) | (x > support[1])
+    if not outside.any():
+        return data
+    inside = np.add.reduceat(np.where(outside, 0.0, data.weights), data.start[:-1]) > 0
+    count = int(outside.sum())
+    notes.append(f"{count} of {len(x)} samples are outside of the range and count as misses")
+    if inside.all():
+        return data
+    empty = np.flatnonzero(~inside)
+    name = data.objects[empty[0]]
+    if not drop_empty:
+        others = f" (and {empty.size - 1} others)" if empty.size > 1 else ""
+        raise DataError(
+            f"{data.source}: object '{name}'{others} has no sample in the range "
+            f"{support[0]:g} to {support[1]:g}: widen it, or drop_empty=true"
+        )
+    if empty.size == len(data.objects):
+        raise DataError(f"{data.source}: no object has a sample in the range")
+    notes.append(f"{empty.size} objects without a sample in the range are left out, '{name}' first")
+    return data.kept(inside)
+
+
+def coordinates_of(
+    model: str,
+    on: Range,
+    options: Mapping[str, Any],
+    priors: Mapping[str, Prior],
+    edges: Floats | None,
+) -> Coordinates:
+    """Coordinates of a model's parent with these options and priors."""
+    alpha = options.get("concentration", 1.0)
+    if not 0 < alpha < np.inf:
+        raise DataError(f"option concentration: {alpha:g} is not a positive number")
+    if edges is not None:
+        return coordinates({}, frozenset(), len(edges) - 1, alpha)
+    parent = PARENTS[model]
+    chosen = parent.priors(on) | dict(priors)
+    if model != MIXTURE:
+        return coordinates(chosen, parent.positive)
+    components = options["components"]
+    if not 2 <= components <= 10:
+        raise DataError(f"option components: {components} is not a whole number from 2 to 10")
+    return coordinates(chosen, parent.positive, components, alpha, mixture=True)
+
+
+def _moments(data: PosteriorSamples) -> tuple[Floats, float, float]:
+    """Mean of each object, mean of those, and a guess of the parent's standard deviation."""
+    x = data.x[:, 0]
+
+    def mean(values: Floats) -> Floats:
+        return np.asarray(np.add.reduceat(data.weights * values, data.start[:-1]))
+
+    means = mean(x)
+    errors = mean(x**2) - means**2
+    middle = float(np.median(means))
+    variance = max(float(np.var(means) - np.mean(errors)), 0.1 * float(np.var(means)))
+    return means, middle, float(np.sqrt(max(variance, 1e-4 * float(np.mean(errors)), 1e-300)))
+
+
+def _start(model: str, data: PosteriorSamples, on: Range, parts: int) -> dict[str, Any]:
+    """Where the search for the posterior's mode starts."""
+    means, middle, sd = _moments(data)
+    inside = float(np.clip(middle, on.low + 0.05 * on.width, on.high - 0.05 * on.width))
+    sd = float(np.clip(sd, 0.01 * on.width, 0.5 * on.width))
+    u = (inside - on.low) / on.width
+    total = max(u * (1 - u) * (on.width / sd) ** 2 - 1, 2.0)
+    match model:
+        case "stack_gaussian" | "stack_truncated_gaussian":
+            return {"mean": inside, "sd": sd}
+        case "stack_student_t":
+            return {"location": inside, "scale": sd, "nu": 5.0}
+        case "stack_skew_normal":
+            return {"location": inside, "scale": sd, "shape": 0.1}
+        case "stack_beta":
+            return {"alpha": u * total, "beta": (1 - u) * total}
+        case "stack_gamma":
+            return {
+                "shape": max((inside - on.low) ** 2 / sd**2, 0.5),
+                "scale": min(sd**2 / (inside - on.low), 0.5 * on.width),
+            }
+        case "stack_mixture":
+            at = np.quantile(means, (np.arange(parts) + 0.5) / parts)
+            at += 1e-3 * on.width * np.arange(parts)
+            return {
+                "mean": at,
+                "sd": np.full(parts, max(sd / parts, 0.02 * on.width)),
+                "fraction": np.full(parts, 1 / parts),
+            }
+        case _:
+            return {"fraction": np.full(parts, 1 / parts)}
+
+
+def _nodes(
+    model: str,
+    data: PosteriorSamples,
+    on: Range,
+    edges: Floats | None,
+    likelihood: str,
+    coords: Coordinates,
+    start: Floats,
+) -> tuple[Nodes, float]:
+    """Nodes and their distance, which is zero where they aren't a grid."""
+    if edges is not None:
+        return on_bins(data, edges), 0.0
+    support = parents.support(model, on)
+    if likelihood == "samples":
+        return on_samples(data, support), 0.0
+    values, _ = coords.values(start[None])
+    spacing = float(PARENTS[model].finest(values, on)[0]) / _NODES_A_LENGTH
+    found = on_grid(data, spacing, support)
+    if found is None:
+        return on_samples(data, support), 0.0
+    return found, spacing

@@ -1,0 +1,130 @@
+"""Simulate a population, measure its objects, and draw their posterior samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyxstan.errors import DataError
+from pyxstan.output import replacing
+from pyxstan.priors import Prior
+from pyxstan.stacking import parents
+from pyxstan.stacking.coordinates import Coordinates
+from pyxstan.stacking.data import Floats, PosteriorSamples
+from pyxstan.stacking.parents import PARENTS, Range
+from pyxstan.stacking.problem import HISTOGRAM, coordinates_of, edges_of
+
+#: Photon indices of active galaxies, about: the range, and the population.
+_LOW, _HIGH = 0.5, 3.0
+_MEAN, _SD = 1.8, 0.3
+_TRUTH: dict[str, dict[str, Any]] = {
+    "stack_gaussian": {"mean": _MEAN, "sd": _SD},
+    "stack_truncated_gaussian": {"mean": _MEAN, "sd": _SD},
+    "stack_student_t": {"location": _MEAN, "scale": 0.2, "nu": 4.0},
+    "stack_skew_normal": {"location": 1.5, "scale": 0.5, "shape": 3.0},
+    "stack_beta": {"alpha": 6.0, "beta": 5.0},
+    "stack_gamma": {"shape": 8.0, "scale": 0.16},
+    "stack_mixture": {"mean": [1.3, 2.0], "sd": [0.15, 0.2], "fraction": [0.3, 0.7]},
+}
+
+
+def simulate(
+    model: str,
+    parameters: Mapping[str, Any] | None,
+    rng: np.random.Generator,
+    options: Mapping[str, Any],
+    priors: Mapping[str, Prior],
+    *,
+    from_prior: bool,
+) -> tuple[PosteriorSamples, dict[str, Any]]:
+    """Simulate posterior samples of a population's objects; see `pyxstan.simulate`.
+
+    Each object has a value from the population and is measured with a Gaussian error of a size
+    between ``smallest_error`` and ``largest_error``; under a flat prior its posterior is a Gaussian
+    of that size around what was measured, from which its samples are drawn.
+    """
+    objects, samples = options["objects"], options["samples"]
+    for name, value in (("objects", objects), ("samples", samples)):
+        if value < 1:
+            raise DataError(f"option {name}: {value} is not a positive whole number")
+    least, most = options["smallest_error"], options["largest_error"]
+    if not 0 < least <= most < np.inf:
+        raise DataError("options smallest_error and largest_error: expected positive numbers")
+    on, edges = _range(model, options)
+    coords = coordinates_of(model, on, options, priors, edges)
+    truth = _truth(model, coords, edges, parameters, rng, from_prior=from_prior)
+    each = {name: np.repeat(np.asarray(v)[None], objects, axis=0) for name, v in truth.items()}
+    true = parents.sample(model, rng, each, on, edges)
+    error = rng.uniform(least, most, objects)
+    measured = rng.normal(true, error)
+    x = rng.normal(measured[:, None], error[:, None], (objects, samples))
+    data = PosteriorSamples.from_arrays(x, parameters="x", source="simulated samples")
+    plain = {name: np.asarray(v).tolist() for name, v in truth.items()}
+    return data, plain
+
+
+def _range(model: str, options: Mapping[str, Any]) -> tuple[Range, Floats | None]:
+    low = _LOW if options["low"] is None else options["low"]
+    high = _HIGH if options["high"] is None else options["high"]
+    on = parents.checked_range(low, high)
+    edges = edges_of(model, on, options)
+    return (on, None) if edges is None else (Range(float(edges[0]), float(edges[-1])), edges)
+
+
+def _truth(
+    model: str,
+    coords: Coordinates,
+    edges: Floats | None,
+    parameters: Mapping[str, Any] | None,
+    rng: np.random.Generator,
+    *,
+    from_prior: bool,
+) -> dict[str, Any]:
+    if from_prior:
+        truth = coords.sample(rng)
+    elif model == HISTOGRAM:
+        assert edges is not None
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        weights = np.diff(edges) * np.exp(-0.5 * ((middle - _MEAN) / _SD) ** 2)
+        truth = {"fraction": weights / weights.sum()}
+    elif model == "stack_mixture" and coords.parts != 2:
+        parts = coords.parts
+        truth = {
+            "mean": np.linspace(_LOW, _HIGH, parts + 2)[1:-1],
+            "sd": np.full(parts, 0.3 / parts),
+            "fraction": np.full(parts, 1 / parts),
+        }
+    else:
+        truth = dict(_TRUTH[model])
+    for name, value in (parameters or {}).items():
+        if name not in truth:
+            raise DataError(f"simulate: no parameter '{name}'; there are {', '.join(truth)}")
+        truth[name] = value
+    arrays = {name: np.asarray(value, dtype=float) for name, value in truth.items()}
+    for name, value in arrays.items():
+        wanted = (coords.parts,) if coords.ordered or name == "fraction" else ()
+        if value.shape != wanted or not np.isfinite(value).all():
+            raise DataError(f"simulate: {name} is {truth[name]}, expected {_shape(wanted)}")
+        positive = name == "fraction" or (model != HISTOGRAM and name in PARENTS[model].positive)
+        if positive and not (value > 0).all():
+            raise DataError(f"simulate: {name} is {truth[name]}, expected positive numbers")
+    return arrays
+
+
+def _shape(wanted: tuple[int, ...]) -> str:
+    return f"{wanted[0]} finite numbers" if wanted else "a finite number"
+
+
+def write(data: PosteriorSamples, truth: Mapping[str, Any], directory: Path) -> list[Path]:
+    """Write samples.txt, one object a row, and truth.json."""
+    written = [directory / "samples.txt", directory / "truth.json"]
+    with replacing(written[0]) as temporary, temporary.open("w") as file:
+        for i in range(len(data.objects)):
+            file.write(" ".join(f"{x:.6f}" for x in data.of(i)[:, 0]) + "\n")
+    with replacing(written[1]) as temporary:
+        temporary.write_text(json.dumps(dict(truth), indent=1) + "\n")
+    return written

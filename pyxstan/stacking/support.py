@@ -1,0 +1,102 @@
+r"""How far the samples carry a result: Monte Carlo noise, and the error of the nodes.
+
+The likelihood of an object is a mean over its samples, L_i = sum_k w_ik p(x_ik), and as noisy as
+few of them matter: with
+
+    n_i = (sum_k w_ik p_ik)^2 / sum_k (w_ik p_ik)^2
+
+effective samples under the parent, ln L_i has about the variance 1 / n_i - 1 / S_i', S_i' being the
+effective number of the samples as they came (of which many are wasted on nothing). The sum over
+objects is the variance of ln L; that of a detected fraction alpha from injections adds
+N^2 (1 / n_inj - 1 / S_inj). Beyond one the posterior is partly that of the noise (Talbot & Golomb
+2023, MNRAS 526, 3495; for alpha Farr 2019, RNAAS 3, 66, who asks for n_inj > 4 N).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyxstan.stacking.data import Floats, PosteriorSamples
+
+#: Variance of ln L beyond which a result is noise in part.
+LARGEST_VARIANCE = 1.0
+#: An object with fewer effective samples under the parent is named.
+FEWEST = 10.0
+#: How many objects are named.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Support:
+    """How well the samples of each object support a parent distribution."""
+
+    #: Effective samples of each object, shape (N,).
+    effective: Floats
+    #: Variance of ln L_i, shape (N,).
+    variance: Floats
+    #: Effective injections of the selection, and the variance that they add.
+    injections: float = np.inf
+    selection_variance: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Variance of ln L."""
+        return float(self.variance.sum() + self.selection_variance)
+
+    def complaints(self, data: PosteriorSamples) -> list[str]:
+        """What speaks against the result, and what to do."""
+        found = []
+        if self.total >= LARGEST_VARIANCE:
+            worst = np.argsort(-self.variance)[:_NAMED]
+            names = ", ".join(data.objects[i] for i in worst)
+            found.append(
+                f"Monte Carlo noise: variance of ln L {self.total:.2g}, expected below "
+                f"{LARGEST_VARIANCE:g} (most from {names}): draw more samples of these objects"
+            )
+        few = np.flatnonzero(self.effective < FEWEST)
+        if few.size:
+            order = few[np.argsort(self.effective[few])][:_NAMED]
+            names = ", ".join(f"{data.objects[i]} ({self.effective[i]:.1f})" for i in order)
+            more = f" and {few.size - order.size} more" if few.size > order.size else ""
+            found.append(
+                f"the parent is narrower than the samples of {names}{more} are close: fewer than "
+                f"{FEWEST:g} effective samples under it; draw more, or fit them under the parent"
+            )
+        if self.selection_variance > 0 and self.injections < 4 * len(data.objects):
+            found.append(
+                f"selection: {self.injections:.0f} effective injections under the parent, expected "
+                f"at least {4 * len(data.objects)}: inject more"
+            )
+        return found
+
+
+def supported(data: PosteriorSamples, p: Floats, p_selection: Floats | None = None) -> Support:
+    """Support of a parent with density p at every sample, and at the injections."""
+    effective, variance = _of_sums(data.weights, p, data.start)
+    if p_selection is None or data.selection is None:
+        return Support(effective, variance)
+    ends = np.array([0, len(p_selection)])
+    injected, spread = _of_sums(data.selection.weights, p_selection, ends)
+    return Support(
+        effective, variance, float(injected[0]), float(len(data.objects) ** 2 * spread[0])
+    )
+
+
+def _of_sums(weights: Floats, p: Floats, start: np.ndarray) -> tuple[Floats, Floats]:
+    def sums(values: Floats) -> Floats:
+        return np.asarray(np.add.reduceat(values, start[:-1]))
+
+    matter = weights * p
+    with np.errstate(invalid="ignore", divide="ignore"):
+        effective = np.nan_to_num(sums(matter) ** 2 / sums(matter**2))
+        before = sums(weights) ** 2 / sums(weights**2)
+        variance = np.maximum(1 / effective - 1 / before, 0.0)
+    return effective, variance
+
+
+def log_likelihoods(data: PosteriorSamples, p: Floats) -> Floats:
+    """ln L_i by the samples themselves, for p at each of them, shape (draws, N)."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.add.reduceat(data.weights * p, data.start[:-1], axis=1)))
