@@ -38,6 +38,7 @@ data {
   array[2] vector[numbers] prior_arguments;
   int<lower=0> parts; // fractions: bins, or components of a mixture
   vector<lower=0>[parts] concentration; // of their Dirichlet prior
+  int<lower=0, upper=parts> reference; // see fractions()
   vector[parts] log_width; // of the bins
   real<lower=0> roughness; // standard deviation of ln density from bin to bin; 0: no such prior
 
@@ -51,7 +52,7 @@ parameters {
 model {
   vector[D] theta = center + scale * z;
   vector[numbers] phi = bounded(head(theta, numbers), bounds, bottom, width);
-  vector[parts] fraction = fractions(tail(theta, D - numbers), parts);
+  vector[parts] fraction = fractions(tail(theta, D - numbers), reference);
   if (parent == 8) { // components in the order of their means: the first, then steps
     phi[1 : parts] = cumulative_sum(phi[1 : parts]);
   }

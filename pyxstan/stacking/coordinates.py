@@ -31,6 +31,8 @@ class Coordinates:
     parts: int = 0
     concentration: float = 1.0
     ordered: bool = False
+    #: Position of the fraction that the others are compared with.
+    reference: int = 0
 
     @property
     def size(self) -> int:
@@ -53,7 +55,7 @@ class Coordinates:
             log_density = log_density + prior.log_density(phi[:, column])
         fraction = None
         if self.parts:
-            log_fraction = np.append(theta[:, numbers:], np.zeros((len(theta), 1)), axis=1)
+            log_fraction = np.insert(theta[:, numbers:], self.reference, 0.0, axis=1)
             log_fraction = special.log_softmax(log_fraction, axis=1)
             fraction = np.exp(log_fraction)
             log_density = log_density + self.concentration * log_fraction.sum(axis=1)
@@ -117,7 +119,8 @@ class Coordinates:
                 raise DataError(
                     f"starting value of fraction: expected {self.parts} positive numbers"
                 )
-            found += list(np.log(fraction[:-1] / fraction[-1]))
+            others = np.delete(fraction, self.reference)
+            found += list(np.log(others / fraction[self.reference]))
         return np.array(found)
 
     def sample(self, rng: np.random.Generator) -> dict[str, Floats]:
@@ -143,6 +146,7 @@ class Coordinates:
             "prior_arguments": np.array([p.stan_arguments for p in self.priors]).reshape(-1, 2).T,
             "parts": self.parts,
             "concentration": np.full(self.parts, self.concentration),
+            "reference": self.reference + 1 if self.parts else 0,
             "D": self.size,
         }
 

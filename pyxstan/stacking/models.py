@@ -38,6 +38,7 @@ def _entry(
     parameters: tuple[Parameter, ...],
     priors: tuple[PriorSlot, ...] = (),
     options: tuple[Option, ...] = (_LIKELIHOOD,),
+    adapt_delta: float | None = None,
 ) -> Model:
     return Model(
         name=name,
@@ -52,6 +53,7 @@ def _entry(
         options=(*_RANGE, *options),
         reading=_READING,
         simulation=_SIMULATION,
+        adapt_delta=adapt_delta,
         stan_file="stack",
     )
 
@@ -116,8 +118,12 @@ MODELS = (
     _entry(
         "stack_skew_normal",
         "population behind many posteriors: a skew normal",
-        (_LOCATION, _SCALE, _SKEW, *_DERIVED),
-        (*_LOCATION_PRIORS, PriorSlot("shape", _SKEW.description, "normal(0, 3)", _REAL)),
+        (
+            _MEAN, _SD, _SKEW,
+            Parameter("location", "of the normal before it is skewed", _UNIT, sampled=False),
+            Parameter("scale", "of the normal before it is skewed", _UNIT, sampled=False),
+        ),
+        (*_GAUSSIAN_PRIORS, PriorSlot("shape", _SKEW.description, "normal(0, 3)", _REAL)),
     ),
     _entry(
         "stack_beta",

@@ -4,8 +4,10 @@ On the range [low, high] of a parameter x:
 
 * histogram: p = fraction_b / width_b in bin b; the fractions have a Dirichlet prior;
 * Gaussian, and Gaussian cut off at the ends of the range and normalised there;
-* Student t and skew normal: location, scale and degrees of freedom or shape,
-  p = 2 / scale phi(t) Phi(shape t) with t = (x - location) / scale;
+* Student t: location, scale and degrees of freedom;
+* skew normal: p = 2 / scale phi(t) Phi(shape t) with t = (x - location) / scale, where mean, sd and
+  shape are the parameters (mean = location + scale s, sd^2 = scale^2 (1 - s^2),
+  s = sqrt(2 / pi) shape / sqrt(1 + shape^2)): those are known well, location and scale are not;
 * beta on the range: u^(alpha - 1) (1 - u)^(beta - 1) / B(alpha, beta) / (high - low),
   u = (x - low) / (high - low); gamma from the low end on, with shape and scale;
 * mixture of Gaussians in the order of their means.
@@ -60,8 +62,8 @@ class Parent:
     positive: frozenset[str] = frozenset()
     #: Where p isn't zero: "everywhere", "above" the low end, or "inside" the range.
     support: str = "everywhere"
-    #: Mean and standard deviation of x, where they aren't parameters themselves.
-    moments: Callable[[Values, Range], dict[str, Floats]] | None = None
+    #: More that follows from the parameters: mean and sd, or location and scale.
+    derived: Callable[[Values, Range], dict[str, Floats]] | None = None
 
 
 def _t(x: Floats, location: Floats, scale: Floats) -> Floats:
@@ -89,9 +91,17 @@ def _student_t(x: Floats, v: Values, _: Range) -> Floats:
     return np.asarray(np.exp(log_p) / v["scale"][:, None])
 
 
+def _skew(v: Values) -> tuple[Floats, Floats]:
+    """Location and scale of a skew normal."""
+    shift = np.sqrt(2 / np.pi) * v["shape"] / np.hypot(1, v["shape"])
+    scale = v["sd"] / np.sqrt(1 - shift**2)
+    return v["mean"] - scale * shift, scale
+
+
 def _skew_normal(x: Floats, v: Values, _: Range) -> Floats:
-    t = _t(x, v["location"], v["scale"])
-    return np.asarray(2 * _normal(t, v["scale"]) * special.ndtr(v["shape"][:, None] * t))
+    location, scale = _skew(v)
+    t = _t(x, location, scale)
+    return np.asarray(2 * _normal(t, scale) * special.ndtr(v["shape"][:, None] * t))
 
 
 def _beta(x: Floats, v: Values, on: Range) -> Floats:
@@ -120,11 +130,8 @@ def _mixture(x: Floats, v: Values, _: Range) -> Floats:
 
 
 def _skew_moments(v: Values, _: Range) -> dict[str, Floats]:
-    shift = np.sqrt(2 / np.pi) * v["shape"] / np.hypot(1, v["shape"])
-    return {
-        "mean": v["location"] + v["scale"] * shift,
-        "sd": v["scale"] * np.sqrt(1 - shift**2),
-    }
+    location, scale = _skew(v)
+    return {"location": location, "scale": scale}
 
 
 def _beta_moments(v: Values, on: Range) -> dict[str, Floats]:
@@ -160,7 +167,8 @@ def _draw_student_t(rng: np.random.Generator, v: Values, _: Range) -> Floats:
 def _draw_skew_normal(rng: np.random.Generator, v: Values, _: Range) -> Floats:
     a, b = rng.standard_normal((2, len(v["shape"])))
     t = (v["shape"] * np.abs(a) + b) / np.hypot(1, v["shape"])
-    return np.asarray(v["location"] + v["scale"] * t)
+    location, scale = _skew(v)
+    return np.asarray(location + scale * t)
 
 
 def _draw_beta(rng: np.random.Generator, v: Values, on: Range) -> Floats:
@@ -225,15 +233,15 @@ PARENTS: dict[str, Parent] = {
     "stack_skew_normal": Parent(
         5,
         lambda on: {
-            "location": _uniform(on.low, on.high),
-            "scale": _uniform(0, on.width),
+            "mean": _uniform(on.low, on.high),
+            "sd": _uniform(0, on.width),
             "shape": Prior("normal", (0.0, 3.0)),
         },
         _skew_normal,
-        lambda v, _: v["scale"] / np.hypot(1, v["shape"]),
+        lambda v, _: v["sd"] / np.hypot(1, v["shape"]),
         _draw_skew_normal,
-        positive=frozenset({"scale"}),
-        moments=_skew_moments,
+        positive=frozenset({"sd"}),
+        derived=_skew_moments,
     ),
     "stack_beta": Parent(
         6,
@@ -243,7 +251,7 @@ PARENTS: dict[str, Parent] = {
         _draw_beta,
         positive=frozenset({"alpha", "beta"}),
         support="inside",
-        moments=_beta_moments,
+        derived=_beta_moments,
     ),
     "stack_gamma": Parent(
         7,
@@ -253,7 +261,7 @@ PARENTS: dict[str, Parent] = {
         _draw_gamma,
         positive=frozenset({"shape", "scale"}),
         support="above",
-        moments=_gamma_moments,
+        derived=_gamma_moments,
     ),
     "stack_mixture": Parent(
         8,

@@ -157,6 +157,8 @@ def prepare(
     on, edges = _range(model, data, options, notes)
     data = _within(data, parents.support(model, on), options["drop_empty"], notes)
     coords = coordinates_of(model, on, options, priors, edges)
+    if edges is not None:
+        coords = replace(coords, reference=int(np.argmax(on_bins(data, edges).matrix.sum(axis=0))))
     start = coords.theta(coords.inside(_start(model, data, on, coords.parts)))
     nodes, spacing = _nodes(model, data, on, edges, options["likelihood"], coords, start)
     guess = _Guess(model, on, edges, coords, nodes, _roughness(options))
@@ -350,7 +352,7 @@ def _start(model: str, data: PosteriorSamples, on: Range, parts: int) -> dict[st
         case "stack_student_t":
             return {"location": inside, "scale": sd, "nu": 5.0}
         case "stack_skew_normal":
-            return {"location": inside, "scale": sd, "shape": 0.1}
+            return {"mean": inside, "sd": sd, "shape": 0.5}
         case "stack_beta":
             return {"alpha": u * total, "beta": (1 - u) * total}
         case "stack_gamma":

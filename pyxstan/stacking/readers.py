@@ -1,2 +1,4 @@
-def read_inputs(a,b): ...
-read_covariates=read_selection=read_text=read_inputs
+def read_inputs(a, b): ...
+
+
+read_covariates = read_selection = read_text = read_inputs

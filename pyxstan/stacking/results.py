@@ -73,9 +73,10 @@ def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Datas
 def _posterior(problem: StackProblem, values: Values, coords: dict[str, Any]) -> xr.Dataset:
     model = problem.model
     found: dict[str, Floats] = dict(values)
-    moments = None if problem.edges is not None else PARENTS[model].moments
-    if moments is not None:
-        found |= moments(values, problem.on)
+    derived = None if problem.edges is not None else PARENTS[model].derived
+    if derived is not None:
+        flat = derived({name: x.ravel() for name, x in values.items()}, problem.on)
+        found |= {name: x.reshape(next(iter(values.values())).shape) for name, x in flat.items()}
     part = "bin" if problem.edges is not None else "component"
     if problem.edges is not None:
         coords = coords | {

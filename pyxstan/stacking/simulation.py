@@ -25,7 +25,7 @@ _TRUTH: dict[str, dict[str, Any]] = {
     "stack_gaussian": {"mean": _MEAN, "sd": _SD},
     "stack_truncated_gaussian": {"mean": _MEAN, "sd": _SD},
     "stack_student_t": {"location": _MEAN, "scale": 0.2, "nu": 4.0},
-    "stack_skew_normal": {"location": 1.5, "scale": 0.5, "shape": 3.0},
+    "stack_skew_normal": {"mean": _MEAN, "sd": _SD, "shape": 3.0},
     "stack_beta": {"alpha": 6.0, "beta": 5.0},
     "stack_gamma": {"shape": 8.0, "scale": 0.16},
     "stack_mixture": {"mean": [1.3, 2.0], "sd": [0.15, 0.2], "fraction": [0.3, 0.7]},
