@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
     from pyxstan.stacking.problem import StackProblem
 
-#: Numbers that the log likelihoods of the objects may be, at most.
-_LOG_LIKELIHOODS = 20_000_000
+#: What the log likelihoods of the objects may cost in all.
+_LARGEST_COST = 40_000_000
 #: Objects whose own histograms are kept for the figure, and the cells of those.
 _SHOWN, _CELLS = 200, 60
 #: Draws of the population that the shrunken estimates are a mean over.
@@ -29,50 +30,102 @@ _SHRINKING = 100
 
 
 def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
-    """Every group of the inference data but `sample_stats`."""
-    data = problem.data
+    """Every group of the inference data but `sample_stats`, of a parent in one parameter."""
     values = problem.values(draws.variables["z"])
     found = _supported(problem, values)
-    problem.complaints.extend(found.complaints(data))
+    problem.complaints.extend(found.complaints(problem.data))
     problem.attributes["log_likelihood_variance"] = found.total
-    objects = {"object": np.array(data.objects)}
-    unit = {"units": ""}
-    constant: dict[str, Any] = {
-        "effective_samples": ("object", found.effective, {"long_name": "under the parent"}),
-        "log_likelihood_variance": ("object", found.variance, {"long_name": "Monte Carlo noise"}),
-        **{name: ("object", column) for name, column in data.covariates.items()},
-        **_histograms(problem),
-    }
-    chain_draw = {
-        "chain": np.arange(draws.variables["z"].shape[0]),
-        "draw": np.arange(draws.variables["z"].shape[1]),
-    }
+    flat = {name: x.reshape(-1, *x.shape[2:]) for name, x in values.items()}
     rng = np.random.default_rng([seed, 1])
-    one_each = {name: x.reshape(-1, *x.shape[2:]) for name, x in values.items()}
-    drawn = parents.sample(problem.model, rng, one_each, problem.on, problem.edges)
-    new = drawn.reshape(len(chain_draw["chain"]), -1)
+    new = parents.sample(problem.model, rng, flat, problem.on, problem.edges)
+    count = len(problem.data.objects)
+
+    def log_likelihood(kept: np.ndarray) -> Floats:
+        rows = problem.on_nodes({name: x[kept] for name, x in flat.items()})
+        return np.asarray(rows[:, :count] - (rows[:, count:] if rows.shape[1] > count else 0.0))
+
+    return common_groups(
+        problem.data,
+        found,
+        posterior=_posterior(problem, values),
+        log_likelihood=log_likelihood,
+        new_object=new.reshape(draws.variables["z"].shape[:2]),
+        constant=_histograms(problem),
+        cost=count,
+    )
+
+
+def common_groups(
+    data: PosteriorSamples,
+    found: support.Support,
+    *,
+    posterior: xr.Dataset,
+    log_likelihood: Callable[[np.ndarray], Floats],
+    new_object: Floats,
+    constant: dict[str, Any],
+    cost: int,
+) -> dict[str, xr.Dataset]:
+    """The groups of any parent.
+
+    Parameters
+    ----------
+    log_likelihood
+        ln L_i of draws by their positions, shape (draws, N), less ln of the detected fraction.
+    new_object
+        An object of the population a draw, shape (chains, draws) or (chains, draws, parameters).
+    constant
+        More for the group of constants.
+    cost
+        Of ln L_i of all objects, for one draw: which may be left out of some, where it is large.
+    """
+    objects = {"object": np.array(data.objects, dtype=str)}
+    chains, draws = new_object.shape[:2]
+    step = int(np.ceil(chains * draws * cost / _LARGEST_COST))
+    kept = np.arange(0, draws, max(1, step))
+    position = (np.arange(chains)[:, None] * draws + kept).ravel()
+    sizes = log_likelihood(position).reshape(chains, len(kept), -1)
+    each = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    several = {"parameter": list(data.parameters)} if len(data.parameters) > 1 else {}
+    dims = tuple(several)
+    mean, sd = _moments(data)
+    if not several:
+        mean, sd = mean[:, 0], sd[:, 0]
+    new = new_object if several else new_object.reshape(chains, draws)
     return {
-        "posterior": _posterior(problem, values, chain_draw),
-        "log_likelihood": _log_likelihood(problem, values, objects, chain_draw),
+        "posterior": posterior,
+        "log_likelihood": xr.Dataset(
+            {"samples": (("chain", "draw", "object"), sizes)},
+            coords={**objects, **each, "draw": kept},
+        ),
         "posterior_predictive": xr.Dataset(
-            {"new_object": (("chain", "draw"), new, {"long_name": "of the population"})},
-            coords=chain_draw,
+            {"new_object": (("chain", "draw", *dims), new, {"long_name": "of the population"})},
+            coords={**each, **several},
         ),
         "observed_data": xr.Dataset(
             {
                 "samples": ("object", data.sizes, {"long_name": "posterior samples"}),
-                "sample_mean": ("object", _means(data, data.x[:, 0]), unit),
-                "sample_sd": ("object", _sds(data), unit),
+                "sample_mean": (("object", *dims), mean),
+                "sample_sd": (("object", *dims), sd),
+            },
+            coords={**objects, **several},
+        ),
+        "constant_data": xr.Dataset(
+            {
+                "effective_samples": ("object", found.effective),
+                "log_likelihood_variance": ("object", found.variance),
+                **{name: ("object", column) for name, column in data.covariates.items()},
+                **constant,
             },
             coords=objects,
         ),
-        "constant_data": xr.Dataset(constant, coords=objects),
     }
 
 
-def _posterior(problem: StackProblem, values: Values, coords: dict[str, Any]) -> xr.Dataset:
+def _posterior(problem: StackProblem, values: Values) -> xr.Dataset:
     model = problem.model
     found: dict[str, Floats] = dict(values)
+    chains, draws = next(iter(values.values())).shape[:2]
+    coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws)}
     derived = None if problem.edges is not None else PARENTS[model].derived
     if derived is not None:
         flat = derived({name: x.ravel() for name, x in values.items()}, problem.on)
@@ -96,25 +149,6 @@ def _posterior(problem: StackProblem, values: Values, coords: dict[str, Any]) ->
         for name, x in found.items()
     }
     return xr.Dataset(variables, coords=coords)
-
-
-def _log_likelihood(
-    problem: StackProblem, values: Values, objects: dict[str, Any], coords: dict[str, Any]
-) -> xr.Dataset:
-    """ln L_i of each object, less ln of the detected fraction; of some draws where there are many."""
-    chains, draws = (len(coords[name]) for name in ("chain", "draw"))
-    count = len(problem.data.objects)
-    step = max(1, int(np.ceil(chains * draws * count / _LOG_LIKELIHOODS)))
-    kept = np.arange(0, draws, step)
-    some = {name: x[:, kept].reshape(-1, *x.shape[2:]) for name, x in values.items()}
-    rows = problem.on_nodes(some)
-    found = rows[:, :count]
-    if rows.shape[1] > count:
-        found = found - rows[:, count:]
-    return xr.Dataset(
-        {"x": (("chain", "draw", "object"), found.reshape(chains, -1, count))},
-        coords={**objects, "chain": coords["chain"], "draw": kept},
-    )
 
 
 def _supported(problem: StackProblem, values: Values) -> support.Support:
@@ -141,14 +175,15 @@ def _histograms(problem: StackProblem) -> dict[str, Any]:
     }
 
 
-def _means(data: PosteriorSamples, x: Floats) -> Floats:
-    return np.asarray(np.add.reduceat(data.weights * x, data.start[:-1]))
+def _moments(data: PosteriorSamples) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each object's samples, shape (N, D)."""
 
+    def mean(values: Floats) -> Floats:
+        weighted = data.weights[:, None] * values
+        return np.asarray(np.add.reduceat(weighted, data.start[:-1], axis=0))
 
-def _sds(data: PosteriorSamples) -> Floats:
-    x = data.x[:, 0]
-    deviation = x - np.repeat(_means(data, x), data.sizes)
-    return np.sqrt(_means(data, deviation**2))
+    middle = mean(data.x)
+    return middle, np.sqrt(mean((data.x - middle[data.object_of]) ** 2))
 
 
 def shrunken(idata: Any, data: PosteriorSamples, *, seed: int = 1) -> pd.DataFrame:
