@@ -19,5 +19,6 @@ def prepare(
     model: str, data: PosteriorSamples, options: Mapping[str, Any], priors: Mapping[str, Prior]
 ) -> Problem:
     """Make the samples ready for Stan."""
-    of = linear if model in linear.MODELS else problem
-    return of.prepare(model, data, options, priors)
+    if model in linear.MODELS:
+        return linear.prepare(model, data, options, priors)
+    return problem.prepare(model, data, options, priors)
