@@ -155,7 +155,7 @@ def prepare(
         )
     notes = list(data.notes)
     on, edges = _range(model, data, options, notes)
-    data = _within(data, parents.support(model, on), options["drop_empty"], notes)
+    data = within(data, parents.support(model, on), options["drop_empty"], notes)
     coords = coordinates_of(model, on, options, priors, edges)
     if edges is not None:
         coords = replace(coords, reference=int(np.argmax(on_bins(data, edges).matrix.sum(axis=0))))
@@ -275,7 +275,7 @@ def _edges(given: Any) -> Floats:
     return edges
 
 
-def _within(
+def within(
     data: PosteriorSamples, support: tuple[float, float], drop_empty: bool, notes: list[str]
 ) -> PosteriorSamples:
     """Say how many samples are where no parent is; leave out objects without any, if wanted."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
     from pyxstan.stacking.problem import StackProblem
 
-#: Numbers that the log likelihoods of the objects may be, at most.
-_LOG_LIKELIHOODS = 20_000_000
+#: Numbers that the log likelihoods of the objects may be, and their predictions, at most.
+_MOST_NUMBERS = 20_000_000
 #: Objects whose own histograms are kept for the figure, and the cells of those.
 _SHOWN, _CELLS = 200, 60
 #: Draws of the population that the shrunken estimates are a mean over.
@@ -47,22 +47,20 @@ def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Datas
         "chain": np.arange(draws.variables["z"].shape[0]),
         "draw": np.arange(draws.variables["z"].shape[1]),
     }
-    rng = np.random.default_rng([seed, 1])
-    one_each = {name: x.reshape(-1, *x.shape[2:]) for name, x in values.items()}
-    drawn = parents.sample(problem.model, rng, one_each, problem.on, problem.edges)
-    new = drawn.reshape(len(chain_draw["chain"]), -1)
+    means, sds = _means(data, data.x[:, 0]), _sds(data)
+    kept = _kept(problem, chain_draw)
+    some = {name: x[:, kept].reshape(-1, *x.shape[2:]) for name, x in values.items()}
+    some_draws = {"chain": chain_draw["chain"], "draw": kept}
+    problem.attributes["deviance_at_mean"] = _deviance_at_mean(problem, values)
     return {
         "posterior": _posterior(problem, values, chain_draw),
-        "log_likelihood": _log_likelihood(problem, values, objects, chain_draw),
-        "posterior_predictive": xr.Dataset(
-            {"new_object": (("chain", "draw"), new, {"long_name": "of the population"})},
-            coords=chain_draw,
-        ),
+        "log_likelihood": _log_likelihood(problem, some, objects | some_draws),
+        "posterior_predictive": _predicted(problem, some, sds, objects | some_draws, seed),
         "observed_data": xr.Dataset(
             {
                 "samples": ("object", data.sizes, {"long_name": "posterior samples"}),
-                "sample_mean": ("object", _means(data, data.x[:, 0]), unit),
-                "sample_sd": ("object", _sds(data), unit),
+                "sample_mean": ("object", means, unit),
+                "sample_sd": ("object", sds, unit),
             },
             coords=objects,
         ),
@@ -98,23 +96,62 @@ def _posterior(problem: StackProblem, values: Values, coords: dict[str, Any]) ->
     return xr.Dataset(variables, coords=coords)
 
 
-def _log_likelihood(
-    problem: StackProblem, values: Values, objects: dict[str, Any], coords: dict[str, Any]
+def _kept(problem: StackProblem, coords: dict[str, Any]) -> np.ndarray:
+    """Draws of each chain for which there is a number an object: not all where that is too many."""
+    total = len(coords["chain"]) * len(coords["draw"]) * len(problem.data.objects)
+    return np.arange(0, len(coords["draw"]), max(1, -(-total // _MOST_NUMBERS)))
+
+
+def _of_objects(problem: StackProblem, values: Values) -> Floats:
+    """ln L_i of each object, less ln of the detected fraction; shape (draws, objects)."""
+    rows, count = problem.on_nodes(values), len(problem.data.objects)
+    return rows[:, :count] - rows[:, count:] if rows.shape[1] > count else rows
+
+
+def _log_likelihood(problem: StackProblem, values: Values, coords: dict[str, Any]) -> xr.Dataset:
+    found = _of_objects(problem, values)
+    shape = (len(coords["chain"]), len(coords["draw"]), -1)
+    dims = ("chain", "draw", "object")
+    return xr.Dataset({"sample_mean": (dims, found.reshape(shape))}, coords=coords)
+
+
+def _deviance_at_mean(problem: StackProblem, values: Values) -> float:
+    mean = {name: x.mean(axis=(0, 1))[None] for name, x in values.items()}
+    return float(-2 * _of_objects(problem, mean).sum())
+
+
+def _predicted(
+    problem: StackProblem, values: Values, sds: Floats, coords: dict[str, Any], seed: int
 ) -> xr.Dataset:
-    """ln L_i of each object, less ln of the detected fraction; of some draws where there are many."""
-    chains, draws = (len(coords[name]) for name in ("chain", "draw"))
-    count = len(problem.data.objects)
-    step = max(1, int(np.ceil(chains * draws * count / _LOG_LIKELIHOODS)))
-    kept = np.arange(0, draws, step)
-    some = {name: x[:, kept].reshape(-1, *x.shape[2:]) for name, x in values.items()}
-    rows = problem.on_nodes(some)
-    found = rows[:, :count]
-    if rows.shape[1] > count:
-        found = found - rows[:, count:]
+    """New objects of the population, and what the means of their samples would be.
+
+    Object by object one of the population takes its place, measured as well as it was.
+    """
+    rng = np.random.default_rng([seed, 1])
+
+    def drawn(values: Values) -> Floats:
+        return parents.sample(problem.model, rng, values, problem.on, problem.edges)
+
+    new = drawn(values)
+    draws, count = len(new), len(sds)
+    found = np.empty((draws, count), dtype=np.float32)
+    if count <= draws:
+        for i in range(count):
+            found[:, i] = rng.normal(drawn(values), sds[i])
+    else:
+        for k in range(draws):
+            one = {name: np.repeat(x[k : k + 1], count, axis=0) for name, x in values.items()}
+            found[k] = rng.normal(drawn(one), sds)
+    shape = (len(coords["chain"]), len(coords["draw"]))
     return xr.Dataset(
-        {"x": (("chain", "draw", "object"), found.reshape(chains, -1, count))},
-        coords={**objects, "chain": coords["chain"], "draw": kept},
-    )
+        {
+            "sample_mean": (("chain", "draw", "object"), found.reshape(*shape, count)),
+            "new_object": (
+                ("chain", "draw"), new.reshape(shape), {"long_name": "of the population"},
+            ),
+        },
+        coords=coords,
+    )  # fmt: skip
 
 
 def _supported(problem: StackProblem, values: Values) -> support.Support:
