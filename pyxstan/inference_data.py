@@ -122,3 +122,28 @@ def read(path: str | Path) -> Any:
     if "model" not in idata.attrs or "posterior" not in group_names(idata):
         raise DataError(f"{path}: not a result of pyxstan (no posterior or no model name)")
     return idata
+
+
+def open_group(path: str | Path, name: str) -> xr.Dataset:
+    """Open one group of netCDF that any version of ArviZ wrote, to be closed by the caller.
+
+    Raises
+    ------
+    DataError
+        No such file or group, or not netCDF.
+    """
+    import xarray as xr
+
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    if path.is_dir():
+        raise DataError(f"{path}: a directory, expected a netCDF file")
+    try:
+        # A unit like "days" is a parameter's, not one of dates to be decoded.
+        return xr.open_dataset(path, group=name, engine="h5netcdf", decode_times=False)
+    except Exception as error:
+        if "group not found" in str(error):
+            raise DataError(f"{path}: no group '{name}', not a netCDF file of ArviZ") from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a netCDF file of ArviZ ({reason})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,13 +81,10 @@ class PosteriorSamples:
     def __post_init__(self) -> None:
         if not self.objects:
             raise DataError(f"{self.source}: no objects")
-        twice = (
-            [name for name in set(self.objects) if self.objects.count(name) > 1]
-            if len(set(self.objects)) < len(self.objects)
-            else []
-        )
-        if twice:
-            raise DataError(f"{self.source}: object '{min(twice)}' is there twice")
+        for what, names in (("object", self.objects), ("parameter", self.parameters)):
+            name, times = Counter(names).most_common(1)[0] if names else ("", 0)
+            if times > 1:
+                raise DataError(f"{self.source}: {what} '{name}' is there twice")
         if not self.parameters or self.x.shape[1] != len(self.parameters):
             raise DataError(
                 f"{self.source}: {self.x.shape[1]} columns of samples, but names of "
@@ -108,7 +106,8 @@ class PosteriorSamples:
         if bad.any():
             k = int(np.argmax(bad))
             raise DataError(
-                f"{self.source}: {self.name_of(k)}: weight {self.weights[k]:g} is not a positive number"
+                f"{self.source}: {self.name_of(k)}: weight is {self.weights[k]:g}, "
+                "expected zero or a positive number"
             )
 
     def name_of(self, k: int) -> str:
@@ -246,44 +245,46 @@ class PosteriorSamples:
         )
 
     @classmethod
-    def from_text(cls, path: str | Path, **known: Any) -> PosteriorSamples:
-        """Samples of one parameter from a text file, one object a row.
-
-        That is PosteriorStacker's format: numbers separated by blanks (or commas); rows may differ
-        in length. Lines that start with ``#`` are left out.
-
-        Parameters
-        ----------
-        path
-            The file.
-        **known
-            ``parameters`` (the name), ``objects``, ``prior``, ``covariates``, ``selection``: see
-            `PosteriorSamples` and `from_arrays`.
-        """
-        from pyxstan.stacking.readers import read_text
-
-        x, start = read_text(Path(path))
-        return cls._of_one(x, start, str(path), **known)
-
-    @classmethod
-    def _of_one(
+    def from_text(
         cls,
-        x: Floats,
-        start: NDArray[np.intp],
-        source: str,
+        path: str | Path,
         *,
-        parameters: str = "x",
+        parameters: str | Sequence[str] = "x",
         objects: Sequence[str] | None = None,
         prior: Priors = "uniform",
         covariates: Any = None,
         selection: Any = None,
     ) -> PosteriorSamples:
+        """Samples of one parameter from a text file, one object a row.
+
+        That is PosteriorStacker's format: numbers separated by blanks (or commas); rows may differ
+        in length. What follows a ``#`` is left out.
+
+        Parameters
+        ----------
+        path
+            The file.
+        parameters
+            Name of the parameter.
+        objects
+            Names of the objects; default: 1, 2, 3 ...
+        prior, covariates, selection
+            See `PosteriorSamples`.
+        """
+        from pyxstan.stacking.readers import read_text
+
+        x, start = read_text(path)
+        names = (parameters,) if isinstance(parameters, str) else tuple(map(str, parameters))
+        if len(names) != 1:
+            raise DataError(
+                f"{path}: text with an object a row holds one parameter, not {len(names)} "
+                f"({', '.join(names)})"
+            )
         labels = tuple(map(str, objects if objects is not None else range(1, len(start))))
         if len(labels) != len(start) - 1:
-            raise DataError(f"{source}: {len(start) - 1} objects, but {len(labels)} names")
-        name = parameters if isinstance(parameters, str) else parameters[0]
-        return cls._made(labels, (name,), x[:, None], start, np.ones(len(x)), prior, covariates,
-                         selection, source, ())  # fmt: skip
+            raise DataError(f"{path}: {len(start) - 1} objects, but {len(labels)} names")
+        return cls._made(labels, names, x[:, None], start, np.ones(len(x)), prior, covariates,
+                         selection, str(path), ())  # fmt: skip
 
     @classmethod
     def from_runs(
@@ -310,14 +311,17 @@ class PosteriorSamples:
 
     @classmethod
     def from_netcdf(
-        cls, files: Sequence[str | Path], parameters: str | Sequence[str], **known: Any
+        cls,
+        files: str | Path | Sequence[str | Path],
+        parameters: str | Sequence[str],
+        **known: Any,
     ) -> PosteriorSamples:
         """Samples from netCDF files of ArviZ, those of pyxstan too: one object a file.
 
         Parameters
         ----------
         files
-            The files; an object is named after its file.
+            The files, or a folder of ``*.nc``; an object is named after its file.
         parameters
             Variables of the posterior; one with dims is named with its coordinates, as in
             ``B[chandra]``.
