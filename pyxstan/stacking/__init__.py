@@ -2,8 +2,9 @@
 
 `PosteriorSamples` holds posterior samples of many objects, each fitted on its own, from text files,
 runs of UltraNest and BXA, netCDF files of ArviZ, tables or arrays.
-``pyxstan.fit("stack_gaussian", data)`` and its sisters infer the distribution behind them; `stack` fits a histogram and other parents
-beside one another, `shrunken` says what each object is, given the population.
+``pyxstan.fit("stack_gaussian", data)`` and its sisters infer the distribution behind them; `stack`
+fits a histogram and other parents beside one another, `shrunken` says what each object is, given
+the population.
 
 Source: Baronchelli, Nandra & Buchner 2020 (MNRAS 498, 5284), appendix A.
 """
