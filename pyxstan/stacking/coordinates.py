@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ from scipy import special
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.stacking.data import Floats
-from pyxstan.stacking.parents import Values
 
 #: How a number is bounded: see ``stan_models/functions/stack_parents.stanfunctions``.
 _FREE, _ABOVE, _BETWEEN = 0, 1, 2
@@ -39,23 +39,27 @@ class Coordinates:
         """Length of theta."""
         return len(self.names) + max(self.parts - 1, 0)
 
-    def values(self, theta: Floats) -> tuple[dict[str, Floats], Floats]:
-        """Parameters and log prior density times Jacobian, for theta of shape (draws, size)."""
-        numbers = len(self.names)
-        t = theta[:, :numbers]
-        phi = np.where(self.bounds == _ABOVE, self.bottom + np.exp(t), t)
-        between = self.bottom + self.width * special.expit(t)
+    def numbers(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Numbers phi and log prior density times Jacobian, for their theta (draws, numbers)."""
+        phi = np.where(self.bounds == _ABOVE, self.bottom + np.exp(theta), theta)
+        between = self.bottom + self.width * special.expit(theta)
         phi = np.where(self.bounds == _BETWEEN, between, phi)
-        log_density = np.where(self.bounds == _ABOVE, t, 0.0)
-        slope = special.log_expit(t) + special.log_expit(-t)
-        log_density = np.where(self.bounds == _BETWEEN, slope, log_density).sum(axis=1)
+        slope = special.log_expit(theta) + special.log_expit(-theta)
+        log_slope = np.where(self.bounds == _ABOVE, theta, 0.0)
+        log_density = np.where(self.bounds == _BETWEEN, slope, log_slope).sum(axis=1)
         if self.ordered:
             phi[:, : self.parts] = np.cumsum(phi[:, : self.parts], axis=1)
         for column, prior in enumerate(self.priors):
             log_density = log_density + prior.log_density(phi[:, column])
+        return phi, log_density
+
+    def values(self, theta: Floats) -> tuple[dict[str, Floats], Floats]:
+        """Parameters and log prior density times Jacobian, for theta of shape (draws, size)."""
+        count = len(self.names)
+        phi, log_density = self.numbers(theta[:, :count])
         fraction = None
         if self.parts:
-            log_fraction = np.insert(theta[:, numbers:], self.reference, 0.0, axis=1)
+            log_fraction = np.insert(theta[:, count:], self.reference, 0.0, axis=1)
             log_fraction = special.log_softmax(log_fraction, axis=1)
             fraction = np.exp(log_fraction)
             log_density = log_density + self.concentration * log_fraction.sum(axis=1)
@@ -71,57 +75,59 @@ class Coordinates:
             found["fraction"] = fraction
         return found
 
-    def inside(self, values: Values) -> dict[str, Any]:
-        """The same where the priors allow it, and otherwise what they allow close by."""
-        found = dict(values)
-        for name, bottom, width, kind in zip(
-            self.names, self.bottom, self.width, self.bounds, strict=True
-        ):
-            if kind == _BETWEEN:
-                margin = 1e-3 * width
-                found[name] = np.clip(found[name], bottom + margin, bottom + width - margin)
-        return found
+    def within(self, phi: Floats) -> Floats:
+        """The same numbers where their priors allow them, and otherwise what they allow close by."""
+        margin = 1e-3 * self.width
+        low, high = self.bottom + margin, self.bottom + self.width - margin
+        return np.where(self.bounds == _BETWEEN, np.clip(phi, low, high), phi)
 
-    def theta(self, values: Values) -> Floats:
-        """Inverse of `values`, for one set of parameters (numbers, or arrays over the parts).
+    def phi(self, values: Mapping[str, Any]) -> Floats:
+        """The numbers among the values, one after another."""
+        parts = [np.ravel(np.asarray(values[name], float)) for name in dict.fromkeys(self.names)]
+        phi = np.concatenate(parts) if parts else np.empty(0)
+        if len(phi) != len(self.names):
+            raise DataError(f"starting values: expected {len(self.names)} numbers, got {len(phi)}")
+        return phi
+
+    def theta_of(self, phi: Floats) -> Floats:
+        """Inverse of `numbers`.
 
         Raises
         ------
         DataError
             A value that the prior or the nature of the parameter excludes.
         """
-        phi = np.concatenate(
-            [np.ravel(np.asarray(values[name], float)) for name in dict.fromkeys(self.names)]
-            or [np.empty(0)]
-        )
+        steps = phi.copy()
         if self.ordered:
-            phi[1 : self.parts] = np.diff(phi[: self.parts])
-        found = []
-        for name, x, kind, bottom, width in zip(
-            self.names, phi, self.bounds, self.bottom, self.width, strict=True
-        ):
-            above, below = x - bottom, bottom + width - x
+            steps[1 : self.parts] = np.diff(phi[: self.parts])
+        found = np.empty(len(phi))
+        for i, (x, kind) in enumerate(zip(steps, self.bounds, strict=True)):
+            above = x - self.bottom[i]
+            below = self.width[i] - above
             if (
                 not np.isfinite(x)
                 or (kind != _FREE and not above > 0)
                 or (kind == _BETWEEN and not below > 0)
             ):
-                raise DataError(f"starting value of {name}: {x:g} is outside of its prior")
-            if kind == _FREE:
-                found.append(float(x))
-            elif kind == _ABOVE:
-                found.append(float(np.log(above)))
-            else:
-                found.append(float(np.log(above / below)))
-        if self.parts:
-            fraction = np.ravel(np.asarray(values["fraction"], float))
-            if len(fraction) != self.parts or not (fraction > 0).all():
                 raise DataError(
-                    f"starting value of fraction: expected {self.parts} positive numbers"
+                    f"starting value of {self.names[i]}: {phi[i]:g} is outside of its prior"
                 )
-            others = np.delete(fraction, self.reference)
-            found += list(np.log(others / fraction[self.reference]))
-        return np.array(found)
+            if kind == _FREE:
+                found[i] = x
+            else:
+                found[i] = np.log(above if kind == _ABOVE else above / below)
+        return found
+
+    def theta(self, values: Mapping[str, Any]) -> Floats:
+        """Inverse of `values`, for one set of parameters (numbers, or arrays over the parts)."""
+        found = self.theta_of(self.phi(values))
+        if not self.parts:
+            return found
+        fraction = np.ravel(np.asarray(values["fraction"], float))
+        if len(fraction) != self.parts or not (fraction > 0).all():
+            raise DataError(f"starting value of fraction: expected {self.parts} positive numbers")
+        others = np.delete(fraction, self.reference)
+        return np.append(found, np.log(others / fraction[self.reference]))
 
     def sample(self, rng: np.random.Generator) -> dict[str, Floats]:
         """Parameters drawn from their priors."""
@@ -135,8 +141,8 @@ class Coordinates:
         fraction = rng.dirichlet(alpha)[None] if self.parts else None
         return {name: x[0] for name, x in self.named(phi[None], fraction).items()}
 
-    def stan_data(self) -> dict[str, Any]:
-        """What ``stan_models/stack.stan`` is told of them."""
+    def stan_numbers(self) -> dict[str, Any]:
+        """What the Stan programs are told of the numbers."""
         return {
             "numbers": len(self.names),
             "bounds": self.bounds,
@@ -144,6 +150,12 @@ class Coordinates:
             "width": self.width,
             "prior_family": np.array([prior.code for prior in self.priors], dtype=int),
             "prior_arguments": np.array([p.stan_arguments for p in self.priors]).reshape(-1, 2).T,
+        }
+
+    def stan_data(self) -> dict[str, Any]:
+        """What ``stan_models/stack.stan`` is told of them."""
+        return {
+            **self.stan_numbers(),
             "parts": self.parts,
             "concentration": np.full(self.parts, self.concentration),
             "reference": self.reference + 1 if self.parts else 0,

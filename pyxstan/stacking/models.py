@@ -37,8 +37,9 @@ def _entry(
     purpose: str,
     parameters: tuple[Parameter, ...],
     priors: tuple[PriorSlot, ...] = (),
-    options: tuple[Option, ...] = (_LIKELIHOOD,),
+    options: tuple[Option, ...] = (*_RANGE, _LIKELIHOOD),
     adapt_delta: float | None = None,
+    stan_file: str = "stack",
 ) -> Model:
     return Model(
         name=name,
@@ -50,11 +51,11 @@ def _entry(
         parameters=parameters,
         headline=tuple(p.name for p in parameters),
         priors=priors,
-        options=(*_RANGE, *options),
+        options=options,
         reading=_READING,
         simulation=_SIMULATION,
         adapt_delta=adapt_delta,
-        stan_file="stack",
+        stan_file=stan_file,
     )
 
 
@@ -81,12 +82,38 @@ _ALPHA = Parameter("alpha", "of the beta distribution: how steep at the low end"
 _BETA = Parameter("beta", "of the beta distribution: how steep at the high end")
 _SHAPE = Parameter("shape", "of the gamma distribution: (mean - low)^2 / sd^2")
 
+_RANGES = (
+    Option("low", "low ends of the ranges, separated by commas; default: of all samples",
+           kind=object),
+    Option("high", "high ends of the ranges, separated by commas; default: of all samples",
+           kind=object),
+)  # fmt: skip
+_PIVOT = Option(
+    "pivot", "value of each covariate at which mean is; default: their means", kind=object
+)
+_ETA = Option("eta", "of the LKJ prior of the correlations; 1: flat, larger: weaker", 1.0, float)
+_SLOPE = Parameter(
+    "slope", "change of the mean with a covariate", _UNIT, dims=("parameter", "covariate")
+)
+_MEANS = (
+    Parameter("mean", "mean of the population, at the covariates' pivot", _UNIT, ("parameter",)),
+    Parameter("sd", "standard deviation of the population", _UNIT, ("parameter",)),
+)
+_CORRELATION = Parameter("correlation", "of two parameters in the population", dims=("pair",))
+_LINEAR_PRIORS = (
+    PriorSlot("mean", "mean of each parameter", _ON_RANGE, _REAL),
+    PriorSlot("sd", "standard deviation of each parameter", _WITHIN_RANGE, _POSITIVE),
+    PriorSlot("slope", "of each parameter with each covariate",
+              "normal(0, (high - low) / sd of the covariate)", ("normal",)),
+)  # fmt: skip
+
 MODELS = (
     _entry(
         "stack_histogram",
         "population behind many posteriors: a histogram",
         (Parameter("fraction", "part of the population in the bin", dims=("bin",)),),
         options=(
+            *_RANGE,
             Option("bins", "how many, of equal width", 10, int),
             Option("edges", "of the bins, separated by commas, instead", kind=object),
             Option("concentration", "of the Dirichlet prior of the fractions", 1.0, float),
@@ -154,9 +181,26 @@ MODELS = (
             PriorSlot("sd", "of each Gaussian", _WITHIN_RANGE, _POSITIVE),
         ),
         options=(
+            *_RANGE,
             Option("components", "how many Gaussians", 2, int),
             Option("concentration", "of the Dirichlet prior of the fractions", 1.0, float),
             _LIKELIHOOD,
         ),
+    ),
+    _entry(
+        "stack_multivariate",
+        "population behind many posteriors: a Gaussian in several parameters",
+        (*_MEANS, _CORRELATION, _SLOPE),
+        _LINEAR_PRIORS,
+        options=(*_RANGES, _ETA, _PIVOT),
+        stan_file="stack_linear",
+    ),
+    _entry(
+        "stack_regression",
+        "population behind many posteriors: a Gaussian whose mean follows covariates",
+        (*_MEANS, _CORRELATION, _SLOPE),
+        _LINEAR_PRIORS,
+        options=(*_RANGES, _ETA, _PIVOT),
+        stan_file="stack_linear",
     ),
 )  # fmt: skip

@@ -159,7 +159,8 @@ def prepare(
     coords = coordinates_of(model, on, options, priors, edges)
     if edges is not None:
         coords = replace(coords, reference=int(np.argmax(on_bins(data, edges).matrix.sum(axis=0))))
-    start = coords.theta(coords.inside(_start(model, data, on, coords.parts)))
+    first = _start(model, data, on, coords.parts)
+    start = coords.theta(first | coords.named(coords.within(coords.phi(first))[None], None))
     nodes, spacing = _nodes(model, data, on, edges, options["likelihood"], coords, start)
     guess = _Guess(model, on, edges, coords, nodes, _roughness(options))
     center, scale = optimum(guess.surprise, start, 0.1 * np.eye(len(start)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
     from pyxstan.stacking.problem import StackProblem
 
-#: Numbers that the log likelihoods of the objects may be, and their predictions, at most.
-_MOST_NUMBERS = 20_000_000
+#: What the log likelihoods of the objects may cost in all.
+_LARGEST_COST = 40_000_000
 #: Objects whose own histograms are kept for the figure, and the cells of those.
 _SHOWN, _CELLS = 200, 60
 #: Draws of the population that the shrunken estimates are a mean over.
@@ -29,48 +30,128 @@ _SHRINKING = 100
 
 
 def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
-    """Every group of the inference data but `sample_stats`."""
-    data = problem.data
+    """Every group of the inference data but `sample_stats`, of a parent in one parameter."""
     values = problem.values(draws.variables["z"])
     found = _supported(problem, values)
-    problem.complaints.extend(found.complaints(data))
+    problem.complaints.extend(found.complaints(problem.data))
     problem.attributes["log_likelihood_variance"] = found.total
-    objects = {"object": np.array(data.objects)}
-    unit = {"units": ""}
-    constant: dict[str, Any] = {
-        "effective_samples": ("object", found.effective, {"long_name": "under the parent"}),
-        "log_likelihood_variance": ("object", found.variance, {"long_name": "Monte Carlo noise"}),
-        **{name: ("object", column) for name, column in data.covariates.items()},
-        **_histograms(problem),
-    }
-    chain_draw = {
-        "chain": np.arange(draws.variables["z"].shape[0]),
-        "draw": np.arange(draws.variables["z"].shape[1]),
-    }
-    means, sds = _means(data, data.x[:, 0]), _sds(data)
-    kept = _kept(problem, chain_draw)
-    some = {name: x[:, kept].reshape(-1, *x.shape[2:]) for name, x in values.items()}
-    some_draws = {"chain": chain_draw["chain"], "draw": kept}
-    problem.attributes["deviance_at_mean"] = _deviance_at_mean(problem, values)
+    flat = {name: x.reshape(-1, *x.shape[2:]) for name, x in values.items()}
+    rng = np.random.default_rng([seed, 1])
+    count = len(problem.data.objects)
+
+    def drawn(values: Values) -> Floats:
+        return parents.sample(problem.model, rng, values, problem.on, problem.edges)
+
+    def of_objects(values: Values) -> Floats:
+        rows = problem.on_nodes(values)
+        return np.asarray(rows[:, :count] - (rows[:, count:] if rows.shape[1] > count else 0.0))
+
+    def new_objects(kept: np.ndarray) -> Floats:
+        some = {name: x[kept] for name, x in flat.items()}
+        if count <= len(kept):
+            return np.stack([drawn(some) for _ in range(count)], axis=1)[..., None]
+        each = ({name: np.repeat(x[k][None], count, axis=0) for name, x in some.items()}
+                for k in range(len(kept)))  # fmt: skip
+        return np.stack([drawn(one) for one in each])[..., None]
+
+    mean = {name: x.mean(axis=0)[None] for name, x in flat.items()}
+    problem.attributes["deviance_at_mean"] = float(-2 * of_objects(mean).sum())
+    return common_groups(
+        problem.data,
+        found,
+        posterior=_posterior(problem, values),
+        log_likelihood=lambda kept: of_objects({name: x[kept] for name, x in flat.items()}),
+        new_object=drawn(flat).reshape(draws.variables["z"].shape[:2]),
+        new_objects=new_objects,
+        constant=_histograms(problem),
+        cost=count,
+        rng=rng,
+    )
+
+
+def common_groups(
+    data: PosteriorSamples,
+    found: support.Support,
+    *,
+    posterior: xr.Dataset,
+    log_likelihood: Callable[[np.ndarray], Floats],
+    new_object: Floats,
+    new_objects: Callable[[np.ndarray], Floats],
+    constant: dict[str, Any],
+    cost: int,
+    rng: np.random.Generator,
+) -> dict[str, xr.Dataset]:
+    """The groups of any parent.
+
+    Parameters
+    ----------
+    log_likelihood
+        ln L_i of draws by their positions, shape (draws, N), less ln of the detected fraction.
+    new_object
+        An object of the population a draw, shape (chains, draws) or (chains, draws, parameters).
+    new_objects
+        One in the place of each object, for draws by their positions, shape (draws, N, parameters).
+    constant
+        More for the group of constants.
+    cost
+        Of ln L_i of all objects, for one draw: which may be left out of some, where it is large.
+    rng
+        Of the errors with which new objects are measured.
+    """
+    objects = {"object": np.array(data.objects, dtype=str)}
+    chains, draws = new_object.shape[:2]
+    step = int(np.ceil(chains * draws * cost / _LARGEST_COST))
+    kept = np.arange(0, draws, max(1, step))
+    position = (np.arange(chains)[:, None] * draws + kept).ravel()
+    sizes = log_likelihood(position).reshape(chains, len(kept), -1)
+    each = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    several = {"parameter": list(data.parameters)} if len(data.parameters) > 1 else {}
+    dims = tuple(several)
+    mean, sd = _moments(data)
+    if not several:
+        mean, sd = mean[:, 0], sd[:, 0]
+    new = (new_object if several else new_object.reshape(chains, draws))[:, kept]
+    # in the place of each object one of the population, measured as well as it was
+    predicted = new_objects(position).reshape(chains, len(kept), *mean.shape)
+    predicted = predicted + sd * rng.standard_normal(predicted.shape, dtype=np.float32)
     return {
-        "posterior": _posterior(problem, values, chain_draw),
-        "log_likelihood": _log_likelihood(problem, some, objects | some_draws),
-        "posterior_predictive": _predicted(problem, some, sds, objects | some_draws, seed),
+        "posterior": posterior,
+        "log_likelihood": xr.Dataset(
+            {"sample_mean": (("chain", "draw", "object"), sizes)},
+            coords={**objects, **each, "draw": kept},
+        ),
+        "posterior_predictive": xr.Dataset(
+            {
+                "sample_mean": (("chain", "draw", "object", *dims), predicted.astype(np.float32)),
+                "new_object": (("chain", "draw", *dims), new, {"long_name": "of the population"}),
+            },
+            coords={**objects, **each, "draw": kept, **several},
+        ),
         "observed_data": xr.Dataset(
             {
                 "samples": ("object", data.sizes, {"long_name": "posterior samples"}),
-                "sample_mean": ("object", means, unit),
-                "sample_sd": ("object", sds, unit),
+                "sample_mean": (("object", *dims), mean),
+                "sample_sd": (("object", *dims), sd),
+            },
+            coords={**objects, **several},
+        ),
+        "constant_data": xr.Dataset(
+            {
+                "effective_samples": ("object", found.effective),
+                "log_likelihood_variance": ("object", found.variance),
+                **{name: ("object", column) for name, column in data.covariates.items()},
+                **constant,
             },
             coords=objects,
         ),
-        "constant_data": xr.Dataset(constant, coords=objects),
     }
 
 
-def _posterior(problem: StackProblem, values: Values, coords: dict[str, Any]) -> xr.Dataset:
+def _posterior(problem: StackProblem, values: Values) -> xr.Dataset:
     model = problem.model
     found: dict[str, Floats] = dict(values)
+    chains, draws = next(iter(values.values())).shape[:2]
+    coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws)}
     derived = None if problem.edges is not None else PARENTS[model].derived
     if derived is not None:
         flat = derived({name: x.ravel() for name, x in values.items()}, problem.on)
@@ -94,64 +175,6 @@ def _posterior(problem: StackProblem, values: Values, coords: dict[str, Any]) ->
         for name, x in found.items()
     }
     return xr.Dataset(variables, coords=coords)
-
-
-def _kept(problem: StackProblem, coords: dict[str, Any]) -> np.ndarray:
-    """Draws of each chain for which there is a number an object: not all where that is too many."""
-    total = len(coords["chain"]) * len(coords["draw"]) * len(problem.data.objects)
-    return np.arange(0, len(coords["draw"]), max(1, -(-total // _MOST_NUMBERS)))
-
-
-def _of_objects(problem: StackProblem, values: Values) -> Floats:
-    """ln L_i of each object, less ln of the detected fraction; shape (draws, objects)."""
-    rows, count = problem.on_nodes(values), len(problem.data.objects)
-    return rows[:, :count] - rows[:, count:] if rows.shape[1] > count else rows
-
-
-def _log_likelihood(problem: StackProblem, values: Values, coords: dict[str, Any]) -> xr.Dataset:
-    found = _of_objects(problem, values)
-    shape = (len(coords["chain"]), len(coords["draw"]), -1)
-    dims = ("chain", "draw", "object")
-    return xr.Dataset({"sample_mean": (dims, found.reshape(shape))}, coords=coords)
-
-
-def _deviance_at_mean(problem: StackProblem, values: Values) -> float:
-    mean = {name: x.mean(axis=(0, 1))[None] for name, x in values.items()}
-    return float(-2 * _of_objects(problem, mean).sum())
-
-
-def _predicted(
-    problem: StackProblem, values: Values, sds: Floats, coords: dict[str, Any], seed: int
-) -> xr.Dataset:
-    """New objects of the population, and what the means of their samples would be.
-
-    Object by object one of the population takes its place, measured as well as it was.
-    """
-    rng = np.random.default_rng([seed, 1])
-
-    def drawn(values: Values) -> Floats:
-        return parents.sample(problem.model, rng, values, problem.on, problem.edges)
-
-    new = drawn(values)
-    draws, count = len(new), len(sds)
-    found = np.empty((draws, count), dtype=np.float32)
-    if count <= draws:
-        for i in range(count):
-            found[:, i] = rng.normal(drawn(values), sds[i])
-    else:
-        for k in range(draws):
-            one = {name: np.repeat(x[k : k + 1], count, axis=0) for name, x in values.items()}
-            found[k] = rng.normal(drawn(one), sds)
-    shape = (len(coords["chain"]), len(coords["draw"]))
-    return xr.Dataset(
-        {
-            "sample_mean": (("chain", "draw", "object"), found.reshape(*shape, count)),
-            "new_object": (
-                ("chain", "draw"), new.reshape(shape), {"long_name": "of the population"},
-            ),
-        },
-        coords=coords,
-    )  # fmt: skip
 
 
 def _supported(problem: StackProblem, values: Values) -> support.Support:
@@ -178,14 +201,15 @@ def _histograms(problem: StackProblem) -> dict[str, Any]:
     }
 
 
-def _means(data: PosteriorSamples, x: Floats) -> Floats:
-    return np.asarray(np.add.reduceat(data.weights * x, data.start[:-1]))
+def _moments(data: PosteriorSamples) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each object's samples, shape (N, D)."""
 
+    def mean(values: Floats) -> Floats:
+        weighted = data.weights[:, None] * values
+        return np.asarray(np.add.reduceat(weighted, data.start[:-1], axis=0))
 
-def _sds(data: PosteriorSamples) -> Floats:
-    x = data.x[:, 0]
-    deviation = x - np.repeat(_means(data, x), data.sizes)
-    return np.sqrt(_means(data, deviation**2))
+    middle = mean(data.x)
+    return middle, np.sqrt(mean((data.x - middle[data.object_of]) ** 2))
 
 
 def shrunken(idata: Any, data: PosteriorSamples, *, seed: int = 1) -> pd.DataFrame:

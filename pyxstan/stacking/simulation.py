@@ -12,7 +12,7 @@ import numpy as np
 from pyxstan.errors import DataError
 from pyxstan.output import replacing
 from pyxstan.priors import Prior
-from pyxstan.stacking import parents
+from pyxstan.stacking import linear, linear_simulation, parents
 from pyxstan.stacking.coordinates import Coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
 from pyxstan.stacking.parents import PARENTS, Range
@@ -54,6 +54,10 @@ def simulate(
     least, most = options["smallest_error"], options["largest_error"]
     if not 0 < least <= most < np.inf:
         raise DataError("options smallest_error and largest_error: expected positive numbers")
+    if model in linear.MODELS:
+        return linear_simulation.simulate(
+            model, parameters, rng, options, priors, from_prior=from_prior
+        )
     on, edges = _range(model, options)
     coords = coordinates_of(model, on, options, priors, edges)
     truth = _truth(model, coords, edges, parameters, rng, from_prior=from_prior)
@@ -120,11 +124,27 @@ def _shape(wanted: tuple[int, ...]) -> str:
 
 
 def write(data: PosteriorSamples, truth: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Write samples.txt, one object a row, and truth.json."""
-    written = [directory / "samples.txt", directory / "truth.json"]
-    with replacing(written[0]) as temporary, temporary.open("w") as file:
-        for i in range(len(data.objects)):
-            file.write(" ".join(f"{x:.6f}" for x in data.of(i)[:, 0]) + "\n")
-    with replacing(written[1]) as temporary:
-        temporary.write_text(json.dumps(dict(truth), indent=1) + "\n")
-    return written
+    """Write the samples and truth.json.
+
+    One parameter goes into samples.txt, one object a row; several, or covariates, into samples.csv
+    and covariates.csv.
+    """
+    if len(data.parameters) == 1 and not data.covariates:
+        text = [" ".join(f"{x:.6f}" for x in data.of(i)[:, 0]) for i in range(len(data.objects))]
+        files = {"samples.txt": text}
+    else:
+        names = np.repeat(np.array(data.objects), data.sizes)
+        rows = [
+            ",".join([name, *(f"{x:.6f}" for x in row)])
+            for name, row in zip(names, data.x, strict=True)
+        ]
+        files = {"samples.csv": [",".join(["object", *data.parameters]), *rows]}
+    if data.covariates:
+        table = zip(data.objects, *data.covariates.values(), strict=True)
+        known = [",".join([name, *(f"{x:.9g}" for x in values)]) for name, *values in table]
+        files["covariates.csv"] = [",".join(["object", *data.covariates]), *known]
+    files["truth.json"] = json.dumps(dict(truth), indent=1).splitlines()
+    for name, lines in files.items():
+        with replacing(directory / name) as temporary:
+            temporary.write_text("\n".join([*lines, ""]))
+    return [directory / name for name in files]
