@@ -81,7 +81,7 @@ class StackProblem:
 
     def on_nodes(self, values: Values) -> Floats:
         """ln L_i by the nodes, then that of the selection; shape (draws, rows)."""
-        p = self.density(self.nodes.x, values)
+        p = _at_nodes(self.model, self.nodes, values, self.on)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.log(self.nodes.matrix @ p.T).T)
 
@@ -137,6 +137,13 @@ class StackProblem:
         from pyxstan.stacking.results import groups
 
         return groups(self, draws, seed)
+
+
+def _at_nodes(model: str, nodes: Nodes, values: Values, on: Range) -> Floats:
+    """p at the nodes, shape (draws, nodes); of a histogram fractions: the rows hold the widths."""
+    if model == HISTOGRAM:
+        return values["fraction"]
+    return parents.density(model, nodes.x, values, on, None)
 
 
 def _flat(values: Values) -> dict[str, Floats]:
@@ -220,7 +227,7 @@ class _Guess:
         """Minus the log posterior density, up to a constant."""
         with np.errstate(all="ignore"):
             values, found = self.coordinates.values(theta[None])
-            p = parents.density(self.model, self.nodes.x, values, self.on, self.edges)[0]
+            p = _at_nodes(self.model, self.nodes, values, self.on)[0]
             total = found[0] + self.nodes.power @ np.log(self.nodes.matrix @ p)
             if self.roughness and self.edges is not None:
                 steps = np.diff(np.log(values["fraction"][0] / np.diff(self.edges)))
