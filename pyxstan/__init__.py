@@ -16,6 +16,7 @@ from pyxstan.lazy import lazy_names
 if TYPE_CHECKING:
     from pyxstan import cluster as cluster
     from pyxstan import concordance as concordance
+    from pyxstan import stacking as stacking
     from pyxstan.comparison import compare
     from pyxstan.errors import BuildError, DataError, PyxstanError, SamplingError
     from pyxstan.figures import plot

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from pyxstan.errors import DataError, PyxstanError
 _INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOT_CONVERGED = 4
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 _set_option = click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of the model."
@@ -237,6 +239,94 @@ def compare(results: tuple[Path, ...], as_json: bool) -> None:
     for note in table.attrs["notes"]:
         click.echo(f"note: {note}")
     click.echo(table.attrs["verdict"])
+
+
+class _WithNegativeNumbers(click.Command):
+    """A command whose arguments may be negative numbers: they aren't options."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse ``-3`` as a number, by a blank before it."""
+        return super().parse_args(
+            context, [f" {word}" if _NEGATIVE.fullmatch(word) else word for word in args]
+        )
+
+
+@commands.command(cls=_WithNegativeNumbers)
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("low", type=float)
+@click.argument("high", type=float)
+@click.argument("nbins", type=int)
+@click.option("--name", help="The parameter: a column, or what to call a text file's numbers.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Default: the name of INPUT with _stack.",
+)
+@click.option(
+    "--prior",
+    default="uniform",
+    show_default=True,
+    help="Of the objects' fits: uniform, loguniform, normal(mean, sd).",
+)
+@click.option(
+    "--parent",
+    "parents",
+    multiple=True,
+    metavar="MODEL",
+    default=("stack_gaussian",),
+    show_default=True,
+    help="Model beside the histogram; repeatable.",
+)
+@click.option("--drop-empty", is_flag=True, help="Leave out objects without a sample in the range.")
+@click.option("--chains", default=4, show_default=True)
+@click.option("--warmup", default=1000, show_default=True)
+@click.option("--draws", default=1000, show_default=True)
+@click.option("--seed", type=int, help="Default: a random one, told in the output.")
+@click.option("--strict", is_flag=True, help="Exit 4 when a verdict is bad.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def stack(
+    inputs: tuple[Path, ...],
+    low: float,
+    high: float,
+    nbins: int,
+    name: str | None,
+    output: Path | None,
+    prior: str,
+    parents: tuple[str, ...],
+    strict: bool,
+    quiet: bool,
+    **how: Any,
+) -> None:
+    """Find the population behind the posterior samples in INPUT: a histogram and a Gaussian.
+
+    INPUT is a text file with an object a row, a table, netCDF files, or run folders. The histogram
+    has NBINS bins from LOW to HIGH.
+    """
+    from pyxstan import registry
+    from pyxstan.output import check_directory
+    from pyxstan.stacking import several
+
+    several.checked_parents(parents)
+    folder = Path(f"{inputs[0].resolve().stem}_stack") if output is None else output
+    check_directory(folder)
+    for path in several.outputs(folder, ["histogram", *map(several.label, parents)]):
+        if path.is_dir():
+            raise DataError(f"{path}: a directory, expected the name of a file to write")
+        if any(one.exists() and path.exists() and path.samefile(one) for one in inputs):
+            raise DataError(f"{path}: an input, it would be overwritten by the result")
+    entry = registry.get("stack_histogram")
+    given = {"prior": prior} | ({} if name is None else {"name": name})
+    reading, _ = entry.split_reading(given)
+    data = entry.family.read(inputs, reading)
+    fits = several.stack(data, low, high, nbins, parents=parents, progress=not quiet, **how)
+    text, good = several.report(fits)
+    several.write(fits, folder)
+    click.echo(text)
+    click.echo(f"wrote {folder}")
+    if strict and not good:
+        sys.exit(_NOT_CONVERGED)
 
 
 def _pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,13 @@ def plot(idata: Any, directory: str | Path | None = None) -> dict[str, Figure]:
     model = registry.get(str(inference_data.attributes(idata).get("model")))
     figures = model.family.figures(idata)
     if directory is not None:
-        folder = output.prepare_directory(Path(directory))
-        for name, figure in figures.items():
-            for kind in ("png", "pdf"):
-                with output.replacing(folder / f"{name}.{kind}") as temporary:
-                    figure.savefig(temporary, format=kind, dpi=160)
+        save(figures, output.prepare_directory(Path(directory)))
     return figures
+
+
+def save(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write figures as ``<name>.png`` and ``<name>.pdf``."""
+    for name, figure in figures.items():
+        for kind in ("png", "pdf"):
+            with output.replacing(folder / f"{name}.{kind}") as temporary:
+                figure.savefig(temporary, format=kind, dpi=160)

@@ -93,7 +93,7 @@ def fit(
     if progress:
         from pyxstan.summaries import verdict
 
-        _teller(progress)(str(verdict(idata)))
+        teller(progress)(str(verdict(idata)))
     return idata
 
 
@@ -114,7 +114,7 @@ def unjudged(
     """`fit`, for who says the verdict elsewhere."""
     start = time.monotonic()
     model = registry.get(name)
-    notify = _teller(progress)
+    notify = teller(progress)
     chosen = model.resolve_options(options, registry.SAMPLER_OPTIONS)
     for setting in ("adapt_delta", "max_treedepth"):
         if chosen[setting] is None:
@@ -233,7 +233,9 @@ def simulate(
     )
 
 
-def _teller(progress: bool) -> Callable[[str], None]:
+def teller(progress: bool) -> Callable[[str], None]:
+    """Make what says a line on standard error, or keeps silent."""
+
     def tell(line: str) -> None:
         if progress:
             print(f"pyxstan: {line}", file=sys.stderr, flush=True)

@@ -15,10 +15,10 @@ import pyxstan
 from pyxstan import inference_data
 from pyxstan.cluster import ClusterImage, beta_profile, side_by_side
 from pyxstan.cluster.cells import Pixels
-from pyxstan.cluster.corner import MASSES, mass_levels
 from pyxstan.cluster.parameters import Layout
 from pyxstan.cluster.pilot import expected_counts
 from pyxstan.cluster.profiles import FittedImage, poisson_interval
+from pyxstan.corner import MASSES, mass_levels
 
 SIDE = 100
 NAMES = ["image", "profile", "residuals", "corner"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import log_densities
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -108,24 +106,8 @@ def log_prob(
     executable: Path, cells: Cells, points: FloatArray, which: int, folder: Path
 ) -> tuple[FloatArray, FloatArray]:
     """Values and gradients at all points."""
-    data: dict[str, Any] = {
-        key: value.tolist() if isinstance(value, np.ndarray) else value
-        for key, value in cells.stan_data().items()
-    }
-    data |= {"which": which, "components": points.shape[1] // 9}
-    (folder / "data.json").write_text(json.dumps(data))
-    (folder / "points.json").write_text(json.dumps({"params_r": points.tolist()}))
-    command = [
-        executable, "log_prob", f"unconstrained_params={folder / 'points.json'}",
-        "data", f"file={folder / 'data.json'}",
-        "output", f"file={folder / 'out.csv'}", "sig_figs=18",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = [x for x in (folder / "out.csv").read_text().splitlines() if not x.startswith("#")]
-    table = np.loadtxt(lines[1:], delimiter=",", ndmin=2)
-    assert table.shape == (len(points), 1 + points.shape[1])
-    return table[:, 0], table[:, 1:]
+    data = {**cells.stan_data(), "which": which, "components": points.shape[1] // 9}
+    return log_densities.log_prob(executable, data, points, folder)
 
 
 def assert_alike(found: FloatArray, wanted: FloatArray, scale: FloatArray, rtol: float) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import log_densities
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -128,19 +127,7 @@ def log_prob(
     executable: Path, data: dict[str, Any], points: FloatArray, which: int, folder: Path
 ) -> tuple[FloatArray, FloatArray]:
     """Values and gradients at all points."""
-    (folder / "data.json").write_text(json.dumps({**data, "which": which}))
-    (folder / "points.json").write_text(json.dumps({"params_r": points.tolist()}))
-    command = [
-        executable, "log_prob", f"unconstrained_params={folder / 'points.json'}",
-        "data", f"file={folder / 'data.json'}",
-        "output", f"file={folder / 'out.csv'}", "sig_figs=18",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = [x for x in (folder / "out.csv").read_text().splitlines() if not x.startswith("#")]
-    table = np.loadtxt(lines[1:], delimiter=",", ndmin=2)
-    assert table.shape == (len(points), 1 + points.shape[1])
-    return table[:, 0], table[:, 1:]
+    return log_densities.log_prob(executable, {**data, "which": which}, points, folder)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -172,13 +159,12 @@ def test_gradient_is_the_slope(name: str, executable: Path, tmp_path: Path) -> N
     data, points = made(CASES[name])
     points = points[:3]
     _, gradient = log_prob(executable, data, points, CPP, tmp_path)
-    dimensions = points.shape[1]
-    step = 1e-4
-    shifts = step * np.concatenate([c * np.eye(dimensions) for c in (-2, -1, 1, 2)])
+
+    def values(near: FloatArray) -> FloatArray:
+        return log_prob(executable, data, near, CPP, tmp_path)[0]
+
     for point, slopes in zip(points, gradient, strict=True):
-        values, _ = log_prob(executable, data, point + shifts, CPP, tmp_path)
-        low2, low, high, high2 = values.reshape(4, dimensions)
-        numerical = (8 * (high - low) - (high2 - low2)) / (12 * step)
+        numerical = log_densities.slopes(values, point, 1e-4)
         np.testing.assert_allclose(slopes, numerical, rtol=1e-6, atol=1e-6 * np.abs(slopes).max())
 
 
@@ -220,11 +206,5 @@ def test_absurd_proportions_are_refused_by_name(executable: Path, tmp_path: Path
     """Rejected as Stan rejects, not a crash or a made-up number."""
     data, points = made(Case(robust=True, nu=3.0))
     points[0, 0] = 1e300
-    (tmp_path / "data.json").write_text(json.dumps({**data, "which": CPP}))
-    (tmp_path / "points.json").write_text(json.dumps({"params_r": points[:1].tolist()}))
-    command = [
-        executable, "log_prob", f"unconstrained_params={tmp_path / 'points.json'}",
-        "data", f"file={tmp_path / 'data.json'}", "output", f"file={tmp_path / 'out.csv'}",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = log_densities.log_prob_run(executable, {**data, "which": CPP}, points[:1], tmp_path)
     assert "concordance_t" in done.stdout + done.stderr

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyxstan.cluster.corner import draw_corner
 from pyxstan.cluster.profiles import FittedImage
+from pyxstan.corner import draw_corner
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -251,12 +251,21 @@ class LinearProblem:
                 [self.log_likelihoods({name: x[k] for name, x in flat.items()}) for k in kept]
             )
 
+        def new_objects(kept: np.ndarray) -> Floats:
+            standard = rng.standard_normal((len(kept), len(self.data.objects), new.shape[1]))
+            correlated = np.einsum("kij,knj->kni", flat["factor"][kept], standard)
+            center = flat["mean"][kept, None] + np.einsum(
+                "nc,kpc->knp", self.covariates, flat["slope"][kept]
+            )
+            return np.asarray(center + flat["sd"][kept, None] * correlated)
+
         return common_groups(
             self.data,
             found,
             posterior=self._posterior(values),
             log_likelihood=log_likelihood,
             new_object=new.reshape(values["mean"].shape),
+            new_objects=new_objects,
             constant={
                 "covariate": list(self.data.covariates),
                 "pivot": ("covariate", self.pivot),
@@ -264,6 +273,7 @@ class LinearProblem:
             if self.data.covariates
             else {},
             cost=len(self.data.x),
+            rng=rng,
         )
 
     def _posterior(self, values: Mapping[str, Floats]) -> xr.Dataset:

@@ -77,7 +77,7 @@ class StackProblem:
 
     def on_nodes(self, values: Values) -> Floats:
         """ln L_i by the nodes, then that of the selection; shape (draws, rows)."""
-        p = self.density(self.nodes.x, values)
+        p = _at_nodes(self.model, self.nodes, values, self.on)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.log(self.nodes.matrix @ p.T).T)
 
@@ -128,6 +128,13 @@ class StackProblem:
         return groups(self, draws, seed)
 
 
+def _at_nodes(model: str, nodes: Nodes, values: Values, on: Range) -> Floats:
+    """p at the nodes, shape (draws, nodes); of a histogram fractions: the rows hold the widths."""
+    if model == HISTOGRAM:
+        return values["fraction"]
+    return parents.density(model, nodes.x, values, on, None)
+
+
 def _flat(values: Values) -> dict[str, Floats]:
     """Chains one after another."""
     return {name: x.reshape(-1, *x.shape[2:]) for name, x in values.items()}
@@ -144,7 +151,7 @@ def prepare(
         )
     notes = list(data.notes)
     on, edges = _range(model, data, options, notes)
-    data = _within(data, parents.support(model, on), options["drop_empty"], notes)
+    data = within(data, parents.support(model, on), options["drop_empty"], notes)
     coords = coordinates_of(model, on, options, priors, edges)
     if edges is not None:
         coords = replace(coords, reference=int(np.argmax(on_bins(data, edges).matrix.sum(axis=0))))
@@ -209,7 +216,7 @@ class _Guess:
         """Minus the log posterior density, up to a constant."""
         with np.errstate(all="ignore"):
             values, found = self.coordinates.values(theta[None])
-            p = parents.density(self.model, self.nodes.x, values, self.on, self.edges)[0]
+            p = _at_nodes(self.model, self.nodes, values, self.on)[0]
             total = found[0] + self.nodes.power @ np.log(self.nodes.matrix @ p)
             if self.roughness and self.edges is not None:
                 steps = np.diff(np.log(values["fraction"][0] / np.diff(self.edges)))
@@ -265,7 +272,7 @@ def _edges(given: Any) -> Floats:
     return edges
 
 
-def _within(
+def within(
     data: PosteriorSamples, support: tuple[float, float], drop_empty: bool, notes: list[str]
 ) -> PosteriorSamples:
     """Say how many samples are where no parent is; leave out objects without any, if wanted."""

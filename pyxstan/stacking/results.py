@@ -37,21 +37,35 @@ def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Datas
     problem.attributes["log_likelihood_variance"] = found.total
     flat = {name: x.reshape(-1, *x.shape[2:]) for name, x in values.items()}
     rng = np.random.default_rng([seed, 1])
-    new = parents.sample(problem.model, rng, flat, problem.on, problem.edges)
     count = len(problem.data.objects)
 
-    def log_likelihood(kept: np.ndarray) -> Floats:
-        rows = problem.on_nodes({name: x[kept] for name, x in flat.items()})
+    def drawn(values: Values) -> Floats:
+        return parents.sample(problem.model, rng, values, problem.on, problem.edges)
+
+    def of_objects(values: Values) -> Floats:
+        rows = problem.on_nodes(values)
         return np.asarray(rows[:, :count] - (rows[:, count:] if rows.shape[1] > count else 0.0))
 
+    def new_objects(kept: np.ndarray) -> Floats:
+        some = {name: x[kept] for name, x in flat.items()}
+        if count <= len(kept):
+            return np.stack([drawn(some) for _ in range(count)], axis=1)[..., None]
+        each = ({name: np.repeat(x[k][None], count, axis=0) for name, x in some.items()}
+                for k in range(len(kept)))  # fmt: skip
+        return np.stack([drawn(one) for one in each])[..., None]
+
+    mean = {name: x.mean(axis=0)[None] for name, x in flat.items()}
+    problem.attributes["deviance_at_mean"] = float(-2 * of_objects(mean).sum())
     return common_groups(
         problem.data,
         found,
         posterior=_posterior(problem, values),
-        log_likelihood=log_likelihood,
-        new_object=new.reshape(draws.variables["z"].shape[:2]),
+        log_likelihood=lambda kept: of_objects({name: x[kept] for name, x in flat.items()}),
+        new_object=drawn(flat).reshape(draws.variables["z"].shape[:2]),
+        new_objects=new_objects,
         constant=_histograms(problem),
         cost=count,
+        rng=rng,
     )
 
 
@@ -62,8 +76,10 @@ def common_groups(
     posterior: xr.Dataset,
     log_likelihood: Callable[[np.ndarray], Floats],
     new_object: Floats,
+    new_objects: Callable[[np.ndarray], Floats],
     constant: dict[str, Any],
     cost: int,
+    rng: np.random.Generator,
 ) -> dict[str, xr.Dataset]:
     """The groups of any parent.
 
@@ -73,10 +89,14 @@ def common_groups(
         ln L_i of draws by their positions, shape (draws, N), less ln of the detected fraction.
     new_object
         An object of the population a draw, shape (chains, draws) or (chains, draws, parameters).
+    new_objects
+        One in the place of each object, for draws by their positions, shape (draws, N, parameters).
     constant
         More for the group of constants.
     cost
         Of ln L_i of all objects, for one draw: which may be left out of some, where it is large.
+    rng
+        Of the errors with which new objects are measured.
     """
     objects = {"object": np.array(data.objects, dtype=str)}
     chains, draws = new_object.shape[:2]
@@ -90,16 +110,22 @@ def common_groups(
     mean, sd = _moments(data)
     if not several:
         mean, sd = mean[:, 0], sd[:, 0]
-    new = new_object if several else new_object.reshape(chains, draws)
+    new = (new_object if several else new_object.reshape(chains, draws))[:, kept]
+    # in the place of each object one of the population, measured as well as it was
+    predicted = new_objects(position).reshape(chains, len(kept), *mean.shape)
+    predicted = predicted + sd * rng.standard_normal(predicted.shape, dtype=np.float32)
     return {
         "posterior": posterior,
         "log_likelihood": xr.Dataset(
-            {"samples": (("chain", "draw", "object"), sizes)},
+            {"sample_mean": (("chain", "draw", "object"), sizes)},
             coords={**objects, **each, "draw": kept},
         ),
         "posterior_predictive": xr.Dataset(
-            {"new_object": (("chain", "draw", *dims), new, {"long_name": "of the population"})},
-            coords={**each, **several},
+            {
+                "sample_mean": (("chain", "draw", "object", *dims), predicted.astype(np.float32)),
+                "new_object": (("chain", "draw", *dims), new, {"long_name": "of the population"}),
+            },
+            coords={**objects, **each, "draw": kept, **several},
         ),
         "observed_data": xr.Dataset(
             {

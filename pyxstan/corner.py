@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-
-from pyxstan.cluster.cells import Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
 
 #: Posterior mass within the contours: 1 and 2 sigma of a Gaussian in two dimensions.
 MASSES = (0.393, 0.865)

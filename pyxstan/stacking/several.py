@@ -1,0 +1,218 @@
+"""Several parents of one parameter, fitted to the same samples beside one another.
+
+A histogram says what the population looks like without a shape of its own, a Gaussian (or whatever
+is put beside it) in two numbers; where the points leave the band, the shape is wrong.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyxstan import fitting, inference_data, output, registry, summaries
+from pyxstan.errors import DataError
+from pyxstan.stacking.parents import PARENTS, checked_range
+from pyxstan.stacking.problem import HISTOGRAM, within
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyxstan.stacking.data import PosteriorSamples
+
+#: Of the table, in percent.
+_QUANTILES = (2.5, 16, 50, 84, 97.5)
+
+
+def stack(
+    data: PosteriorSamples,
+    low: float,
+    high: float,
+    bins: int = 10,
+    *,
+    parents: Sequence[str] = ("stack_gaussian",),
+    drop_empty: bool = False,
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 1000,
+    seed: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Fit a histogram and other parents to the same samples.
+
+    Parameters
+    ----------
+    data
+        Samples of one parameter.
+    low, high, bins
+        Range, and how many bins of equal width the histogram has.
+    parents
+        Models beside the histogram; see `pyxstan.list_models`.
+    drop_empty
+        Leave out objects without a sample in the range, from all fits.
+    chains, warmup, draws, seed, progress
+        As in `pyxstan.fit`.
+
+    Returns
+    -------
+    dict
+        Label -> inference data: ``histogram``, ``gaussian`` ..., the models' names without
+        ``stack_``. `pyxstan.compare`, `side_by_side` and `quantities` take it as it is.
+
+    Raises
+    ------
+    DataError
+        A parent that isn't one of a single parameter, or an object without a sample in the range.
+
+    Examples
+    --------
+    >>> from pyxstan.stacking import PosteriorSamples, side_by_side, stack
+    >>> data = PosteriorSamples.from_text("samples.txt", parameters="index")  # doctest: +SKIP
+    >>> fits = stack(data, 0.5, 3, 10, seed=1)  # doctest: +SKIP
+    >>> side_by_side(fits).savefig("population.png")  # doctest: +SKIP
+    """
+    checked_parents(parents)
+    tell: Callable[[str], None] = fitting.teller(progress)
+    on = checked_range(low, high)
+    if len(data.parameters) == 1:  # all fits are of the same objects
+        notes: list[str] = []
+        count, data = len(data.objects), within(data, (on.low, on.high), drop_empty, notes)
+        if len(data.objects) < count:
+            tell(notes[-1])
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    found = {}
+    for model in (HISTOGRAM, *parents):
+        tell(f"{model}: {len(data.objects)} objects, {data.parameters[0]} {low:g} to {high:g}")
+        options = {"bins": bins} if model == HISTOGRAM else {}
+        found[label(model)] = fitting.unjudged(
+            model, data, method="nuts", chains=chains, warmup=warmup, draws=draws, seed=seed,
+            priors=None, inits=None, progress=progress, low=on.low, high=on.high, **options,
+        )  # fmt: skip
+    return found
+
+
+def checked_parents(parents: Sequence[str]) -> None:
+    """Raise unless these are models that go beside a histogram."""
+    for k, model in enumerate(parents):
+        registry.get(model)
+        if model not in PARENTS:
+            raise DataError(f"stack: {model} is not one of {', '.join(PARENTS)}")
+        if model in parents[:k]:
+            raise DataError(f"stack: {model} is given twice")
+    if not parents:
+        raise DataError(f"stack: no parents, expected some of {', '.join(PARENTS)}")
+
+
+def label(model: str) -> str:
+    """Shorten a model's name."""
+    return model.removeprefix("stack_")
+
+
+def quantities(fits: Mapping[str, Any]) -> pd.DataFrame:
+    """What the fits found, in one table.
+
+    Parameters
+    ----------
+    fits
+        Label -> inference data, as `stack` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a parameter, and a bin: columns ``parent quantity bin_low bin_high mean sd 2.5% 16%
+        50% 84% 97.5%``.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for name, idata in fits.items():
+        posterior = inference_data.group(idata, "posterior")
+        for variable, values in posterior.data_vars.items():
+            draws = values.to_numpy().reshape(-1, *values.shape[2:])
+            for k in range(draws.shape[1] if draws.ndim > 1 else 1):
+                column = draws[:, k] if draws.ndim > 1 else draws
+                binned = "bin" in values.dims
+                numbered = draws.ndim > 1 and not binned
+                rows.append(
+                    {
+                        "parent": name,
+                        "quantity": f"{variable} {k + 1}" if numbered else str(variable),
+                        "bin_low": float(posterior["bin_low"][k]) if binned else np.nan,
+                        "bin_high": float(posterior["bin_high"][k]) if binned else np.nan,
+                        "mean": float(column.mean()),
+                        "sd": float(column.std(ddof=1)) if column.size > 1 else np.nan,
+                        **{
+                            f"{q:g}%": float(np.percentile(column, q))
+                            for q in _QUANTILES
+                            if column.size > 1
+                        },
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def outputs(folder: Path, labels: Sequence[str]) -> list[Path]:
+    """Name the files that `write` writes."""
+    names = [*(f"{name}.nc" for name in labels), "table.csv"]
+    names += [f"{figure}.{kind}" for figure in ("population", "objects") for kind in ("png", "pdf")]
+    return [folder / name for name in names]
+
+
+def write(fits: Mapping[str, Any], folder: Path) -> None:
+    """Write every fit, the figures (PNG and PDF) and the table into a folder.
+
+    Raises
+    ------
+    DataError
+        The folder can't be made or written to.
+    """
+    from pyxstan.figures import save
+    from pyxstan.stacking.figures import objects, side_by_side
+
+    output.prepare_directory(folder)
+    for name, idata in fits.items():
+        with output.replacing(folder / f"{name}.nc") as temporary:
+            inference_data.write(idata, temporary)
+    with output.replacing(folder / "table.csv") as temporary:
+        quantities(fits).to_csv(temporary, index=False, float_format="%.6g")
+    first = next(iter(fits.values()))
+    save({"population": side_by_side(fits), "objects": objects(first)}, folder)
+
+
+def report(fits: Mapping[str, Any]) -> tuple[str, bool]:
+    """Say what was found: a table a parent, their comparison, the verdicts.
+
+    Returns
+    -------
+    text, good
+        What to print, and whether every verdict is good.
+    """
+    from pyxstan import comparison
+
+    table = quantities(fits)
+    lines: list[str] = []
+    for name, idata in fits.items():
+        rows = table[table["parent"] == name].drop(columns="parent").set_index("quantity")
+        parameter = str(inference_data.attributes(idata)["parameter"])
+        binned = rows["bin_low"].notna().all()
+        what = f"part of the population in bins of {parameter}" if binned else parameter
+        if not binned:
+            rows = rows.drop(columns=["bin_low", "bin_high"])
+        rows.index.name = None
+        shown = rows.drop(columns=["2.5%", "97.5%"])
+        lines += [f"{name}: {what}", shown.to_string(float_format=lambda x: f"{x:.4g}"), ""]
+    compared = comparison.compare(fits)
+    columns = ["elpd_loo", "elpd_diff", "se_diff", "p_loo", "pareto_k", "elpd_waic", "p_waic"]
+    lines += [
+        "comparison, by object:",
+        compared[columns].to_string(float_format=lambda x: f"{x:.2f}", na_rep=""),
+        *(f"note: {note}" for note in compared.attrs["notes"]),
+        str(compared.attrs["verdict"]),
+        "",
+    ]
+    verdicts = {name: summaries.verdict(idata) for name, idata in fits.items()}
+    lines += [f"{name}: {verdict}" for name, verdict in verdicts.items()]
+    return "\n".join(lines), all(verdict.good for verdict in verdicts.values())
