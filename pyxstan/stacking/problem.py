@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
 
 HISTOGRAM, MIXTURE = "stack_histogram", "stack_mixture"
-#: Nodes to the finest length of a parent, at first; each refinement doubles them.
-_NODES_A_LENGTH = 4.0
+#: Nodes to the finest length of a parent; each refinement doubles them. More for the first guess.
+_NODES_A_LENGTH, _NODES_AT_FIRST = 4.0, 6.0
 #: Draws of the guess by which that length is chosen, and which part of them may be finer.
 _GUESSES, _FINER = 400, 0.02
 
@@ -166,7 +166,7 @@ def prepare(
         )
         finest = PARENTS[model].finest(coords.values(trials)[0], on)
         wanted = float(np.quantile(finest, _FINER)) / _NODES_A_LENGTH
-        found = on_grid(data, wanted, parents.support(model, on))
+        found = on_grid(data, wanted, parents.support(model, on)) if wanted < spacing else None
         nodes, spacing = (nodes, spacing) if found is None else (found, wanted)
     stan_data: dict[str, Any] = {
         "parent": 1 if model == HISTOGRAM else PARENTS[model].code,
@@ -385,7 +385,7 @@ def _nodes(
     if likelihood == "samples":
         return on_samples(data, support), 0.0
     values, _ = coords.values(start[None])
-    spacing = float(PARENTS[model].finest(values, on)[0]) / _NODES_A_LENGTH
+    spacing = float(PARENTS[model].finest(values, on)[0]) / _NODES_AT_FIRST
     found = on_grid(data, spacing, support)
     if found is None:
         return on_samples(data, support), 0.0

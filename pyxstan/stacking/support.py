@@ -29,7 +29,7 @@ _NAMED = 5
 #: The error of ln L that nodes may make between draws.
 LARGEST_ERROR = 0.02
 #: Evaluations of p that the check of that may take, and how many draws it looks at.
-_EVALUATIONS, _FEWEST_DRAWS, _MOST_DRAWS = 4e8, 16, 48
+_EVALUATIONS, _FEWEST_DRAWS, _MOST_DRAWS = 5e6, 16, 48
 
 
 @dataclass(frozen=True)
