@@ -180,7 +180,7 @@ MODELS = (
         (
             PriorSlot("mean", "of each Gaussian", "normal(middle of the range, half its width)",
                   ("normal",)),
-            PriorSlot("sd", "of each Gaussian", _WITHIN_RANGE, _POSITIVE),
+            PriorSlot("sd", "of each Gaussian", "lognormal(ln((high - low) / 10), 0.7)", _POSITIVE),
         ),
         options=(
             *_RANGE,

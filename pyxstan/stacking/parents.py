@@ -267,7 +267,8 @@ PARENTS: dict[str, Parent] = {
         8,
         lambda on: {
             "mean": Prior("normal", (0.5 * (on.low + on.high), 0.5 * on.width)),
-            "sd": _uniform(0, on.width),
+            # neither a spike on one object nor a second background
+            "sd": Prior("lognormal", (float(np.log(on.width / 10)), 0.7)),
         },
         _mixture,
         lambda v, _: v["sd"].min(axis=1),
