@@ -177,7 +177,9 @@ class LinearProblem:
         found = support.supported(self.data, self.density(mean), injected)
         self.complaints.extend(found.complaints(self.data))
         self.attributes["log_likelihood_variance"] = found.total
-        flat = {name: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for name, x in values.items()}
+        flat = {
+            name: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for name, x in values.items()
+        }
         rng = np.random.default_rng([seed, 1])
         standard = rng.standard_normal(flat["mean"].shape)
         new = flat["mean"] + flat["sd"] * np.einsum("kij,kj->ki", flat["factor"], standard)
