@@ -16,9 +16,10 @@ import numpy as np
 from pyxstan.cluster.annuli import Annuli
 from pyxstan.cluster.cells import Cells, Floats, Pixels, merged_cells, pixel_cells
 from pyxstan.cluster.data import ClusterImage
-from pyxstan.cluster.mode import bend_along, optimum, principal, scoring
+from pyxstan.cluster.mode import bend_along, principal, scoring
 from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
 from pyxstan.cluster.starting import find_center, first_profile
+from pyxstan.optimum import optimum
 from pyxstan.priors import Prior
 
 #: Cells by level of refinement: their width in ln S, how many are around the centre, and the radius

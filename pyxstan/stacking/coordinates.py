@@ -76,7 +76,7 @@ class Coordinates:
         return found
 
     def within(self, phi: Floats) -> Floats:
-        """The same numbers where their priors allow them, and otherwise what they allow close by."""
+        """The same numbers where their priors allow them, else what they allow close by."""
         margin = 1e-3 * self.width
         low, high = self.bottom + margin, self.bottom + self.width - margin
         return np.where(self.bounds == _BETWEEN, np.clip(phi, low, high), phi)

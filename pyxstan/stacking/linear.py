@@ -2,14 +2,14 @@ r"""Gaussian parents of several parameters, with means that follow covariates of
 
     x_i ~ Normal(mean + slope (c_i - pivot), Sigma),   Sigma = diag(sd) correlation diag(sd)
 
-The correlations have an LKJ prior (Lewandowski, Kurowicka & Joe 2009); its coordinates are artanh of
-partial correlations, as in ``stan_models/functions/correlation.stanfunctions``.
+The correlations have an LKJ prior (Lewandowski, Kurowicka & Joe 2009); its coordinates are artanh
+of partial correlations, as in ``stan_models/functions/correlation.stanfunctions``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from pyxstan.priors import Prior
 from pyxstan.stacking import parents, support
 from pyxstan.stacking.coordinates import Coordinates, coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
+from pyxstan.stacking.nodes import on_grid
 from pyxstan.stacking.parents import Range
 from pyxstan.stacking.results import common_groups
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 REGRESSION = "stack_regression"
 MODELS = ("stack_multivariate", REGRESSION)
+#: Nodes to the standard deviation of a parent in one parameter; each refinement doubles them.
+_NODES_A_LENGTH = 4.0
+#: Draws of the guess by which that is chosen, and which part of them may be narrower.
+_GUESSES, _FINER = 400, 0.02
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,35 @@ def log_density(
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Weighted samples of the objects, and as one more object the detected injections."""
+
+    x: Floats
+    weight: Floats
+    start: np.ndarray
+    power: Floats
+    #: Covariates from the pivot, shape (rows, C).
+    covariates: Floats
+
+    def log_likelihood(self, one: Mapping[str, Floats]) -> float:
+        """Sum of power times ln L_i, for one set of parameters."""
+        object_of = np.repeat(np.arange(len(self.power)), np.diff(self.start))
+        log_p = log_density(self.x, one, self.covariates, object_of)
+        return float(self.power @ _log_sums(log_p, self.weight, self.start))
+
+    def stan_data(self) -> dict[str, Any]:
+        """What ``stan_models/stack_linear.stan`` is told of them."""
+        return {
+            "objects": len(self.power),
+            "start": self.start + 1,
+            "x": self.x,
+            "weight": self.weight,
+            "power": self.power,
+            "c": self.covariates.T,
+        }
+
+
+@dataclass(frozen=True)
 class LinearProblem:
     """What a fit of a linear Gaussian parent is made of; see `pyxstan.registry.Problem`."""
 
@@ -112,6 +146,9 @@ class LinearProblem:
     pivot: Floats
     center: Floats
     scale: Floats
+    #: All samples, and the distance of the nodes that stand for them; zero where none do.
+    rows: Rows
+    spacing: float
     stan_data: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -122,8 +159,33 @@ class LinearProblem:
     def exact(self, chains: int, draws: int, seed: int) -> None:
         """There is no closed form."""
 
-    def refined(self, draws: Draws) -> None:
-        """Every sample counts: there is nothing to refine."""
+    def refined(self, draws: Draws) -> LinearProblem | None:
+        """The problem on finer nodes, where these are too coarse for the posterior; else None."""
+        error = self._error(self.values(draws.variables["z"])) if self.spacing else 0.0
+        self.attributes["log_likelihood_error"] = error
+        if error <= support.LARGEST_ERROR:
+            return None
+        rows, spacing = _fewer(self.rows, self.data, self.spacing / 2)
+        how = f"at distances of {spacing:.3g}" if spacing else "on every sample"
+        return replace(
+            self,
+            spacing=spacing,
+            stan_data={**self.stan_data, **rows.stan_data()},
+            notes=[*self.notes, f"the nodes were too coarse (error of ln L {error:.2g}): "
+                                f"fitted again {how}"],
+        )  # fmt: skip
+
+    def _error(self, values: Mapping[str, Floats]) -> float:
+        """Largest difference of differences of ln L, by nodes and by samples, between draws."""
+        flat = {
+            name: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for name, x in values.items()
+        }
+        rough, _ = _fewer(self.rows, self.data, self.spacing)
+        error = []
+        for k in support.looked_at(flat["sd"].min(axis=1), len(self.data.x)):
+            one = {name: x[k] for name, x in flat.items()}
+            error.append(self.rows.log_likelihood(one) - rough.log_likelihood(one))
+        return float(np.ptp(np.nan_to_num(error, nan=np.inf)))
 
     def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Starting values of mean, slope and sd in the sampler's coordinates."""
@@ -250,7 +312,7 @@ class LinearProblem:
 
 
 def _log_sums(log_p: Floats, weights: Floats, start: np.ndarray) -> Floats:
-    """ln sum_k w_k p_k of each object."""
+    """ln sum_k w_k p_k of each object; weights of nodes may be negative."""
     most = np.maximum.reduceat(np.where(weights > 0, log_p, -np.inf), start[:-1])
     scaled = weights * np.exp(log_p - np.repeat(most, np.diff(start)))
     return np.asarray(most + np.log(np.add.reduceat(scaled, start[:-1])))
@@ -277,6 +339,9 @@ def prepare(
         raise DataError(f"option eta: {eta:g} is not a positive number")
     coords = LinearCoordinates(numbers_of(data, ranges, covariates, priors), P, C, eta)
     rows = _rows(data, covariates)
+    few, spacing = rows, 0.0
+    if P == 1 and options["likelihood"] == "nodes":
+        few, spacing = _fewer(rows, data, float(np.std(data.x)) / _NODES_A_LENGTH)
     start = _start(data, coords, ranges)
 
     def surprise(theta: Floats) -> float:
@@ -285,20 +350,21 @@ def prepare(
             one = {name: x[0] for name, x in values.items()}
             if not np.isfinite(found[0]) or not (np.diagonal(one["factor"]) > 1e-12).all():
                 return 1e300
-            log_p = log_density(rows["x"], one, rows["c"].T, rows["object_of"])
-            total = found[0] + rows["power"] @ _log_sums(log_p, rows["weight"], rows["start"])
+            total = found[0] + few.log_likelihood(one)
         return -float(total) if np.isfinite(total) else 1e300
 
-    center, scale = optimum(surprise, start, 0.1 * np.eye(len(start)))
+    scale = 0.1 * np.eye(len(start))
+    center = start
+    for _ in range(3 if spacing else 1):
+        center, scale = optimum(surprise, center, scale)
+        if spacing:  # as fine as the parents that the posterior may hold
+            trials = np.random.default_rng(1).standard_normal((_GUESSES, len(center))) @ scale.T
+            finest = coords.values(center + trials)[0]["sd"].min(axis=1)
+            few, spacing = _fewer(rows, data, float(np.quantile(finest, _FINER)) / _NODES_A_LENGTH)
     stan_data = {
-        "objects": len(rows["power"]),
         "P": P,
         "C": C,
-        "start": rows["start"] + 1,
-        "x": rows["x"],
-        "weight": rows["weight"],
-        "power": rows["power"],
-        "c": rows["c"],
+        **few.stan_data(),
         **coords.numbers.stan_numbers(),
         "eta": eta,
         "D": coords.size,
@@ -317,6 +383,8 @@ def prepare(
         pivot=pivot,
         center=center,
         scale=scale,
+        rows=rows,
+        spacing=spacing,
         stan_data=stan_data,
         notes=notes,
         priors=shown,
@@ -384,19 +452,25 @@ def numbers_of(
     return coordinates({name: prior for name, _, prior in table}, positive)
 
 
-def _rows(data: PosteriorSamples, covariates: Floats) -> dict[str, Any]:
-    """Samples of the objects, and as one more object the detected injections."""
+def _rows(data: PosteriorSamples, covariates: Floats) -> Rows:
     x, weight, start = data.x, data.weights, data.start
-    power, c = np.ones(len(data.objects)), covariates.T
+    power, c = np.ones(len(data.objects)), covariates
     if data.selection is not None:
         x = np.concatenate([x, data.selection.x])
         weight = np.append(weight, data.selection.weights)
         start = np.append(start, len(x))
         power = np.append(power, -float(len(data.objects)))
-        c = np.zeros((c.shape[0], len(power)))
-    object_of = np.repeat(np.arange(len(power)), np.diff(start))
-    return {"x": x, "weight": weight, "start": start, "power": power, "c": c,
-            "object_of": object_of}  # fmt: skip
+        c = np.zeros((len(power), c.shape[1]))
+    return Rows(x, weight, start, power, c)
+
+
+def _fewer(rows: Rows, data: PosteriorSamples, spacing: float) -> tuple[Rows, float]:
+    """Samples of one parameter on nodes, where that makes them fewer, and the distance of those."""
+    nodes = on_grid(data, spacing, (-np.inf, np.inf))
+    if nodes is None or len(nodes.weight) > len(rows.x):
+        return rows, 0.0
+    x = nodes.x[nodes.matrix.indices][:, None]
+    return Rows(x, nodes.weight, nodes.start, rows.power, rows.covariates), spacing
 
 
 def _start(data: PosteriorSamples, coords: LinearCoordinates, ranges: tuple[Range, ...]) -> Floats:

@@ -200,7 +200,7 @@ MODELS = (
         "population behind many posteriors: a Gaussian whose mean follows covariates",
         (*_MEANS, _CORRELATION, _SLOPE),
         _LINEAR_PRIORS,
-        options=(*_RANGES, _ETA, _PIVOT),
+        options=(*_RANGES, _ETA, _PIVOT, _LIKELIHOOD),
         stan_file="stack_linear",
     ),
 )  # fmt: skip

@@ -23,14 +23,10 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
 
 HISTOGRAM, MIXTURE = "stack_histogram", "stack_mixture"
-#: Nodes to the finest length of a parent, at first; each refinement doubles them.
-_NODES_A_LENGTH = 4.0
+#: Nodes to the finest length of a parent; each refinement doubles them. More for the first guess.
+_NODES_A_LENGTH, _NODES_AT_FIRST = 4.0, 6.0
 #: Draws of the guess by which that length is chosen, and which part of them may be finer.
 _GUESSES, _FINER = 400, 0.02
-#: The error of ln L that nodes may make between draws.
-LARGEST_ERROR = 0.02
-#: Evaluations of p that the check of that may take, and how many draws it looks at.
-_EVALUATIONS, _FEWEST_DRAWS, _MOST_DRAWS = 4e8, 16, 48
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ class StackProblem:
         values = _flat(self.values(draws.variables["z"]))
         error = self._error(values)
         self.attributes["log_likelihood_error"] = error
-        if error <= LARGEST_ERROR:
+        if error <= support.LARGEST_ERROR:
             return None
         found = on_grid(self.data, self.spacing / 2, parents.support(self.model, self.on))
         spacing = self.spacing / 2
@@ -111,17 +107,10 @@ class StackProblem:
         )  # fmt: skip
 
     def _error(self, values: Values) -> float:
-        """Largest difference of differences of ln L, by nodes and by samples, between draws.
-
-        Looked at are draws spread over all, and those with the narrowest parents.
-        """
-        total = len(next(iter(values.values())))
+        """Largest difference of differences of ln L, by nodes and by samples, between draws."""
         size = len(self.data.x) + (0 if self.data.selection is None else len(self.data.selection.x))
-        count = int(np.clip(_EVALUATIONS / size, _FEWEST_DRAWS, _MOST_DRAWS)) // 2
-        narrow = np.argsort(PARENTS[self.model].finest(values, self.on))[:count]
-        spread = np.linspace(0, total - 1, min(count, total)).astype(int)
         error = []
-        for k in np.unique(np.append(narrow, spread)):
+        for k in support.looked_at(PARENTS[self.model].finest(values, self.on), size):
             one = {name: x[k : k + 1] for name, x in values.items()}
             rough = self.on_nodes(one)
             exact = support.log_likelihoods(self.data, self.density(self.data.x[:, 0], one))
@@ -177,7 +166,7 @@ def prepare(
         )
         finest = PARENTS[model].finest(coords.values(trials)[0], on)
         wanted = float(np.quantile(finest, _FINER)) / _NODES_A_LENGTH
-        found = on_grid(data, wanted, parents.support(model, on))
+        found = on_grid(data, wanted, parents.support(model, on)) if wanted < spacing else None
         nodes, spacing = (nodes, spacing) if found is None else (found, wanted)
     stan_data: dict[str, Any] = {
         "parent": 1 if model == HISTOGRAM else PARENTS[model].code,
@@ -396,7 +385,7 @@ def _nodes(
     if likelihood == "samples":
         return on_samples(data, support), 0.0
     values, _ = coords.values(start[None])
-    spacing = float(PARENTS[model].finest(values, on)[0]) / _NODES_A_LENGTH
+    spacing = float(PARENTS[model].finest(values, on)[0]) / _NODES_AT_FIRST
     found = on_grid(data, spacing, support)
     if found is None:
         return on_samples(data, support), 0.0

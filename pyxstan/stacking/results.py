@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
     from pyxstan.stacking.problem import StackProblem
 
-#: What the log likelihoods of the objects may cost in all.
-_LARGEST_COST = 40_000_000
+#: What the log likelihoods of the objects may cost in all, and of how many draws they are kept.
+_LARGEST_COST, _FEWEST_DRAWS, _MOST_DRAWS = 2e7, 200, 4000
 #: Objects whose own histograms are kept for the figure, and the cells of those.
 _SHOWN, _CELLS = 200, 60
 #: Draws of the population that the shrunken estimates are a mean over.
@@ -100,8 +100,8 @@ def common_groups(
     """
     objects = {"object": np.array(data.objects, dtype=str)}
     chains, draws = new_object.shape[:2]
-    step = int(np.ceil(chains * draws * cost / _LARGEST_COST))
-    kept = np.arange(0, draws, max(1, step))
+    wanted = int(np.clip(_LARGEST_COST / cost, _FEWEST_DRAWS, _MOST_DRAWS))
+    kept = np.arange(0, draws, max(1, chains * draws // wanted))
     position = (np.arange(chains)[:, None] * draws + kept).ravel()
     sizes = log_likelihood(position).reshape(chains, len(kept), -1)
     each = {"chain": np.arange(chains), "draw": np.arange(draws)}

@@ -26,6 +26,10 @@ LARGEST_VARIANCE = 1.0
 FEWEST = 10.0
 #: How many objects are named.
 _NAMED = 5
+#: The error of ln L that nodes may make between draws.
+LARGEST_ERROR = 0.02
+#: Evaluations of p that the check of that may take, and how many draws it looks at.
+_EVALUATIONS, _FEWEST_DRAWS, _MOST_DRAWS = 5e6, 16, 48
 
 
 @dataclass(frozen=True)
@@ -100,3 +104,18 @@ def log_likelihoods(data: PosteriorSamples, p: Floats) -> Floats:
     """ln L_i by the samples themselves, for p at each of them, shape (draws, N)."""
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(np.add.reduceat(data.weights * p, data.start[:-1], axis=1)))
+
+
+def looked_at(finest: Floats, samples: int) -> np.ndarray:
+    """Positions of draws on which nodes are checked: spread over all, and those of finest parents.
+
+    Parameters
+    ----------
+    finest
+        Length on which the parent changes, of each draw.
+    samples
+        At how many the check of a draw evaluates p.
+    """
+    count = int(np.clip(_EVALUATIONS / samples, _FEWEST_DRAWS, _MOST_DRAWS)) // 2
+    spread = np.linspace(0, len(finest) - 1, min(count, len(finest))).astype(int)
+    return np.unique(np.append(np.argsort(finest)[:count], spread))

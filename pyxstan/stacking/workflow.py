@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyxstan.priors import Prior
-from pyxstan.registry import Problem
 from pyxstan.stacking import linear, problem
 from pyxstan.stacking.data import PosteriorSamples
 from pyxstan.stacking.data import as_posterior_samples as as_data
 from pyxstan.stacking.figures import figures
+from pyxstan.stacking.linear import LinearProblem
+from pyxstan.stacking.problem import StackProblem
 from pyxstan.stacking.readers import read_inputs as read
 from pyxstan.stacking.simulation import simulate, write
 
@@ -17,7 +18,8 @@ __all__ = ["as_data", "figures", "prepare", "read", "simulate", "write"]
 
 def prepare(
     model: str, data: PosteriorSamples, options: Mapping[str, Any], priors: Mapping[str, Prior]
-) -> Problem:
+) -> StackProblem | LinearProblem:
     """Make the samples ready for Stan."""
-    of = linear if model in linear.MODELS else problem
-    return of.prepare(model, data, options, priors)
+    if model in linear.MODELS:
+        return linear.prepare(model, data, options, priors)
+    return problem.prepare(model, data, options, priors)
