@@ -28,7 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "concordance_t": {"instruments": 4, "sources": 6, "variances": "unknown"},
     "beta": {"size": 100, "point_sources": 2},
     "double_beta": {"size": 200, "point_sources": 2},
-    **dict.fromkeys(STACKS, {"objects": 30, "samples": 200}),
+    **{name: {"objects": 30, "samples": 200} for name in STACKS},
     "stack_histogram": {"objects": 30, "samples": 200, "bins": 5},
 }
 #: Another prior for the model, and the variable that it must move.
