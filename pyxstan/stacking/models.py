@@ -38,7 +38,7 @@ def _entry(
     parameters: tuple[Parameter, ...],
     priors: tuple[PriorSlot, ...] = (),
     options: tuple[Option, ...] = (*_RANGE, _LIKELIHOOD),
-    adapt_delta: float | None = None,
+    adapt_delta: float = 0.7,
     stan_file: str = "stack",
 ) -> Model:
     return Model(
@@ -141,6 +141,7 @@ MODELS = (
         "population behind many posteriors: a Student t, with outliers",
         (_LOCATION, _SCALE, _NU),
         (*_LOCATION_PRIORS, PriorSlot("nu", _NU.description, "gamma(2, 0.1)", _POSITIVE)),
+        adapt_delta=0.9,
     ),
     _entry(
         "stack_skew_normal",
@@ -151,6 +152,7 @@ MODELS = (
             Parameter("scale", "of the normal before it is skewed", _UNIT, sampled=False),
         ),
         (*_GAUSSIAN_PRIORS, PriorSlot("shape", _SKEW.description, "normal(0, 3)", _REAL)),
+        adapt_delta=0.9,
     ),
     _entry(
         "stack_beta",
@@ -186,6 +188,7 @@ MODELS = (
             Option("concentration", "of the Dirichlet prior of the fractions", 1.0, float),
             _LIKELIHOOD,
         ),
+        adapt_delta=0.9,
     ),
     _entry(
         "stack_multivariate",
