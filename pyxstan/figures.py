@@ -45,3 +45,18 @@ def save(figures: Mapping[str, Figure], folder: Path) -> None:
         for kind in ("png", "pdf"):
             with output.replacing(folder / f"{name}.{kind}") as temporary:
                 figure.savefig(temporary, format=kind, dpi=160)
+
+
+def blank(width: float, height: float) -> Figure:
+    """Make a figure that belongs to no window system, so that batch jobs need no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib leaves as it is."""
+    return text.replace("$", r"\$")

@@ -12,6 +12,8 @@ Floats = NDArray[np.float64]
 
 #: A step of the optimiser is at most so long, in scales, and so many times the scales are renewed.
 _FARTHEST, _LAPS = 5.0, 8
+#: How much a function may rise over one scale; a parabola rises by one half.
+_HIGHEST = 3.0
 
 
 def optimum(
@@ -40,6 +42,20 @@ def optimum(
         if np.abs(found).max() < 0.3:
             break
     return best, scale
+
+
+def not_too_wide(function: Callable[[Floats], float], center: Floats, scale: Floats) -> Floats:
+    """Shorten the columns of a scale over which the function rises far more than a parabola.
+
+    Where a function is nearly flat at its minimum, the inverse Hessian is larger than its width.
+    """
+    scale, lowest = scale.copy(), function(center)
+    for column in scale.T:
+        while max(function(center + column), function(center - column)) > lowest + _HIGHEST:
+            column *= 0.6
+            if np.abs(column).max() < 1e-12:
+                break
+    return scale
 
 
 def minimum(function: Callable[[Floats], float], start: Floats) -> Floats:

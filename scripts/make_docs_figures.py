@@ -9,6 +9,8 @@ from typing import Any
 import pyxstan
 from pyxstan.cluster import ClusterImage, side_by_side
 from pyxstan.concordance import ConcordanceData, compare_priors
+from pyxstan.stacking import PosteriorSamples, stack
+from pyxstan.stacking import side_by_side as parents_side_by_side
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"
@@ -51,9 +53,21 @@ def cluster() -> dict[str, Any]:
     }
 
 
+def stacking() -> dict[str, Any]:
+    """A histogram and a Gaussian behind posterior samples of 30 objects."""
+    data = PosteriorSamples.from_text(
+        ROOT / "data" / "stack_simulated" / "samples.txt", parameters="PhoIndex"
+    )
+    fits = stack(data, 0.5, 3, 10, seed=SEED)
+    return {
+        "stack_population": parents_side_by_side(fits),
+        "stack_objects": pyxstan.plot(fits["histogram"])["objects"],
+    }
+
+
 def main() -> None:
     """Fit the examples and write their figures."""
-    chosen = concordance() | cluster()
+    chosen = concordance() | cluster() | stacking()
     FIGURES.mkdir(parents=True, exist_ok=True)
     for name, figure in chosen.items():
         figure.savefig(FIGURES / f"{name}.png", dpi=160)

@@ -1,8 +1,9 @@
-"""Make the example data: a cross-calibration campaign, and an image of a cluster of galaxies.
+"""Make the example data: a cross-calibration campaign, an image of a cluster, a population.
 
 `data/e0102_simulated` is about four lines of a supernova remnant; its layout is that of the
 campaigns on 1E 0102.2-7219 (Plucinski et al. 2017): 13 instruments, two oxygen and two neon lines.
-`data/cluster_simulated` is a double beta model. All numbers are simulated here.
+`data/cluster_simulated` is a double beta model, `data/stack_simulated` a Gaussian population of
+photon indices behind posterior samples of 30 objects. All numbers are simulated here.
 
     python scripts/make_example_data.py
 """
@@ -17,10 +18,12 @@ import pandas as pd
 
 import pyxstan
 from pyxstan.cluster.workflow import write
+from pyxstan.stacking.workflow import write as write_samples
 
 DATA = Path(__file__).parents[1] / "data"
 FOLDER = DATA / "e0102_simulated"
 CLUSTER = DATA / "cluster_simulated"
+STACK = DATA / "stack_simulated"
 #: Instrument -> (stated prior sd of its log effective area, how far it truly is off, scatter).
 INSTRUMENTS = {
     "RGS1": (0.04, -0.021, 0.020),
@@ -85,6 +88,13 @@ def cluster() -> None:
     checksums(CLUSTER, *names)
 
 
+def stack() -> None:
+    """Write samples.txt, truth.json and SHA256SUMS."""
+    data, truth = pyxstan.simulate("stack_gaussian", seed=SEED, objects=30, samples=200)
+    STACK.mkdir(parents=True, exist_ok=True)
+    checksums(STACK, *(path.name for path in write_samples(data, truth, STACK)))
+
+
 def checksums(folder: Path, *names: str) -> None:
     """Write SHA256SUMS of files."""
     sums = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
@@ -92,9 +102,10 @@ def checksums(folder: Path, *names: str) -> None:
 
 
 def main() -> None:
-    """Make both."""
+    """Make all three."""
     campaign()
     cluster()
+    stack()
 
 
 if __name__ == "__main__":

@@ -21,12 +21,15 @@ from pyxstan.engine import sampling
 from pyxstan.engine.build import build
 from pyxstan.inference_data import group, group_names
 
+STACKS = tuple(name for name in registry.models() if name.startswith("stack_"))
 #: What makes a small data set of a model; by default the model's own defaults.
 SMALL: dict[str, dict[str, Any]] = {
     "concordance": {"instruments": 4, "sources": 6, "variances": "unknown"},
     "concordance_t": {"instruments": 4, "sources": 6, "variances": "unknown"},
     "beta": {"size": 100, "point_sources": 2},
     "double_beta": {"size": 200, "point_sources": 2},
+    **{name: {"objects": 30, "samples": 200} for name in STACKS},
+    "stack_histogram": {"objects": 30, "samples": 200, "bins": 5},
 }
 #: Another prior for the model, and the variable that it must move.
 OTHER_PRIOR = {
@@ -34,6 +37,13 @@ OTHER_PRIOR = {
     "concordance_t": ({"sigma2": "inv_gamma(300, 30)"}, "sigma"),
     "beta": ({"rc": "lognormal(1.8, 0.01)"}, "rc"),
     "double_beta": ({"rc2": "lognormal(3.5, 0.01)"}, "rc2"),
+    **dict.fromkeys(STACKS, ({"mean": "normal(2.5, 0.01)"}, "mean")),
+    "stack_student_t": ({"location": "normal(2.5, 0.01)"}, "location"),
+    "stack_beta": ({"alpha": "lognormal(3.4, 0.01)"}, "alpha"),
+    "stack_gamma": ({"scale": "lognormal(0, 0.01)"}, "scale"),
+    "stack_mixture": ({"sd": "lognormal(0.7, 0.01)"}, "sd"),
+    "stack_multivariate": ({"sd": "lognormal(1.1, 0.01)"}, "sd"),
+    "stack_histogram": ({}, ""),  # no prior but the Dirichlet one, which options change
 }
 #: What was observed, in `observed_data`, and the field of the data class that has it.
 OBSERVED = {
@@ -41,7 +51,10 @@ OBSERVED = {
     "concordance_t": ("y", "y"),
     "beta": ("counts", "counts"),
     "double_beta": ("counts", "counts"),
+    **dict.fromkeys(STACKS, ("sample_mean", "x")),
 }
+#: Dims of what was observed that one likelihood is of.
+JOINT = {"stack_multivariate": ("parameter",)}
 SHORT = {"chains": 2, "warmup": 300, "draws": 200, "seed": 11, "progress": False}
 GROUPS = {
     "posterior",
@@ -99,7 +112,9 @@ def test_list_has_every_model() -> None:
 
 def test_every_model_has_its_stan_file_and_test_settings() -> None:
     folder = registry.stan_models()
-    assert {path.stem for path in folder.glob("*.stan")} == set(NAMES) == set(SMALL)
+    programs = {model.program.stan_file.stem for model in registry.models().values()}
+    assert {path.stem for path in folder.glob("*.stan")} == programs
+    assert set(NAMES) == set(SMALL) == set(OTHER_PRIOR) == set(OBSERVED)
 
 
 def test_an_unknown_model_is_told_what_there_is() -> None:
@@ -185,8 +200,9 @@ class TestContract:
         observed = group(fits[name], "observed_data")[variable]
         likelihood = group(fits[name], "log_likelihood")[variable]
         predicted = group(fits[name], "posterior_predictive")[variable]
-        for values in (likelihood, predicted):
-            assert values.dims == ("chain", "draw", *observed.dims)
+        units = [dim for dim in observed.dims if dim not in JOINT.get(name, ())]
+        for values, dims in ((likelihood, units), (predicted, observed.dims)):
+            assert values.dims == ("chain", "draw", *dims)
             assert np.isfinite(values).all()
         inside = np.abs(observed - predicted.median(("chain", "draw"))) <= 10 * predicted.quantile(
             0.75, ("chain", "draw")
@@ -262,6 +278,9 @@ class TestContract:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         priors, moved = OTHER_PRIOR[name]
+        assert bool(priors) == bool(registry.get(name).priors)
+        if not priors:
+            return
         executable = build(registry.get(name).program)
         built = executable.stat().st_mtime_ns
         monkeypatch.setenv("CXX", "/nonexistent/compiler")  # nothing can be compiled now

@@ -12,8 +12,10 @@ from scipy.ndimage import gaussian_filter1d
 from pyxstan import inference_data
 from pyxstan.corner import draw_corner
 from pyxstan.errors import DataError
+from pyxstan.figures import blank, plain
 from pyxstan.stacking import parents
 from pyxstan.stacking.data import Floats
+from pyxstan.stacking.linear_figures import linear_figures
 from pyxstan.stacking.parents import PARENTS, Range
 
 if TYPE_CHECKING:
@@ -113,12 +115,14 @@ class FittedPopulation:
 
 def figures(idata: Any) -> dict[str, Figure]:
     """Population, objects, and where there are two parameters or more their corner plot."""
+    if "parameter" in inference_data.group(idata, "posterior").dims:
+        return linear_figures(idata)
     fit = FittedPopulation(idata)
     found = {"population": _population({"": fit}), "objects": objects(idata)}
     samples = _corner_samples(fit)
     if fit.draws > 1 and 1 < len(samples) <= _CORNER:
         side = 1.1 + 1.15 * len(samples)
-        figure = _figure(max(side, 3.4), max(side, 3.4))
+        figure = blank(max(side, 3.4), max(side, 3.4))
         draw_corner(figure, samples, color=_COLORS[0])
         found["corner"] = figure
     return found
@@ -143,6 +147,9 @@ def side_by_side(fits: Mapping[str, Any]) -> Figure:
     DataError
         No fits, or fits of different parameters.
     """
+    for label, idata in fits.items():
+        if "histogram" not in inference_data.group(idata, "constant_data"):
+            raise DataError(f"side_by_side: {label} is not a stack of one parameter")
     fitted = {label: FittedPopulation(idata) for label, idata in fits.items()}
     if not fitted:
         raise DataError("side_by_side: no fits")
@@ -153,7 +160,7 @@ def side_by_side(fits: Mapping[str, Any]) -> Figure:
 
 
 def _population(fits: Mapping[str, FittedPopulation]) -> Figure:
-    figure = _figure(6.0, 4.2)
+    figure = blank(6.0, 4.2)
     axes = figure.subplots()
     first = next(iter(fits.values()))
     bands = [label for label, fit in fits.items() if fit.edges is None]
@@ -168,8 +175,8 @@ def _population(fits: Mapping[str, FittedPopulation]) -> Figure:
     _draw_objects_behind(axes, first)
     axes.set_ylim(-0.045 * top if rug else 0, top)
     axes.set_xlim(low, high)
-    axes.set_xlabel(_plain(first.parameter))
-    axes.set_ylabel(f"density (per unit of {_plain(first.parameter)})")
+    axes.set_xlabel(plain(first.parameter))
+    axes.set_ylabel(f"density (per unit of {plain(first.parameter)})")
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=2, fontsize=8, frameon=False)
@@ -230,8 +237,8 @@ def objects(idata: Any) -> Figure:
     rows = gaussian_filter1d(fit.histogram[fit.order], _WIDTH, axis=1, mode="nearest")
     peak = rows.max(axis=1, keepdims=True)
     rows = rows / np.where(peak > 0, peak, 1.0)
-    names = [_plain(fit.shown[i]) for i in fit.order]
-    figure = _figure(6.0, float(np.clip(1.3 + 0.17 * count, 2.2, 8.0)))
+    names = [plain(fit.shown[i]) for i in fit.order]
+    figure = blank(6.0, float(np.clip(1.3 + 0.17 * count, 2.2, 8.0)))
     axes = figure.subplots()
     (_draw_lines if count <= _LINES else _draw_image)(axes, fit, rows)
     if count <= _NAMES:
@@ -243,7 +250,7 @@ def objects(idata: Any) -> Figure:
     if count < total:
         axes.set_title(f"{count} of {total} objects, evenly chosen", fontsize=9)
     axes.set_xlim(fit.on.low, fit.on.high)
-    axes.set_xlabel(_plain(fit.parameter))
+    axes.set_xlabel(plain(fit.parameter))
     axes.tick_params(axis="x", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -299,18 +306,3 @@ def _example(fit: FittedPopulation) -> dict[str, Floats]:
         str(name): v.to_numpy().reshape(fit.draws, *v.shape[2:])[:1]
         for name, v in fit.posterior.data_vars.items()
     }
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib leaves as it is."""
-    return text.replace("$", r"\$")
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Make a figure that belongs to no window system, so that batch jobs need no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

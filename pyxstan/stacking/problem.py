@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyxstan.errors import DataError
-from pyxstan.optimum import optimum
+from pyxstan.optimum import not_too_wide, optimum
 from pyxstan.priors import Prior
 from pyxstan.stacking import parents, support
 from pyxstan.stacking.coordinates import Coordinates, coordinates
@@ -160,6 +160,7 @@ def prepare(
     nodes, spacing = _nodes(model, data, on, edges, options["likelihood"], coords, start)
     guess = _Guess(model, on, edges, coords, nodes, _roughness(options))
     center, scale = optimum(guess.surprise, start, 0.1 * np.eye(len(start)))
+    scale = not_too_wide(guess.surprise, center, scale)
     if spacing:  # as fine as the parents that the posterior may hold
         trials = (
             center + np.random.default_rng(1).standard_normal((_GUESSES, len(center))) @ scale.T

@@ -7,7 +7,7 @@ is put beside it) in two numbers; where the points leave the band, the shape is 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from pyxstan import fitting, inference_data, output, registry, summaries
 from pyxstan.errors import DataError
 from pyxstan.stacking.parents import PARENTS, checked_range
-from pyxstan.stacking.problem import HISTOGRAM, within
+from pyxstan.stacking.problem import HISTOGRAM, edges_of, within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +75,9 @@ def stack(
     >>> side_by_side(fits).savefig("population.png")  # doctest: +SKIP
     """
     checked_parents(parents)
-    tell: Callable[[str], None] = fitting.teller(progress)
     on = checked_range(low, high)
+    edges_of(HISTOGRAM, on, {"bins": bins, "edges": None})  # or an error before any work
+    tell = fitting.teller(progress)
     if len(data.parameters) == 1:  # all fits are of the same objects
         notes: list[str] = []
         count, data = len(data.objects), within(data, (on.low, on.high), drop_empty, notes)
@@ -86,10 +87,10 @@ def stack(
     found = {}
     for model in (HISTOGRAM, *parents):
         tell(f"{model}: {len(data.objects)} objects, {data.parameters[0]} {low:g} to {high:g}")
-        options = {"bins": bins} if model == HISTOGRAM else {}
+        own = {"bins": bins} if model == HISTOGRAM else {}
         found[label(model)] = fitting.unjudged(
             model, data, method="nuts", chains=chains, warmup=warmup, draws=draws, seed=seed,
-            priors=None, inits=None, progress=progress, low=on.low, high=on.high, **options,
+            priors=None, inits=None, progress=progress, low=on.low, high=on.high, **own,
         )  # fmt: skip
     return found
 
