@@ -318,7 +318,6 @@ SIMULATE: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "rc": ("beta", {"rc": 0.0}, {}, r"^simulate: rc is 0, not positive"),
     "B": ("beta", {"B": -1.0}, {}, r"^simulate: B is -1, negative"),
     "NaN": ("beta", {"rc": np.nan}, {}, r"^simulate: rc is nan, expected a finite number"),
-    "B below zero": ("beta", r"^starting values: S0, rc, B .* must be positive", {"B": -1.0}),
     "order": ("double_beta", {"rc2": 2.0}, {}, r"^simulate: rc2 is 2, not above rc 6.3289"),
 }
 
