@@ -19,7 +19,7 @@ from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.mode import bend_along, optimum, principal, scoring
 from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
 from pyxstan.cluster.starting import find_center, first_profile
-from pyxstan.priors import Prior
+from pyxstan.priors import Prior, log_prior
 
 #: Cells by level of refinement: their width in ln S, how many are around the centre, and the radius
 #: within which every pixel is its own (pixels).
@@ -183,11 +183,6 @@ class Target:
         return -found if np.isfinite(found) else 1e300
 
 
-def log_prior(priors: Sequence[Prior], values: Floats) -> float:
-    """Log density of the priors, up to a constant."""
-    return float(sum(p.log_density(np.asarray(v)) for p, v in zip(priors, values, strict=True)))
-
-
 def find(
     image: ClusterImage,
     layout: Layout,
@@ -211,7 +206,9 @@ def find(
     pixels = Pixels.of(image)
     peak = find_center(image)
     annuli = Annuli.around(pixels, peak)  # the same for every model of the image
-    values = first_profile(pixels, layout, center or peak)
+    if center is not None:
+        center = find_center(image, center)
+    values = first_profile(pixels, layout, priors, center or peak)
     if layout.elliptical or layout.offset:  # of which the profile knows nothing
         values = _moved(pixels, layout, values)
     steps = {"x0": 0.3, "y0": 0.3, "x02": 1.0, "y02": 1.0, "shear1": 0.05, "shear2": 0.05}
