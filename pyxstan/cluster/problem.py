@@ -137,6 +137,12 @@ def prepare(
         kpc_an_arcsec(
             options["redshift"], options["cosmology"]
         )  # complains now, not after sampling
+        if data.wcs is None:
+            raise DataError(
+                "option redshift: the image has no celestial coordinates, so radii have no kpc"
+            )
+    if options["map_factor"] == "free" and data.background_map is None:
+        raise DataError("option map_factor: nothing is free without a background_map")
     aperture = options["aperture"]
     if aperture is not None and not 0 < aperture < np.inf:
         raise DataError(f"option aperture: {aperture:g} is not positive")
