@@ -66,6 +66,8 @@ class Pilot:
     level: int
     #: Cells of one pixel each.
     exact: Cells
+    #: What the cells are made of.
+    pixels: Pixels
     #: Of the profile: no cell crosses them.
     annuli: Annuli
     #: Parameters of largest likelihood, and that likelihood.
@@ -252,6 +254,7 @@ def find(
         cells=cells,
         level=chosen,
         exact=exact,
+        pixels=pixels,
         annuli=annuli,
         best=best,
         best_log_likelihood=exact.log_likelihood(coordinates.coefficients(best)),
