@@ -83,6 +83,7 @@ def covariance_at(function: Callable[[Floats], float], size: int, step: float = 
             mixed = both - plus[i] - minus[i] - plus[j] - minus[j] + 2 * middle
             hessian[i, j] = hessian[j, i] = 0.5 * mixed
     values, vectors = np.linalg.eigh(np.nan_to_num(hessian, nan=0.0, posinf=1e8) / step**2)
-    # at most ten times the scale: hardly known; and no cliff next to the mode is taken for a valley
-    values = np.clip(values, 0.01, 1e6)
+    # a saddle is as wide as it is bent, whichever way; at most ten times the scale: hardly known;
+    # and no cliff next to the mode is taken for a valley
+    values = np.clip(np.abs(values), 0.01, 1e6)
     return np.asarray((vectors / values) @ vectors.T)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,11 @@ class Prior:
             case _:
                 value = -(a + 1) * np.log(x) - b / x
         return np.asarray(value)
+
+
+def log_prior(priors: Sequence[Prior], values: np.ndarray) -> float:
+    """Log density of independent parameters, one prior each, up to a constant."""
+    return float(sum(p.log_density(v) for p, v in zip(priors, values, strict=True)))
 
 
 def parse(text: str | Prior) -> Prior:

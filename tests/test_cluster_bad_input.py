@@ -106,6 +106,15 @@ CASES = {
         r"^option cosmology: 'z_at_value' is not",
         options={"cosmology": "z_at_value", "redshift": "1"},
     ),
+    "redshift without WCS": Case(
+        r"^option redshift: the image has no celestial coordinates",
+        files={"counts.fits": image(COUNTS.astype(np.int32), sky=False)},
+        options={"redshift": "0.2"},
+    ),
+    "factor of no map": Case(
+        r"^option map_factor: nothing is free without a background_map$",
+        options={"map_factor": "free"},
+    ),
     "aperture negative": Case(r"^option aperture: -5 is not positive", options={"aperture": "-5"}),
     "aperture 0": Case(r"^option aperture: 0 is not positive", options={"aperture": "0"}),
     "prior of the other model": Case(
@@ -140,6 +149,10 @@ CASES = {
     "different shapes": Case(
         r"exposure.*: 32 x 31 pixels, but .*counts.fits has 32 x 32 pixels",
         files={"exposure.fits": image(EXPOSURE[1:], BUNIT="cm2 s")},
+    ),
+    "no counts": Case(
+        r"^counts.fits: no counts in the 1024 pixels to fit$",
+        files={"counts.fits": image(0 * COUNTS.astype(np.int32))},
     ),
     "all masked": Case(
         r"^counts.fits: no pixels to fit",
@@ -318,7 +331,6 @@ SIMULATE: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "rc": ("beta", {"rc": 0.0}, {}, r"^simulate: rc is 0, not positive"),
     "B": ("beta", {"B": -1.0}, {}, r"^simulate: B is -1, negative"),
     "NaN": ("beta", {"rc": np.nan}, {}, r"^simulate: rc is nan, expected a finite number"),
-    "B below zero": ("beta", r"^starting values: S0, rc, B .* must be positive", {"B": -1.0}),
     "order": ("double_beta", {"rc2": 2.0}, {}, r"^simulate: rc2 is 2, not above rc 6.3289"),
 }
 

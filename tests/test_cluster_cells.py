@@ -21,6 +21,7 @@ from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.parameters import Coordinates, Layout, _squared_radius
 from pyxstan.engine import sampling
 from pyxstan.engine.build import build
+from pyxstan.priors import log_prior
 
 FloatArray = npt.NDArray[np.float64]
 REFERENCE = (29.0, 31.5)
@@ -417,7 +418,7 @@ def test_stan_has_the_same_coordinates_and_density(name: str, cache: Any) -> Non
         np.testing.assert_allclose(mine, values, rtol=1e-6)
         own.append(
             guess.cells.log_likelihood(guess.coordinates.coefficients(mine))
-            + pilot.log_prior(problem.prior, mine)
+            + log_prior(problem.prior, mine)
             + log_jacobian
         )
     difference = lp - np.array(own)

@@ -20,7 +20,7 @@ from pyxstan.cluster.mode import bend_along, principal, scoring
 from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
 from pyxstan.cluster.starting import find_center, first_profile
 from pyxstan.optimum import optimum
-from pyxstan.priors import Prior
+from pyxstan.priors import Prior, log_prior
 
 #: Cells by level of refinement: their width in ln S, how many are around the centre, and the radius
 #: within which every pixel is its own (pixels).
@@ -67,6 +67,8 @@ class Pilot:
     level: int
     #: Cells of one pixel each.
     exact: Cells
+    #: What the cells are made of.
+    pixels: Pixels
     #: Of the profile: no cell crosses them.
     annuli: Annuli
     #: Parameters of largest likelihood, and that likelihood.
@@ -184,11 +186,6 @@ class Target:
         return -found if np.isfinite(found) else 1e300
 
 
-def log_prior(priors: Sequence[Prior], values: Floats) -> float:
-    """Log density of the priors, up to a constant."""
-    return float(sum(p.log_density(np.asarray(v)) for p, v in zip(priors, values, strict=True)))
-
-
 def find(
     image: ClusterImage,
     layout: Layout,
@@ -212,7 +209,9 @@ def find(
     pixels = Pixels.of(image)
     peak = find_center(image)
     annuli = Annuli.around(pixels, peak)  # the same for every model of the image
-    values = first_profile(pixels, layout, center or peak)
+    if center is not None:
+        center = find_center(image, center)
+    values = first_profile(pixels, layout, priors, center or peak)
     if layout.elliptical or layout.offset:  # of which the profile knows nothing
         values = _moved(pixels, layout, values)
     steps = {"x0": 0.3, "y0": 0.3, "x02": 1.0, "y02": 1.0, "shear1": 0.05, "shear2": 0.05}
@@ -256,6 +255,7 @@ def find(
         cells=cells,
         level=chosen,
         exact=exact,
+        pixels=pixels,
         annuli=annuli,
         best=best,
         best_log_likelihood=exact.log_likelihood(coordinates.coefficients(best)),

@@ -10,7 +10,6 @@ import numpy as np
 
 from pyxstan.cluster import certificate, pilot
 from pyxstan.cluster.brightness import kpc_an_arcsec
-from pyxstan.cluster.cells import Pixels
 from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.parameters import Layout
 from pyxstan.errors import DataError
@@ -90,15 +89,17 @@ class ClusterProblem:
         if found.holds:
             self.notes.append(f"certificate: {found}")
             return None
-        level = self.guess.level + 1
         values = np.median(draws.variables["x"].reshape(-1, len(self.layout.names)), axis=0)
-        cells = pilot.merged(
-            Pixels.of(self.image), self.guess.coordinates, values, self.guess.annuli, level
-        )
-        what = "every pixel" if level >= len(pilot.LEVELS) else f"{cells.exposure.size} cells"
+        finer = self.guess
+        for level in range(self.guess.level + 1, len(pilot.LEVELS) + 1):
+            cells = pilot.merged(finer.pixels, finer.coordinates, values, finer.annuli, level)
+            finer = replace(finer, cells=cells, level=level)
+            if level == len(pilot.LEVELS) or certificate.certify(finer, draws.variables["x"]).holds:
+                break
+        what = "every pixel" if level == len(pilot.LEVELS) else f"{cells.exposure.size} cells"
         return replace(
             self,
-            guess=replace(self.guess, cells=cells, level=level),
+            guess=finer,
             stan_data={**self.stan_data, **cells.stan_data()},
             notes=[*self.notes, f"the cells were too coarse ({found}): fitted again in {what}"],
         )
@@ -137,6 +138,12 @@ def prepare(
         kpc_an_arcsec(
             options["redshift"], options["cosmology"]
         )  # complains now, not after sampling
+        if data.wcs is None:
+            raise DataError(
+                "option redshift: the image has no celestial coordinates, so radii have no kpc"
+            )
+    if options["map_factor"] == "free" and data.background_map is None:
+        raise DataError("option map_factor: nothing is free without a background_map")
     aperture = options["aperture"]
     if aperture is not None and not 0 < aperture < np.inf:
         raise DataError(f"option aperture: {aperture:g} is not positive")

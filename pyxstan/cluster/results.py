@@ -9,7 +9,7 @@ import xarray as xr
 
 from pyxstan import registry
 from pyxstan.cluster.brightness import aperture_flux, axes_of, kpc_an_arcsec, position_angle
-from pyxstan.cluster.cells import Floats, Pixels
+from pyxstan.cluster.cells import Floats
 
 if TYPE_CHECKING:
     from pyxstan.cluster.problem import ClusterProblem
@@ -30,7 +30,7 @@ def groups(problem: ClusterProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
     x = draws.variables["x"]
     names = problem.layout.names
     posterior = _posterior(problem, {name: x[..., i] for i, name in enumerate(names)})
-    pixels = Pixels.of(problem.image)
+    pixels = problem.guess.pixels
     problem.attributes["deviance_at_mean"] = _deviance(problem, x.reshape(-1, len(names)).mean(0))
     annuli = problem.guess.annuli
     index = annuli.index(pixels)
@@ -126,7 +126,7 @@ def aperture_radius(problem: ClusterProblem) -> float:
 
 def _exposure_at_center(problem: ClusterProblem) -> float:
     """Mean exposure of the good pixels around the centre."""
-    pixels = Pixels.of(problem.image)
+    pixels = problem.guess.pixels
     x, y = problem.guess.mode[:2]
     distance = np.hypot(pixels.x - x, pixels.y - y)
     near = distance <= max(3.0, float(np.partition(distance, 20)[20]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -11,10 +13,19 @@ from pyxstan.cluster.annuli import Annuli
 from pyxstan.cluster.cells import Floats, Pixels
 from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
+from pyxstan.priors import Prior, log_prior
 
 
-def find_center(image: ClusterImage) -> tuple[float, float]:
-    """The peak of the smoothed image (x, y), refined to the centroid around it."""
+def find_center(
+    image: ClusterImage, near: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """A peak of the smoothed image (x, y), refined to the centroid around it.
+
+    Parameters
+    ----------
+    near
+        Take the peak uphill from this place; default: the highest one.
+    """
     counts = np.where(image.good, image.counts, 0).astype(float)
     exposure = np.where(image.good, image.exposure, 0.0)
     width = max(2.0, min(image.counts.shape) / 150)
@@ -22,7 +33,15 @@ def find_center(image: ClusterImage) -> tuple[float, float]:
     smooth = gaussian_filter(counts, width, mode="constant")
     usable = image.good & (seen > 0.3 * seen.max())
     brightness = np.where(usable, smooth / np.where(seen > 0, seen, 1.0), -np.inf)
-    y, x = np.unravel_index(int(np.argmax(brightness)), brightness.shape)
+    if near is None:
+        y, x = map(int, np.unravel_index(int(np.argmax(brightness)), brightness.shape))
+    else:
+        x, y = (
+            min(round(c), size - 1) for c, size in zip(near, image.counts.shape[::-1], strict=True)
+        )
+        x, y = _uphill(brightness, x, y, int(np.ceil(2 * width)))
+        if not usable[y, x]:
+            return near
     rows, columns = np.nonzero(image.good)
     center = float(x), float(y)
     sky = counts.sum() / exposure.sum()
@@ -42,8 +61,24 @@ def find_center(image: ClusterImage) -> tuple[float, float]:
     return center if inside else (float(x), float(y))
 
 
-def first_profile(pixels: Pixels, layout: Layout, center: tuple[float, float]) -> Floats:
-    """Parameters of a profile around a centre, the best of fits from several starting points."""
+def _uphill(brightness: Floats, x: int, y: int, reach: int) -> tuple[int, int]:
+    """The pixel (x, y) that is reached by going to the brightest one within reach, repeatedly."""
+    while True:
+        left, low = max(x - reach, 0), max(y - reach, 0)
+        around = brightness[low : y + reach + 1, left : x + reach + 1]
+        row, column = np.unravel_index(int(np.argmax(around)), around.shape)
+        if not around[row, column] > brightness[y, x]:
+            return x, y
+        x, y = left + int(column), low + int(row)
+
+
+def first_profile(
+    pixels: Pixels, layout: Layout, priors: Sequence[Prior], center: tuple[float, float]
+) -> Floats:
+    """Parameters of a profile around a centre, the best of fits from several starting points.
+
+    Priors count: annuli of few counts leave a profile that goes on to no end otherwise.
+    """
     annuli = Annuli.around(pixels, center)
     index, number = annuli.index(pixels), len(annuli.edges)
     columns = (pixels.counts, pixels.exposure, pixels.background, np.ones(pixels.x.size))
@@ -60,16 +95,17 @@ def first_profile(pixels: Pixels, layout: Layout, center: tuple[float, float]) -
         "map_factor": 1.0,
     }
     around = Layout(layout.components, layout.constant, layout.sky, layout.background_map)
+    prior = dict(zip(layout.names, priors, strict=True))
     far = float(annuli.edges[-1])
 
-    def deviance(theta: Floats) -> float:
-        values, _ = coordinates.values(theta)
+    def surprise(theta: Floats) -> float:
+        values, log_jacobian = coordinates.values(theta)
         u = around.coefficients(values, center)
         S = sum(np.exp(c[0] + c[2] * np.log1p(t / np.exp(2 * c[1]))) for c in u[:-3].reshape(-1, 9))
         N = E * (S + u[-2]) + area * u[-3] + M * u[-1]
-        if not np.isfinite(N).all():
-            return np.inf
-        return float(np.sum(N - n * np.log(np.maximum(N, 1e-300))))
+        found = np.sum(N - n * np.log(np.maximum(N, 1e-300))) - log_jacobian
+        found -= log_prior([prior[name] for name in around.names], values)
+        return float(found) if np.isfinite(found) else np.inf
 
     best: tuple[float, Floats] | None = None
     for rc in np.geomspace(2.0, max(far / 5, 4.0), 5):
@@ -88,7 +124,7 @@ def first_profile(pixels: Pixels, layout: Layout, center: tuple[float, float]) -
             whole = start.copy()
             whole[free] = part
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                return deviance(whole)
+                return surprise(whole)
 
         found = minimize(at, start[free], method="Nelder-Mead",
                          options={"maxfev": 1500, "xatol": 1e-3, "fatol": 1e-3,
