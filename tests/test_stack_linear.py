@@ -13,7 +13,7 @@ import pytest
 from scipy import special, stats
 
 import pyxstan
-from pyxstan import registry
+from pyxstan import registry, stacking
 from pyxstan.engine.build import StanProgram, build
 from pyxstan.inference_data import attributes, group
 from pyxstan.stacking import PosteriorSamples, linear
@@ -236,6 +236,30 @@ def test_pivot_moves_the_mean_alone() -> None:
     assert abs(slope[None] - slope[0.0]) < 0.1 * fits[0.0]["slope"].std().item()
     assert abs(mean[None] - shift * slope[None] - mean[0.0]) < 0.1 * error
     assert abs(mean[None] - mean[0.0]) > error
+
+
+def test_shrunken_estimates_of_two_parameters() -> None:
+    """Against the closed form for Gaussian errors: what is known well pulls what is not."""
+    rng = np.random.default_rng(14)
+    mean, covariance = np.array([1.0, 5.0]), np.array([[0.25, 0.4], [0.4, 1.0]])
+    error = np.diag([0.05, 2.0]) ** 2
+    measured = rng.multivariate_normal(mean, covariance + error, 40)
+    x = [rng.multivariate_normal(one, error, 800) for one in measured]
+    data = PosteriorSamples.from_arrays(x, parameters=("a", "b"))
+    idata = pyxstan.fit(
+        "stack_multivariate", data, seed=4, chains=2, draws=300, progress=False,
+        priors={"mean": "normal(3, 5)", "sd": "lognormal(0, 1)"},
+    )  # fmt: skip
+    found = stacking.shrunken(idata, data)
+    posterior = group(idata, "posterior").mean(("chain", "draw"))
+    sd, rho = posterior["sd"].to_numpy(), posterior["correlation"].item()
+    sigma = np.outer(sd, sd) * np.array([[1, rho], [rho, 1]])
+    gain = sigma @ np.linalg.inv(sigma + error)
+    expected = posterior["mean"].to_numpy() + (measured - posterior["mean"].to_numpy()) @ gain.T
+    there = found["mean"].to_numpy().reshape(40, 2)
+    assert np.abs(there[:, 1] - expected[:, 1]).max() < 0.35
+    assert np.std(there[:, 1] - expected[:, 1]) < 0.1
+    assert np.std(measured[:, 1] - expected[:, 1]) > 1
 
 
 def test_bad_input() -> None:

@@ -18,8 +18,8 @@ from pyxstan.lazy import lazy_names
 if TYPE_CHECKING:
     from pyxstan.stacking.data import PosteriorSamples
     from pyxstan.stacking.figures import side_by_side
-    from pyxstan.stacking.results import shrunken
     from pyxstan.stacking.several import stack
+    from pyxstan.stacking.shrinkage import shrunken
 
 __all__ = ["PosteriorSamples", "shrunken", "side_by_side", "stack"]
 
@@ -27,7 +27,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "PosteriorSamples": "data",
-        "shrunken": "results",
+        "shrunken": "shrinkage",
         "side_by_side": "figures",
         "stack": "several",
     },

@@ -138,8 +138,6 @@ class LinearProblem:
 
     model: str
     data: PosteriorSamples
-    #: Of each parameter.
-    ranges: tuple[Range, ...]
     coordinates: LinearCoordinates
     #: From the pivot, shape (N, C).
     covariates: Floats
@@ -239,6 +237,7 @@ class LinearProblem:
         found = support.supported(self.data, self.density(mean), injected)
         self.complaints.extend(found.complaints(self.data))
         self.attributes["log_likelihood_variance"] = found.total
+        self.attributes["deviance_at_mean"] = float(-2 * self.log_likelihoods(mean).sum())
         flat = {
             name: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for name, x in values.items()
         }
@@ -377,7 +376,6 @@ def prepare(
     return LinearProblem(
         model=model,
         data=data,
-        ranges=ranges,
         coordinates=coords,
         covariates=covariates,
         pivot=pivot,

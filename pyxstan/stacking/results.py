@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pyxstan import inference_data, registry
-from pyxstan.errors import DataError
+from pyxstan import registry
 from pyxstan.stacking import parents, support
 from pyxstan.stacking.data import Floats, PosteriorSamples
 from pyxstan.stacking.nodes import on_bins
-from pyxstan.stacking.parents import PARENTS, Range, Values
+from pyxstan.stacking.parents import PARENTS, Values
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from pyxstan.engine.sampling import Draws
     from pyxstan.stacking.problem import StackProblem
 
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
 _LARGEST_COST, _FEWEST_DRAWS, _MOST_DRAWS = 2e7, 200, 4000
 #: Objects whose own histograms are kept for the figure, and the cells of those.
 _SHOWN, _CELLS = 200, 60
-#: Draws of the population that the shrunken estimates are a mean over.
-_SHRINKING = 100
 
 
 def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
@@ -210,67 +205,3 @@ def _moments(data: PosteriorSamples) -> tuple[Floats, Floats]:
 
     middle = mean(data.x)
     return middle, np.sqrt(mean((data.x - middle[data.object_of]) ** 2))
-
-
-def shrunken(idata: Any, data: PosteriorSamples, *, seed: int = 1) -> pd.DataFrame:
-    """Each object's own parameter, given the population.
-
-    The samples of an object are weighted by the parent's density, averaged over its posterior: what
-    the object would be found to be, had it been fitted under the population as its prior.
-
-    Parameters
-    ----------
-    idata
-        What `pyxstan.fit` of a stacking model returned.
-    data
-        The samples that were fitted.
-    seed
-        Of the draws of the population that are averaged over.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row an object: mean, sd, and the 16, 50 and 84% quantiles of the parameter.
-
-    Raises
-    ------
-    DataError
-        Not a fit of a stacking model in one parameter, or other samples.
-    """
-    import pandas as pd
-
-    attributes = inference_data.attributes(idata)
-    model = str(attributes["model"])
-    if model not in PARENTS and model != "stack_histogram":
-        raise DataError(f"shrunken: {model} is not a stacking model of one parameter")
-    posterior = inference_data.group(idata, "posterior")
-    fitted = [str(name) for name in inference_data.group(idata, "log_likelihood")["object"].values]
-    kept = np.isin(data.objects, fitted)
-    data = data.kept(kept)
-    if list(data.objects) != fitted:
-        raise DataError("shrunken: these are not the samples that were fitted")
-    values = {
-        str(name): x.to_numpy().reshape(-1, *x.shape[2:]) for name, x in posterior.data_vars.items()
-    }
-    total = len(next(iter(values.values())))
-    chosen = np.random.default_rng(seed).choice(total, min(_SHRINKING, total), replace=False)
-    edges = None
-    if "bin_low" in posterior.coords:
-        edges = np.append(posterior["bin_low"], posterior["bin_high"][-1])
-    on = Range(float(attributes["low"]), float(attributes["high"]))
-    x = data.x[:, 0]
-    weights = np.zeros(len(x))
-    for k in chosen:
-        p = parents.density(model, x, {n: v[k : k + 1] for n, v in values.items()}, on, edges)[0]
-        weighted = data.weights * p
-        weights += weighted / np.repeat(np.add.reduceat(weighted, data.start[:-1]), data.sizes)
-    rows = []
-    for i in range(len(data.objects)):
-        inside = slice(data.start[i], data.start[i + 1])
-        order = np.argsort(x[inside])
-        there, w = x[inside][order], weights[inside][order] / weights[inside].sum()
-        mean = float(w @ there)
-        quantiles = np.interp([0.16, 0.5, 0.84], np.cumsum(w) - 0.5 * w, there)
-        rows.append((mean, float(np.sqrt(w @ (there - mean) ** 2)), *quantiles))
-    columns = ["mean", "sd", "16%", "50%", "84%"]
-    return pd.DataFrame(rows, index=pd.Index(data.objects, name="object"), columns=columns)
