@@ -38,7 +38,7 @@ def _entry(
     parameters: tuple[Parameter, ...],
     priors: tuple[PriorSlot, ...] = (),
     options: tuple[Option, ...] = (*_RANGE, _LIKELIHOOD),
-    adapt_delta: float = 0.7,
+    adapt_delta: float = 0.8,
     stan_file: str = "stack",
 ) -> Model:
     return Model(

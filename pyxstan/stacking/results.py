@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
     from pyxstan.stacking.problem import StackProblem
 
+_UNIT = "of the parameter"
 #: What the log likelihoods of the objects may cost in all, and of how many draws they are kept.
 _LARGEST_COST, _FEWEST_DRAWS, _MOST_DRAWS = 2e7, 200, 4000
 #: Objects whose own histograms are kept for the figure, and the cells of those.
@@ -124,9 +125,12 @@ def common_groups(
         ),
         "observed_data": xr.Dataset(
             {
-                "samples": ("object", data.sizes, {"long_name": "posterior samples"}),
-                "sample_mean": (("object", *dims), mean),
-                "sample_sd": (("object", *dims), sd),
+                name: (at, values, {"units": unit, "long_name": what})
+                for name, at, values, unit, what in (
+                    ("samples", ("object",), data.sizes, "", "posterior samples"),
+                    ("sample_mean", ("object", *dims), mean, _UNIT, "mean of the samples"),
+                    ("sample_sd", ("object", *dims), sd, _UNIT, "standard deviation of them"),
+                )
             },
             coords={**objects, **several},
         ),
