@@ -24,18 +24,27 @@ stan::return_type_t<P> stack_lpdf(const P& p_arg, const std::vector<int>& first,
   Eigen::VectorXd grad = Eigen::VectorXd::Zero(p.size());
 
   double lp = 0;
+  double product = 1;  // of likelihoods: one logarithm for many of them
   for (std::size_t i = 0; i < first.size(); ++i) {
     const Eigen::Index size = start[i + 1] - start[i];
     const auto row = weight.segment(start[i] - 1, size);
     const double likelihood = row.dot(p.segment(first[i] - 1, size));
     if (!(likelihood > 0)) {  // no sample where the parent is
-      lp = stan::math::NEGATIVE_INFTY;
-      break;
+      return stan::math::NEGATIVE_INFTY;
     }
-    lp += power.coeff(i) * std::log(likelihood);
+    if (power.coeff(i) != 1 || likelihood < 1e-100 || likelihood > 1e100) {
+      lp += power.coeff(i) * std::log(likelihood);
+    } else {
+      product *= likelihood;
+      if (!(product > 1e-150 && product < 1e150)) {
+        lp += std::log(product);
+        product = 1;
+      }
+    }
     grad.segment(first[i] - 1, size) += (power.coeff(i) / likelihood) * row;
   }
 
+  lp += std::log(product);
   auto ops = stan::math::make_partials_propagator(p_ref);
   if constexpr (!stan::is_constant_all<P>::value) {
     stan::math::partials<0>(ops) = std::move(grad);

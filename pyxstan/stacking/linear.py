@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 REGRESSION = "stack_regression"
 MODELS = ("stack_multivariate", REGRESSION)
 #: Nodes to the standard deviation of a parent in one parameter; each refinement doubles them.
-_NODES_A_LENGTH = 4.0
+_NODES_A_LENGTH = 3.0
 #: Draws of the guess by which that is chosen, and which part of them may be narrower.
 _GUESSES, _FINER = 400, 0.02
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 HISTOGRAM, MIXTURE = "stack_histogram", "stack_mixture"
 #: Nodes to the finest length of a parent; each refinement doubles them. More for the first guess.
-_NODES_A_LENGTH, _NODES_AT_FIRST = 4.0, 6.0
+_NODES_A_LENGTH, _NODES_AT_FIRST = 3.0, 5.0
+#: Weights on nodes from which on no more than needed is worth a second distribution of the samples.
+_MANY = 1_000_000
 #: Draws of the guess by which that length is chosen, and which part of them may be finer.
 _GUESSES, _FINER = 400, 0.02
 
@@ -167,7 +169,8 @@ def prepare(
         )
         finest = PARENTS[model].finest(coords.values(trials)[0], on)
         wanted = float(np.quantile(finest, _FINER)) / _NODES_A_LENGTH
-        found = on_grid(data, wanted, parents.support(model, on)) if wanted < spacing else None
+        again = wanted < spacing or len(nodes.weight) > _MANY
+        found = on_grid(data, wanted, parents.support(model, on)) if again else None
         nodes, spacing = (nodes, spacing) if found is None else (found, wanted)
     stan_data: dict[str, Any] = {
         "parent": 1 if model == HISTOGRAM else PARENTS[model].code,
