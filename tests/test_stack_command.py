@@ -153,12 +153,12 @@ def test_negative_numbers_are_numbers(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_priors_of_the_objects_fits_are_divided_out(
     desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Samples under normal(1.8, 0.3): without it the population is wider than the samples say."""
+    """A prior above the population had drawn the objects up: without it they are lower."""
     means = []
     for prior in ("uniform", "normal(2.4, 0.6)"):
         good(words("--prior", prior, "-o", "out"), capsys)
         means.append(float(posterior(desk / "out" / "gaussian.nc")["mean"].mean()))
-    assert means[1] < means[0] - 0.03  # the prior had drawn the objects up
+    assert means[1] < means[0] - 0.03
 
 
 def test_objects_without_a_sample_in_the_range(
