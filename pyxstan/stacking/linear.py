@@ -35,6 +35,8 @@ MODELS = ("stack_multivariate", REGRESSION)
 _NODES_A_LENGTH = 3.0
 #: Draws of the guess by which that is chosen, and which part of them may be narrower.
 _GUESSES, _FINER = 400, 0.02
+#: Which part of the draws may be finer than what nodes are made for that were too coarse before.
+_FINER_DRAWS = 0.002
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,26 @@ class LinearProblem:
 
     def refined(self, draws: Draws) -> LinearProblem | None:
         """The problem on finer nodes, where these are too coarse for the posterior; else None."""
-        error = self._error(self.values(draws.variables["z"])) if self.spacing else 0.0
+        error, spacing = 0.0, self.spacing
+        if spacing:
+            z = draws.variables["z"].reshape(-1, self.coordinates.size)
+            values, _ = self.coordinates.values(self.center + z @ self.scale.T)
+            finest = values["sd"].min(axis=1)
+            few, _ = _fewer(self.rows, self.data, spacing)
+
+            def log_posteriors(point: Floats) -> tuple[float, float]:
+                found, log_prior = self.coordinates.values((self.center + self.scale @ point)[None])
+                one = {name: x[0] for name, x in found.items()}
+                exact, rough = self.rows.log_likelihood(one), few.log_likelihood(one)
+                return float(log_prior[0]) + exact, float(log_prior[0]) + rough
+
+            error = support.nodes_error(z, finest, len(self.rows.x), log_posteriors)
+            wanted = float(np.quantile(finest, _FINER_DRAWS)) / _NODES_A_LENGTH
+            spacing = min(spacing / 2, wanted)
         self.attributes["log_likelihood_error"] = error
         if error <= support.LARGEST_ERROR:
             return None
-        rows, spacing = _fewer(self.rows, self.data, self.spacing / 2)
+        rows, spacing = _fewer(self.rows, self.data, spacing)
         how = f"at distances of {spacing:.3g}" if spacing else "on every sample"
         return replace(
             self,
@@ -172,18 +189,6 @@ class LinearProblem:
             notes=[*self.notes, f"the nodes were too coarse (error of ln L {error:.2g}): "
                                 f"fitted again {how}"],
         )  # fmt: skip
-
-    def _error(self, values: Mapping[str, Floats]) -> float:
-        """Largest difference of differences of ln L, by nodes and by samples, between draws."""
-        flat = {
-            name: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for name, x in values.items()
-        }
-        rough, _ = _fewer(self.rows, self.data, self.spacing)
-        error = []
-        for k in support.looked_at(flat["sd"].min(axis=1), len(self.data.x)):
-            one = {name: x[k] for name, x in flat.items()}
-            error.append(self.rows.log_likelihood(one) - rough.log_likelihood(one))
-        return float(np.ptp(np.nan_to_num(error, nan=np.inf)))
 
     def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Starting values of mean, slope and sd in the sampler's coordinates."""

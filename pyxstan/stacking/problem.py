@@ -29,6 +29,8 @@ _NODES_A_LENGTH, _NODES_AT_FIRST = 3.0, 5.0
 _MANY = 1_000_000
 #: Draws of the guess by which that length is chosen, and which part of them may be finer.
 _GUESSES, _FINER = 400, 0.02
+#: Which part of the draws may be finer than what nodes are made for that were too coarse before.
+_FINER_DRAWS = 0.002
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,16 @@ class StackProblem:
         if not self.spacing:
             self.attributes["log_likelihood_error"] = 0.0
             return None
-        values = _flat(self.values(draws.variables["z"]))
-        error = self._error(values)
+        z = draws.variables["z"].reshape(-1, self.coordinates.size)
+        values, _ = self.coordinates.values(self.center + z @ self.scale.T)
+        finest = PARENTS[self.model].finest(values, self.on)
+        error = support.nodes_error(z, finest, len(self._points), self._log_posteriors)
         self.attributes["log_likelihood_error"] = error
         if error <= support.LARGEST_ERROR:
             return None
-        found = on_grid(self.data, self.spacing / 2, parents.support(self.model, self.on))
-        spacing = self.spacing / 2
+        wanted = float(np.quantile(finest, _FINER_DRAWS)) / _NODES_A_LENGTH
+        spacing = min(self.spacing / 2, wanted)
+        found = on_grid(self.data, spacing, parents.support(self.model, self.on))
         if found is None:
             found = on_samples(self.data, parents.support(self.model, self.on))
             spacing = 0.0
@@ -108,20 +113,23 @@ class StackProblem:
                                 f"fitted again {how}"],
         )  # fmt: skip
 
-    def _error(self, values: Values) -> float:
-        """Largest difference of differences of ln L, by nodes and by samples, between draws."""
-        size = len(self.data.x) + (0 if self.data.selection is None else len(self.data.selection.x))
-        error = []
-        for k in support.looked_at(PARENTS[self.model].finest(values, self.on), size):
-            one = {name: x[k : k + 1] for name, x in values.items()}
-            rough = self.on_nodes(one)
-            exact = support.log_likelihoods(self.data, self.density(self.data.x[:, 0], one))
-            if self.data.selection is not None:
-                chosen = self.data.selection
-                alpha = self.density(chosen.x[:, 0], one) @ chosen.weights
-                exact = np.append(exact, np.log(alpha)[:, None], axis=1)
-            error.append(float(((exact - rough) * self.nodes.power).sum()))
-        return float(np.ptp(np.nan_to_num(error, nan=np.inf)))
+    @property
+    def _points(self) -> Floats:
+        """Every sample, and the detected injections."""
+        chosen = self.data.selection
+        return self.data.x[:, 0] if chosen is None else np.append(self.data.x, chosen.x)
+
+    def _log_posteriors(self, z: Floats) -> tuple[float, float]:
+        """Log posterior density of one z, by samples and by nodes, up to a constant."""
+        values, log_prior = self.coordinates.values((self.center + self.scale @ z)[None])
+        p = self.density(self._points, values)
+        exact = support.log_likelihoods(self.data, p[:, : len(self.data.x)])
+        if self.data.selection is not None:
+            alpha = p[:, len(self.data.x) :] @ self.data.selection.weights
+            exact = np.append(exact, np.log(alpha)[:, None], axis=1)
+        by_samples = log_prior[0] + exact[0] @ self.nodes.power
+        by_nodes = log_prior[0] + self.on_nodes(values)[0] @ self.nodes.power
+        return float(by_samples), float(by_nodes)
 
     def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
         """Posterior, objects and the noise of their samples: with names, coordinates and units."""
@@ -135,11 +143,6 @@ def _at_nodes(model: str, nodes: Nodes, values: Values, on: Range) -> Floats:
     if model == HISTOGRAM:
         return values["fraction"]
     return parents.density(model, nodes.x, values, on, None)
-
-
-def _flat(values: Values) -> dict[str, Floats]:
-    """Chains one after another."""
-    return {name: x.reshape(-1, *x.shape[2:]) for name, x in values.items()}
 
 
 def prepare(

@@ -14,6 +14,7 @@ N^2 (1 / n_inj - 1 / S_inj). Beyond one the posterior is partly that of the nois
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +29,10 @@ FEWEST = 10.0
 _NAMED = 5
 #: The error of ln L that nodes may make between draws.
 LARGEST_ERROR = 0.02
-#: Evaluations of p that the check of that may take, and how many draws it looks at.
-_EVALUATIONS, _FEWEST_DRAWS, _MOST_DRAWS = 5e6, 16, 48
+#: Evaluations of p that the check of that may take, how many points it looks at, and how far some
+#: of them are beyond the draws (in units of how far those are from the middle).
+_EVALUATIONS, _FEWEST_POINTS, _MOST_POINTS = 6e6, 18, 48
+_BEYOND = 1.3
 
 
 @dataclass(frozen=True)
@@ -106,16 +109,36 @@ def log_likelihoods(data: PosteriorSamples, p: Floats) -> Floats:
         return np.asarray(np.log(np.add.reduceat(data.weights * p, data.start[:-1], axis=1)))
 
 
-def looked_at(finest: Floats, samples: int) -> np.ndarray:
-    """Positions of draws on which nodes are checked: spread over all, and those of finest parents.
+def nodes_error(
+    z: Floats,
+    finest: Floats,
+    samples: int,
+    log_posteriors: Callable[[Floats], tuple[float, float]],
+) -> float:
+    """Largest difference of differences of ln L, by nodes and by samples, over the posterior.
+
+    Looked at are draws spread over all, those of the finest parents, and points somewhat beyond
+    these: where nodes are so coarse that sums over them become negative, no draw gets, which must
+    not hide a part of the posterior. Points beyond count where the samples make them as likely as
+    the draws.
 
     Parameters
     ----------
+    z
+        Draws, shape (draws, coordinates).
     finest
-        Length on which the parent changes, of each draw.
+        Length on which the parent of each changes.
     samples
-        At how many the check of a draw evaluates p.
+        At how many the check of a point evaluates p.
+    log_posteriors
+        Of a point, by samples and by nodes.
     """
-    count = int(np.clip(_EVALUATIONS / samples, _FEWEST_DRAWS, _MOST_DRAWS)) // 2
-    spread = np.linspace(0, len(finest) - 1, min(count, len(finest))).astype(int)
-    return np.unique(np.append(np.argsort(finest)[:count], spread))
+    count = int(np.clip(_EVALUATIONS / samples, _FEWEST_POINTS, _MOST_POINTS)) // 3
+    narrow = np.argsort(finest)[:count]
+    spread = np.linspace(0, len(z) - 1, min(count, len(z))).astype(int)
+    draws = z[np.unique(np.append(narrow, spread))]
+    middle = z.mean(axis=0)
+    beyond = middle + _BEYOND * (z[narrow] - middle)
+    exact, rough = np.array([log_posteriors(point) for point in (*draws, *beyond)]).T
+    counted = exact >= exact[: len(draws)].min()
+    return float(np.ptp(np.nan_to_num((exact - rough)[counted], nan=np.inf)))
