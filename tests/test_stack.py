@@ -324,7 +324,7 @@ def test_noise_of_all_objects_together_is_caught() -> None:
     rng = np.random.default_rng(42)
     at, error = measured(300, (0.5, 0.6), 43)
     samples = [rng.normal(m, e, 60) for m, e in zip(at, error, strict=True)]
-    idata = fit("stack_gaussian", samples, draws=1000)
+    idata = fit("stack_gaussian", samples, draws=300, warmup=300)
     variance = idata.constant_data["log_likelihood_variance"]
     assert idata.attrs["log_likelihood_variance"] == pytest.approx(float(variance.sum()))
     assert float(variance.sum()) > 1

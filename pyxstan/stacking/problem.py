@@ -29,6 +29,8 @@ _NODES_A_LENGTH = 4.0
 _GUESSES, _FINER = 400, 0.02
 #: The error of ln L that nodes may make between draws.
 LARGEST_ERROR = 0.02
+#: How often the nodes are halved between one fit and the next, at most.
+_HALVINGS = 2
 #: Evaluations of p that the check of that may take, and how many draws it looks at.
 _EVALUATIONS, _FEWEST_DRAWS, _MOST_DRAWS = 4e8, 16, 48
 
@@ -91,24 +93,32 @@ class StackProblem:
             self.attributes["log_likelihood_error"] = 0.0
             return None
         values = _flat(self.values(draws.variables["z"]))
-        error = self._error(values)
+        error = worst = self._error(values)
         self.attributes["log_likelihood_error"] = error
-        if error <= LARGEST_ERROR:
+        found = self
+        for _ in range(_HALVINGS):  # these draws know how fine the nodes should be
+            if error <= LARGEST_ERROR:
+                break
+            found = found._finer()
+            error = found._error(values) if found.spacing else 0.0
+        if found is self:
             return None
-        found = on_grid(self.data, self.spacing / 2, parents.support(self.model, self.on))
-        spacing = self.spacing / 2
-        if found is None:
-            found = on_samples(self.data, parents.support(self.model, self.on))
-            spacing = 0.0
-        how = f"at distances of {spacing:.3g}" if spacing else "on every sample"
+        how = f"at distances of {found.spacing:.3g}" if found.spacing else "on every sample"
+        note = f"the nodes were too coarse (error of ln L {worst:.2g}): fitted again {how}"
+        return replace(found, notes=[*self.notes, note])
+
+    def _finer(self) -> StackProblem:
+        """The problem on nodes at half the distance, or on every sample."""
+        on = parents.support(self.model, self.on)
+        nodes, spacing = on_grid(self.data, self.spacing / 2, on), self.spacing / 2
+        if nodes is None:
+            nodes, spacing = on_samples(self.data, on), 0.0
         return replace(
             self,
-            nodes=found,
+            nodes=nodes,
             spacing=spacing,
-            stan_data={**self.stan_data, **found.stan_data()},
-            notes=[*self.notes, f"the nodes were too coarse (error of ln L {error:.2g}): "
-                                f"fitted again {how}"],
-        )  # fmt: skip
+            stan_data={**self.stan_data, **nodes.stan_data()},
+        )
 
     def _error(self, values: Values) -> float:
         """Largest difference of differences of ln L, by nodes and by samples, between draws.
