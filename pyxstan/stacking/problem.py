@@ -139,7 +139,8 @@ class StackProblem:
                 chosen = self.data.selection
                 alpha = self.density(chosen.x[:, 0], one) @ chosen.weights
                 exact = np.append(exact, np.log(alpha)[:, None], axis=1)
-            error.append(float(((exact - rough) * self.nodes.power).sum()))
+            with np.errstate(invalid="ignore"):
+                error.append(float(((exact - rough) * self.nodes.power).sum()))
         return float(np.ptp(np.nan_to_num(error, nan=np.inf)))
 
     def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:

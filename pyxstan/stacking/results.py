@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 _LOG_LIKELIHOODS = 20_000_000
 #: Objects whose own histograms are kept for the figure, and the cells of those.
 _SHOWN, _CELLS = 200, 60
-#: Draws of the population that the shrunken estimates are a mean over.
-_SHRINKING = 100
+#: Draws of the population that the shrunken estimates are a mean over: as few for many samples, as
+#: many for few, and the densities that it may take otherwise.
+_FEWEST_SHRINKING, _MOST_SHRINKING, _SHRINKING_DENSITIES = 100, 1000, 4e8
 
 
 def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
@@ -192,7 +193,9 @@ def shrunken(idata: Any, data: PosteriorSamples, *, seed: int = 1) -> pd.DataFra
         str(name): x.to_numpy().reshape(-1, *x.shape[2:]) for name, x in posterior.data_vars.items()
     }
     total = len(next(iter(values.values())))
-    chosen = np.random.default_rng(seed).choice(total, min(_SHRINKING, total), replace=False)
+    affordable = _SHRINKING_DENSITIES / len(data.x)
+    count = int(np.clip(affordable, _FEWEST_SHRINKING, _MOST_SHRINKING))
+    chosen = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
     edges = None
     if "bin_low" in posterior.coords:
         edges = np.append(posterior["bin_low"], posterior["bin_high"][-1])
