@@ -5,7 +5,7 @@ smooth p between them is a polynomial through the eight nodes around:
 
     p(x) = sum_g l_g(x) p(x_g),   L_i = sum_g weight_ig p(x_g),   weight_ig = sum_k w_ik l_g(x_ik)
 
-The error falls with the eighth power of h over the parent's width; `pyxstan.stacking.support` checks
+The error falls with the eighth power of h over the parent's width; `problem.refined` checks
 it on every fit against the samples themselves. A histogram's nodes are its bins, without any error;
 where no grid will do, every sample is a node of its own.
 """
@@ -86,7 +86,7 @@ def on_grid(data: PosteriorSamples, spacing: float, support: tuple[float, float]
     end = max(end, begin + _STENCIL)
     if end - begin > MOST_NODES:
         return None
-    grid = origin + (np.arange(begin, end) + 0.5) * spacing
+    grid = np.asarray(origin + (np.arange(begin, end) + 0.5) * spacing, dtype=np.float64)
     pieces = [
         _distributed(part, weights, start, grid, spacing, support)
         for part, weights, start in _chunks(data)

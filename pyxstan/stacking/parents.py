@@ -188,7 +188,7 @@ def _draw_mixture(rng: np.random.Generator, v: Values, _: Range) -> Floats:
 def _drawn_part(rng: np.random.Generator, fraction: Floats) -> np.ndarray:
     total = np.cumsum(fraction, axis=1)
     u = rng.uniform(0, total[:, -1])
-    return np.minimum((total < u[:, None]).sum(axis=1), fraction.shape[1] - 1)
+    return np.asarray(np.minimum((total < u[:, None]).sum(axis=1), fraction.shape[1] - 1))
 
 
 def _uniform(low: float, high: float) -> Prior:
