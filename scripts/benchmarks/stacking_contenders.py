@@ -69,6 +69,7 @@ def main() -> None:
         draws=arguments.draws,
         seed=arguments.seed,
         priors=json.loads(arguments.priors),
+        drop_empty=True,
         progress=False,
     )
     marks["fit"] = spent() - begin
