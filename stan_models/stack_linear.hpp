@@ -6,6 +6,8 @@
 //
 //   ln L_i = ln sum_k w_ik exp(-u_ik' u_ik / 2) - ln det L - D / 2 ln 2 pi
 //   d/dmean_i = L^-T sum_k r_ik u_ik,   d/dL = L^-T sum_k r_ik u_ik u_ik' - diag(1 / L_jj)
+//
+// and L_i + floor in the place of L_i.
 #ifndef PYXSTAN_STACK_LINEAR_HPP
 #define PYXSTAN_STACK_LINEAR_HPP
 
@@ -15,11 +17,12 @@
 #include <ostream>
 #include <vector>
 
-template <bool propto, typename Mean, typename L, typename X, typename Weight, typename Power>
+template <bool propto, typename Mean, typename L, typename X, typename Weight, typename Power,
+          typename Floor>
 stan::return_type_t<Mean, L> stack_linear_lpdf(const Mean& mean_arg, const L& l_arg,
                                                const X& x_arg, const std::vector<int>& start,
                                                const Weight& weight_arg, const Power& power_arg,
-                                               std::ostream*) {
+                                               const Floor& log_floor, std::ostream*) {
   using stan::math::to_ref;
   const auto& mean_ref = to_ref(mean_arg);
   const auto& l_ref = to_ref(l_arg);
@@ -40,6 +43,7 @@ stan::return_type_t<Mean, L> stack_linear_lpdf(const Mean& mean_arg, const L& l_
   thread_local Eigen::ArrayXXd u;
   thread_local Eigen::ArrayXd q, ru;
   double lp = 0;
+  double counted = 0;
   for (Eigen::Index i = 0; i < mean.cols(); ++i) {
     const Eigen::Index begin = start[i] - 1;
     const Eigen::Index size = start[i + 1] - start[i];
@@ -58,8 +62,11 @@ stan::return_type_t<Mean, L> stack_linear_lpdf(const Mean& mean_arg, const L& l_
     if (!(total > 0)) {  // the nearest samples have no weight
       return stan::math::NEGATIVE_INFTY;
     }
-    lp += power.coeff(i) * (std::log(total) - 0.5 * least + log_scale);
-    const double share = power.coeff(i) / total;
+    const double log_likelihood = std::log(total) - 0.5 * least + log_scale;
+    const double part = stan::math::inv_logit(log_likelihood - log_floor);  // not of the floor
+    lp += power.coeff(i) * stan::math::log_sum_exp(log_likelihood, log_floor);
+    counted += power.coeff(i) * part;
+    const double share = power.coeff(i) * part / total;
     for (Eigen::Index j = 0; j < D; ++j) {
       ru = q * u.col(j);
       first(j) = share * ru.sum();
@@ -71,7 +78,7 @@ stan::return_type_t<Mean, L> stack_linear_lpdf(const Mean& mean_arg, const L& l_
   }
   second.triangularView<Eigen::StrictlyUpper>() = second.transpose();
   Eigen::MatrixXd grad_l = (inverse.transpose() * second).triangularView<Eigen::Lower>();
-  grad_l.diagonal().array() -= power.sum() / l.diagonal().array();
+  grad_l.diagonal().array() -= counted / l.diagonal().array();
 
   auto ops = stan::math::make_partials_propagator(mean_ref, l_ref);
   if constexpr (!stan::is_constant_all<Mean>::value) {

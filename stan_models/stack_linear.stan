@@ -17,7 +17,7 @@ functions {
   // sum_i power_i ln L_i: C++ in stack_linear.hpp, plain Stan in
   // functions/stack_linear_plain.stanfunctions
   real stack_linear_lpdf(matrix mean, matrix L, data matrix x, data array[] int start,
-                         data vector weight, data vector power);
+                         data vector weight, data vector power, data real log_floor);
 }
 data {
   int<lower=1> objects; // and the selection's
@@ -28,6 +28,7 @@ data {
   vector[start[objects + 1] - 1] weight;
   vector[objects] power; // 1; minus the number of objects for the selection
   matrix[C, objects] c; // from the pivot
+  real log_floor; // ln density of outliers, one in 1e12, so that no likelihood has a cliff
 
   // mean of each parameter, its slope with each covariate in turn, sd of each parameter
   int<lower=1> numbers;
@@ -58,5 +59,5 @@ model {
   target += bounded_log_slope(head(theta, numbers), bounds);
   target += stack_linear_lpdf(mean |
                               diag_pre_multiply(tail(phi, P), correlation_factor(partial, P)),
-                              x, start, weight, power);
+                              x, start, weight, power, log_floor);
 }

@@ -40,11 +40,17 @@ def program(cache: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("P", "objects", "selected"),
-    [(1, 1, False), (1, 20, False), (2, 20, False), (3, 5, False), (2, 6, True)],
+    ("P", "objects", "selected", "log_floor"),
+    [
+        (1, 1, False, -30.0),
+        (1, 20, False, -3.0),
+        (2, 20, False, -30.0),
+        (3, 5, False, -5.0),
+        (2, 6, True, -30.0),
+    ],
 )
 def test_kernel_is_its_plain_twin_and_its_gradient_the_slope(
-    P: int, objects: int, selected: bool, kernel: Path, tmp_path: Path
+    P: int, objects: int, selected: bool, log_floor: float, kernel: Path, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(3)
     start = np.append(1, 1 + np.cumsum(rng.integers(1, 30, objects)))
@@ -52,7 +58,7 @@ def test_kernel_is_its_plain_twin_and_its_gradient_the_slope(
     if selected:
         power[-1] = 1.0 - objects
     data = {
-        "objects": objects, "P": P, "start": start, "power": power,
+        "objects": objects, "P": P, "start": start, "power": power, "log_floor": log_floor,
         "x": rng.normal(size=(start[-1] - 1, P)), "weight": rng.uniform(0, 1, start[-1] - 1),
     }  # fmt: skip
     points = rng.normal(0, 0.5, (5, P * objects + P + P * (P - 1) // 2))
@@ -134,6 +140,7 @@ def by_scipy(found: linear.LinearProblem, theta: FloatArray, eta: float) -> floa
         ]
         log_density += np.linalg.slogdet(np.array(columns))[1]
     covariance = np.outer(sd, sd) * R
+    floor = 1e-12 / np.prod(np.ptp(data.x, axis=0))
     covariates = np.zeros((C, len(data.objects)))
     for k, v in enumerate(data.covariates.values()):
         covariates[k] = v - v.mean()
@@ -141,10 +148,11 @@ def by_scipy(found: linear.LinearProblem, theta: FloatArray, eta: float) -> floa
         inside = slice(data.start[i], data.start[i + 1])
         centre = mean + slope @ covariates[:, i]
         p = stats.multivariate_normal(centre, covariance).pdf(data.x[inside])
-        log_density += np.log(np.sum(data.weights[inside] * p))
+        log_density += np.log(np.sum(data.weights[inside] * p) + floor)
     if data.selection is not None:
         p = stats.multivariate_normal(mean, covariance).pdf(data.selection.x)
-        log_density -= len(data.objects) * np.log(np.sum(data.selection.weights * p))
+        alpha = np.sum(data.selection.weights * p) + floor
+        log_density -= len(data.objects) * np.log(alpha)
     return float(log_density)
 
 

@@ -115,12 +115,15 @@ class Rows:
     power: Floats
     #: Covariates from the pivot, shape (rows, C).
     covariates: Floats
+    #: ln density of outliers, `parents.OUTLIERS` of the population anywhere in the ranges.
+    log_floor: float
 
     def log_likelihood(self, one: Mapping[str, Floats]) -> float:
         """Sum of power times ln L_i, for one set of parameters."""
         object_of = np.repeat(np.arange(len(self.power)), np.diff(self.start))
         log_p = log_density(self.x, one, self.covariates, object_of)
-        return float(self.power @ _log_sums(log_p, self.weight, self.start))
+        log_l = _log_sums(log_p, self.weight, self.start)
+        return float(self.power @ np.logaddexp(log_l, self.log_floor))
 
     def stan_data(self) -> dict[str, Any]:
         """What ``stan_models/stack_linear.stan`` is told of them."""
@@ -131,6 +134,7 @@ class Rows:
             "weight": self.weight,
             "power": self.power,
             "c": self.covariates.T,
+            "log_floor": self.log_floor,
         }
 
 
@@ -342,7 +346,8 @@ def prepare(
     if not 0 < eta < np.inf:
         raise DataError(f"option eta: {eta:g} is not a positive number")
     coords = LinearCoordinates(numbers_of(data, ranges, covariates, priors), P, C, eta)
-    rows = _rows(data, covariates)
+    widths = [on.width for on in ranges]
+    rows = _rows(data, covariates, float(np.log(parents.OUTLIERS / np.prod(widths))))
     few, spacing = rows, 0.0
     if P == 1 and options["likelihood"] == "nodes":
         few, spacing = _fewer(rows, data, float(np.std(data.x)) / _NODES_A_LENGTH)
@@ -455,7 +460,7 @@ def numbers_of(
     return coordinates({name: prior for name, _, prior in table}, positive)
 
 
-def _rows(data: PosteriorSamples, covariates: Floats) -> Rows:
+def _rows(data: PosteriorSamples, covariates: Floats, log_floor: float) -> Rows:
     x, weight, start = data.x, data.weights, data.start
     power, c = np.ones(len(data.objects)), covariates
     if data.selection is not None:
@@ -464,7 +469,7 @@ def _rows(data: PosteriorSamples, covariates: Floats) -> Rows:
         start = np.append(start, len(x))
         power = np.append(power, -float(len(data.objects)))
         c = np.zeros((len(power), c.shape[1]))
-    return Rows(x, weight, start, power, c)
+    return Rows(x, weight, start, power, c, log_floor)
 
 
 def _fewer(rows: Rows, data: PosteriorSamples, spacing: float) -> tuple[Rows, float]:
@@ -473,7 +478,7 @@ def _fewer(rows: Rows, data: PosteriorSamples, spacing: float) -> tuple[Rows, fl
     if nodes is None or len(nodes.weight) > len(rows.x):
         return rows, 0.0
     x = nodes.x[nodes.matrix.indices][:, None]
-    return Rows(x, nodes.weight, nodes.start, rows.power, rows.covariates), spacing
+    return replace(rows, x=x, weight=nodes.weight, start=nodes.start), spacing
 
 
 def _start(data: PosteriorSamples, coords: LinearCoordinates, ranges: tuple[Range, ...]) -> Floats:

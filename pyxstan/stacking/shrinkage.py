@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-#: Draws of the population that are averaged over.
-_DRAWS = 100
+#: Draws of the population that are averaged over: many, or what may be evaluated in some seconds.
+_FEWEST, _MOST, _EVALUATIONS = 100, 1000, 1e8
 _QUANTILES = {"16%": 0.16, "50%": 0.5, "84%": 0.84}
 
 
@@ -62,7 +62,8 @@ def shrunken(idata: Any, data: PosteriorSamples, *, seed: int = 1) -> pd.DataFra
     density = (_linear if model in linear.MODELS else _in_one)(idata, posterior, data)
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     weights = np.zeros(len(data.x))
-    for k in np.random.default_rng(seed).choice(total, min(_DRAWS, total), replace=False):
+    draws = min(total, int(np.clip(_EVALUATIONS / len(data.x), _FEWEST, _MOST)))
+    for k in np.random.default_rng(seed).choice(total, draws, replace=False):
         weighted = data.weights * density(int(k))
         weights += weighted / np.repeat(np.add.reduceat(weighted, data.start[:-1]), data.sizes)
     rows, index = [], []

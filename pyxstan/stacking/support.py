@@ -141,4 +141,5 @@ def nodes_error(
     beyond = middle + _BEYOND * (z[narrow] - middle)
     exact, rough = np.array([log_posteriors(point) for point in (*draws, *beyond)]).T
     counted = exact >= exact[: len(draws)].min()
-    return float(np.ptp(np.nan_to_num((exact - rough)[counted], nan=np.inf)))
+    error = exact[counted] - np.nan_to_num(rough[counted], nan=-np.inf)
+    return float(np.ptp(error)) if np.isfinite(error).all() else np.inf

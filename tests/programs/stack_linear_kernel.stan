@@ -3,7 +3,7 @@
 functions {
   #include functions/stack_linear_plain.stanfunctions
   real stack_linear_lpdf(matrix mean, matrix L, data matrix x, data array[] int start,
-                         data vector weight, data vector power);
+                         data vector weight, data vector power, data real log_floor);
 }
 data {
   int<lower=1, upper=2> which; // 1: C++, 2: plain Stan
@@ -13,6 +13,7 @@ data {
   matrix[start[objects + 1] - 1, P] x;
   vector[start[objects + 1] - 1] weight;
   vector[objects] power;
+  real log_floor;
 }
 parameters {
   matrix[P, objects] mean;
@@ -28,6 +29,6 @@ model {
       L[i, j] = below[at];
     }
   }
-  target += which == 1 ? stack_linear_lpdf(mean | L, x, start, weight, power)
-                       : stack_linear_plain_lpdf(mean | L, x, start, weight, power);
+  target += which == 1 ? stack_linear_lpdf(mean | L, x, start, weight, power, log_floor)
+                       : stack_linear_plain_lpdf(mean | L, x, start, weight, power, log_floor);
 }
