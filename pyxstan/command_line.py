@@ -282,7 +282,7 @@ class _WithNegativeNumbers(click.Command):
 @click.option("--drop-empty", is_flag=True, help="Leave out objects without a sample in the range.")
 @click.option("--chains", default=4, show_default=True)
 @click.option("--warmup", default=1000, show_default=True)
-@click.option("--draws", default=1000, show_default=True)
+@click.option("--draws", type=int, help="Default: 4000, of more than 3000 objects 1000.")
 @click.option("--seed", type=int, help="Default: a random one, told in the output.")
 @click.option("--strict", is_flag=True, help="Exit 4 when a verdict is bad.")
 @click.option("--quiet", is_flag=True, help="No progress.")

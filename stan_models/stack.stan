@@ -11,10 +11,10 @@ functions {
   #include functions/flat.stanfunctions
   #include functions/stack_parents.stanfunctions
 
-  // sum_i power_i log(sum_g weight_ig p_g): C++ in stack.hpp, plain Stan in
+  // sum_i power_i log(max(sum_g weight_ig p_g, least)): C++ in stack.hpp, plain Stan in
   // functions/stack_plain.stanfunctions
   real stack_lpdf(vector p, data array[] int first, data array[] int start, data vector weight,
-                  data vector power);
+                  data vector power, data real least);
 }
 data {
   // 1 histogram, 2 Gaussian, 3 truncated Gaussian, 4 Student t, 5 skew normal, 6 beta, 7 gamma,
@@ -29,6 +29,7 @@ data {
   array[rows + 1] int<lower=1> start; // its weights among all
   vector[start[rows + 1] - 1] weight;
   vector[rows] power; // 1; minus the number of objects for the selection
+  real<lower=0> least; // that any L_i is taken for: no cliff where an object has no samples
 
   int<lower=0> numbers; // of the parent that aren't fractions
   array[numbers] int<lower=0, upper=2> bounds; // see bounded()
@@ -67,5 +68,5 @@ model {
               / square(roughness);
   }
   target += stack_lpdf(parent_density(parent, parts, x, phi, fraction, low, high) |
-                       first, start, weight, power);
+                       first, start, weight, power, least);
 }

@@ -38,7 +38,7 @@ def _entry(
     parameters: tuple[Parameter, ...],
     priors: tuple[PriorSlot, ...] = (),
     options: tuple[Option, ...] = (*_RANGE, _LIKELIHOOD),
-    adapt_delta: float = 0.8,
+    adapt_delta: float = 0.9,
     stan_file: str = "stack",
 ) -> Model:
     return Model(
@@ -141,7 +141,6 @@ MODELS = (
         "population behind many posteriors: a Student t, with outliers",
         (_LOCATION, _SCALE, _NU),
         (*_LOCATION_PRIORS, PriorSlot("nu", _NU.description, "gamma(2, 0.1)", _POSITIVE)),
-        adapt_delta=0.9,
     ),
     _entry(
         "stack_skew_normal",
@@ -152,7 +151,6 @@ MODELS = (
             Parameter("scale", "of the normal before it is skewed", _UNIT, sampled=False),
         ),
         (*_GAUSSIAN_PRIORS, PriorSlot("shape", _SKEW.description, "normal(0, 3)", _REAL)),
-        adapt_delta=0.9,
     ),
     _entry(
         "stack_beta",
@@ -188,7 +186,6 @@ MODELS = (
             Option("concentration", "of the Dirichlet prior of the fractions", 1.0, float),
             _LIKELIHOOD,
         ),
-        adapt_delta=0.9,
     ),
     _entry(
         "stack_multivariate",

@@ -27,8 +27,8 @@ from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.stacking.data import Floats
 
-#: Part of the population that may be anywhere in the range. It changes nothing where there are
-#: samples; where there are none, the likelihood has no cliff.
+#: No object's likelihood is taken for smaller than if this part of the population were anywhere in
+#: the range. It changes nothing where there are samples; where there are none, there is no cliff.
 OUTLIERS = 1e-12
 #: Values of a parent's parameters by name: a number a draw, shape (draws,), or (draws, parts).
 Values = Mapping[str, Floats]
@@ -290,10 +290,8 @@ def density(model: str, x: Floats, values: Values, on: Range, edges: Floats | No
         Of the bins of a histogram.
     """
     if model != "stack_histogram":
-        low, high = support(model, on)
-        floor = OUTLIERS / on.width * ((x >= low) & (x <= high))
         with np.errstate(under="ignore", divide="ignore", over="ignore"):
-            return PARENTS[model].density(x, values, on) + floor
+            return PARENTS[model].density(x, values, on)
     assert edges is not None
     bins = bin_of(x, edges)
     height = values["fraction"] / np.diff(edges)

@@ -31,6 +31,8 @@ _MANY = 1_000_000
 _GUESSES, _FINER = 400, 0.02
 #: Which part of the draws may be finer than what nodes are made for that were too coarse before.
 _FINER_DRAWS = 0.002
+#: How many times finer they become at once, at most.
+_FINEST_STEP = 6.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class StackProblem:
         """ln L_i by the nodes, then that of the selection; shape (draws, rows)."""
         p = _at_nodes(self.model, self.nodes, values, self.on)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.log(self.nodes.matrix @ p.T).T)
+            return np.asarray(np.log(np.maximum(self.nodes.matrix @ p.T, _least(self.on))).T)
 
     def refined(self, draws: Draws) -> StackProblem | None:
         """The problem on finer nodes, where these are too coarse for the posterior; else None."""
@@ -98,7 +100,7 @@ class StackProblem:
         if error <= support.LARGEST_ERROR:
             return None
         wanted = float(np.quantile(finest, _FINER_DRAWS)) / _NODES_A_LENGTH
-        spacing = min(self.spacing / 2, wanted)
+        spacing = float(np.clip(wanted, self.spacing / _FINEST_STEP, self.spacing / 2))
         found = on_grid(self.data, spacing, parents.support(self.model, self.on))
         if found is None:
             found = on_samples(self.data, parents.support(self.model, self.on))
@@ -123,10 +125,11 @@ class StackProblem:
         """Log posterior density of one z, by samples and by nodes, up to a constant."""
         values, log_prior = self.coordinates.values((self.center + self.scale @ z)[None])
         p = self.density(self._points, values)
-        exact = support.log_likelihoods(self.data, p[:, : len(self.data.x)])
+        exact = support.likelihoods(self.data, p[:, : len(self.data.x)])
         if self.data.selection is not None:
             alpha = p[:, len(self.data.x) :] @ self.data.selection.weights
-            exact = np.append(exact, np.log(alpha)[:, None], axis=1)
+            exact = np.append(exact, alpha[:, None], axis=1)
+        exact = np.log(np.maximum(exact, _least(self.on)))
         by_samples = log_prior[0] + exact[0] @ self.nodes.power
         by_nodes = log_prior[0] + self.on_nodes(values)[0] @ self.nodes.power
         return float(by_samples), float(by_nodes)
@@ -180,6 +183,7 @@ def prepare(
         "low": on.low,
         "high": on.high,
         **nodes.stan_data(),
+        "least": _least(on),
         **coords.stan_data(),
         "log_width": np.zeros(coords.parts) if edges is None else np.log(np.diff(edges)),
         "roughness": _roughness(options),
@@ -208,6 +212,11 @@ def prepare(
     )
 
 
+def _least(on: Range) -> float:
+    """What any L_i is taken for at least."""
+    return parents.OUTLIERS / on.width
+
+
 @dataclass(frozen=True)
 class _Guess:
     """The log posterior density of theta."""
@@ -224,7 +233,8 @@ class _Guess:
         with np.errstate(all="ignore"):
             values, found = self.coordinates.values(theta[None])
             p = _at_nodes(self.model, self.nodes, values, self.on)[0]
-            total = found[0] + self.nodes.power @ np.log(self.nodes.matrix @ p)
+            likelihood = np.maximum(self.nodes.matrix @ p, _least(self.on))
+            total = found[0] + self.nodes.power @ np.log(likelihood)
             if self.roughness and self.edges is not None:
                 steps = np.diff(np.log(values["fraction"][0] / np.diff(self.edges)))
                 total -= 0.5 * float(np.sum((steps / self.roughness) ** 2))

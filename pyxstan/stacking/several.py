@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from pyxstan.stacking.data import PosteriorSamples
 
+#: Draws are cheap for so many objects at most: then their number.
+_FEW_OBJECTS, _MANY_DRAWS, _FEW_DRAWS = 3000, 4000, 1000
 #: Of the table, in percent.
 _QUANTILES = (2.5, 16, 50, 84, 97.5)
 
@@ -37,7 +39,7 @@ def stack(
     drop_empty: bool = False,
     chains: int = 4,
     warmup: int = 1000,
-    draws: int = 1000,
+    draws: int | None = None,
     seed: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def stack(
     drop_empty
         Leave out objects without a sample in the range, from all fits.
     chains, warmup, draws, seed, progress
-        As in `pyxstan.fit`.
+        As in `pyxstan.fit`; draws are 4,000 by default, of more than 3,000 objects 1,000.
 
     Returns
     -------
@@ -84,6 +86,8 @@ def stack(
         if len(data.objects) < count:
             tell(notes[-1])
     seed = secrets.randbelow(2**31) if seed is None else seed
+    if draws is None:
+        draws = _MANY_DRAWS if len(data.objects) <= _FEW_OBJECTS else _FEW_DRAWS
     found = {}
     for model in (HISTOGRAM, *parents):
         tell(f"{model}: {len(data.objects)} objects, {data.parameters[0]} {low:g} to {high:g}")

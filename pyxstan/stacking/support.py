@@ -103,10 +103,9 @@ def _of_sums(weights: Floats, p: Floats, start: np.ndarray) -> tuple[Floats, Flo
     return effective, variance
 
 
-def log_likelihoods(data: PosteriorSamples, p: Floats) -> Floats:
-    """ln L_i by the samples themselves, for p at each of them, shape (draws, N)."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.add.reduceat(data.weights * p, data.start[:-1], axis=1)))
+def likelihoods(data: PosteriorSamples, p: Floats) -> Floats:
+    """L_i by the samples themselves, for p at each of them, shape (draws, N)."""
+    return np.asarray(np.add.reduceat(data.weights * p, data.start[:-1], axis=1))
 
 
 def nodes_error(

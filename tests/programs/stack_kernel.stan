@@ -3,7 +3,7 @@
 functions {
   #include functions/stack_plain.stanfunctions
   real stack_lpdf(vector p, data array[] int first, data array[] int start, data vector weight,
-                  data vector power);
+                  data vector power, data real least);
 }
 data {
   int<lower=1, upper=2> which; // 1: C++, 2: plain Stan
@@ -13,11 +13,12 @@ data {
   array[rows + 1] int<lower=1> start;
   vector[start[rows + 1] - 1] weight;
   vector[rows] power;
+  real least;
 }
 parameters {
   vector[nodes] p;
 }
 model {
-  target += which == 1 ? stack_lpdf(p | first, start, weight, power)
-                       : stack_plain_lpdf(p | first, start, weight, power);
+  target += which == 1 ? stack_lpdf(p | first, start, weight, power, least)
+                       : stack_plain_lpdf(p | first, start, weight, power, least);
 }
