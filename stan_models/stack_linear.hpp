@@ -59,8 +59,10 @@ stan::return_type_t<Mean, L> stack_linear_lpdf(const Mean& mean_arg, const L& l_
     const double least = q.minCoeff();
     q = weight.segment(begin, size).array() * (-0.5 * (q - least)).exp();
     const double total = q.sum();
-    if (!(total > 0)) {  // the nearest samples have no weight
-      return stan::math::NEGATIVE_INFTY;
+    if (!(total > 0)) {  // the nearest samples have no weight, or nodes are too coarse
+      lp += power.coeff(i) * log_floor;
+      grad_mean.col(i).setZero();
+      continue;
     }
     const double log_likelihood = std::log(total) - 0.5 * least + log_scale;
     const double part = stan::math::inv_logit(log_likelihood - log_floor);  // not of the floor

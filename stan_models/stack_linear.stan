@@ -28,7 +28,7 @@ data {
   vector[start[objects + 1] - 1] weight;
   vector[objects] power; // 1; minus the number of objects for the selection
   matrix[C, objects] c; // from the pivot
-  real log_floor; // ln density of outliers, one in 1e12, so that no likelihood has a cliff
+  real log_floor; // ln density of outliers, 1e-20 of all, so that no likelihood has a cliff
 
   // mean of each parameter, its slope with each covariate in turn, sd of each parameter
   int<lower=1> numbers;

@@ -31,6 +31,8 @@ PRIORS = (
     "inv_gamma(3, 0.005)",
     "inv_gamma(1.5, 2e-4)",
     "inv_gamma(300, 30)",
+    "uniform(2, 5)",
+    "uniform(-0.3, 1e4)",
 )
 QUANTILES = np.array([1e-6, 0.01, 0.2, 0.5, 0.8, 0.99, 1 - 1e-6])
 #: Beyond the quantiles: far tails.
@@ -45,12 +47,15 @@ def in_scipy(prior: Prior) -> Any:
         "half_normal": lambda: stats.halfnorm(scale=a),
         "gamma": lambda: stats.gamma(a, scale=1 / b),
         "inv_gamma": lambda: stats.invgamma(a, scale=b),
+        "uniform": lambda: stats.uniform(a, b - a),
     }[prior.family]()
 
 
 def points(prior: Prior) -> np.ndarray:
     distribution = in_scipy(prior)
-    return np.sort(np.append(distribution.ppf(QUANTILES), distribution.median() * STRETCHES))
+    found = np.sort(np.append(distribution.ppf(QUANTILES), distribution.median() * STRETCHES))
+    around = distribution.pdf(found * (1 + 2e-5)) * distribution.pdf(found * (1 - 2e-5))
+    return found[around > 0] if prior.family == "uniform" else found
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +89,28 @@ def test_stan_density_is_normalised(text: str, run: Runner) -> None:
     np.testing.assert_allclose(got["g_x.1"], slope, rtol=1e-3, atol=1e-6 * np.abs(slope).max())
 
 
+def test_stan_gives_nothing_outside_of_a_uniform_prior(run: Runner) -> None:
+    run.write("data.json", {"family": 6, "a": [2.0], "b": [5.0]})
+    run.write("points.json", {"params_r": [[1.9], [2.1], [5.1]]})
+    done = run.start(
+        "log_prob unconstrained_params=points.json data file=data.json output file=out.csv"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [x for x in (run.folder / "out.csv").read_text().splitlines() if x[:1] not in "#l"]
+    assert np.isfinite([float(line.split(",")[0]) for line in lines]).tolist() == [
+        False,
+        True,
+        False,
+    ]
+
+
 def test_stan_refuses_an_unknown_code(run: Runner) -> None:
-    run.write("data.json", {"family": 6, "a": [1.0], "b": [1.0]})
+    run.write("data.json", {"family": 7, "a": [1.0], "b": [1.0]})
     run.write("points.json", {"params_r": [[1.0]]})
     done = run.start(
         "log_prob unconstrained_params=points.json data file=data.json output file=out.csv"
     )
-    assert "unknown prior family 6" in done.stdout + done.stderr
+    assert "unknown prior family 7" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("text", PRIORS)

@@ -140,7 +140,7 @@ def by_scipy(found: linear.LinearProblem, theta: FloatArray, eta: float) -> floa
         ]
         log_density += np.linalg.slogdet(np.array(columns))[1]
     covariance = np.outer(sd, sd) * R
-    floor = 1e-12 / np.prod(np.ptp(data.x, axis=0))
+    floor = 1e-20 / np.prod(np.ptp(data.x, axis=0))
     covariates = np.zeros((C, len(data.objects)))
     for k, v in enumerate(data.covariates.values()):
         covariates[k] = v - v.mean()
@@ -220,8 +220,10 @@ def test_a_slope_is_recovered_and_nodes_are_as_good_as_samples() -> None:
 
 
 def test_coarse_nodes_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "_NODES_A_LENGTH", 0.7)
-    data, _ = pyxstan.simulate("stack_regression", seed=12, objects=60, samples=300)
+    monkeypatch.setattr(linear, "_NODES_A_LENGTH", 0.5)
+    data, _ = pyxstan.simulate(
+        "stack_regression", seed=12, objects=60, samples=300, largest_error=0.15
+    )
     idata = pyxstan.fit("stack_regression", data, seed=2, chains=2, draws=300, progress=False)
     assert "the nodes were too coarse" in attributes(idata)["notes"]
     assert attributes(idata)["log_likelihood_error"] <= 0.02

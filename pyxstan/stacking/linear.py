@@ -323,7 +323,7 @@ def _log_sums(log_p: Floats, weights: Floats, start: np.ndarray) -> Floats:
     """ln sum_k w_k p_k of each object; weights of nodes may be negative."""
     most = np.maximum.reduceat(np.where(weights > 0, log_p, -np.inf), start[:-1])
     scaled = weights * np.exp(log_p - np.repeat(most, np.diff(start)))
-    return np.asarray(most + np.log(np.add.reduceat(scaled, start[:-1])))
+    return np.asarray(most + np.log(np.maximum(np.add.reduceat(scaled, start[:-1]), 1e-300)))
 
 
 def prepare(

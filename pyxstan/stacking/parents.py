@@ -29,7 +29,7 @@ from pyxstan.stacking.data import Floats
 
 #: No object's likelihood is taken for smaller than if this part of the population were anywhere in
 #: the range. It changes nothing where there are samples; where there are none, there is no cliff.
-OUTLIERS = 1e-12
+OUTLIERS = 1e-20
 #: Values of a parent's parameters by name: a number a draw, shape (draws,), or (draws, parts).
 Values = Mapping[str, Floats]
 
