@@ -220,7 +220,7 @@ def test_a_slope_is_recovered_and_nodes_are_as_good_as_samples() -> None:
 
 
 def test_coarse_nodes_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "_NODES_A_LENGTH", 0.5)
+    monkeypatch.setattr(linear, "_NODES_A_LENGTH", 1.0)
     data, _ = pyxstan.simulate(
         "stack_regression", seed=12, objects=60, samples=300, largest_error=0.15
     )
