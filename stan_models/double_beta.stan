@@ -35,8 +35,8 @@ transformed parameters {
 model {
   vector[3] background = [constant ? x[9] : 0, sky ? x[9 + constant] : 0,
                           map_free ? x[9 + constant + sky] : map_factor_given]';
-  vector[6] k = squared_radius(theta[1 : 2], shear);
-  vector[6] k2 = two_centers ? squared_radius(center2, shear) : k;
+  vector[6] k = squared_radius(theta[1 : 2], shear, elliptical);
+  vector[6] k2 = two_centers ? squared_radius(center2, shear, elliptical) : k;
 
   z ~ flat();
   x ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);

@@ -57,6 +57,7 @@ model {
   if (parent == 8) { // components in the order of their means: the first, then steps
     phi[1 : parts] = cumulative_sum(phi[1 : parts]);
   }
+  vector[nodes] p = parent_density(parent, parts, x, phi, fraction, low, high);
 
   z ~ flat();
   phi ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);
@@ -67,6 +68,5 @@ model {
     target += -0.5 * dot_self(log_density[2 : parts] - log_density[1 : parts - 1])
               / square(roughness);
   }
-  target += stack_lpdf(parent_density(parent, parts, x, phi, fraction, low, high) |
-                       first, start, weight, power, least);
+  p ~ stack(first, start, weight, power, least);
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import re
+import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ import pyxstan
 from pyxstan import inference_data, registry
 from pyxstan.engine import sampling
 from pyxstan.engine.build import build
+from pyxstan.engine.toolchain import find_stan
 from pyxstan.inference_data import group, group_names
 
 STACKS = tuple(name for name in registry.models() if name.startswith("stack_"))
@@ -118,6 +120,18 @@ def test_every_model_has_its_stan_file_and_test_settings() -> None:
     programs = {model.program.stan_file.stem for model in registry.models().values()}
     assert {path.stem for path in folder.glob("*.stan")} == programs
     assert set(NAMES) == set(SMALL) == set(OTHER_PRIOR) == set(OBSERVED)
+
+
+@pytest.mark.parametrize(
+    "file", sorted(registry.stan_models().glob("*.stan")), ids=lambda f: f.stem
+)
+def test_stanc_finds_nothing_pedantic(file: Path, tmp_path: Path) -> None:
+    command = [
+        find_stan().stanc, "--warn-pedantic", "--allow-undefined",
+        f"--include-paths={file.parent}", f"--o={tmp_path / 'out.cpp'}", file,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_unknown_model_is_told_what_there_is() -> None:
