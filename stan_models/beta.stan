@@ -27,7 +27,7 @@ transformed parameters {
   vector[3] p = beta_profile(theta[3], theta[4], theta[5], R); // ln S0, ln rc, a
   // x0, y0, S0, rc, beta, B, b, map_factor, shear1, shear2: those that there are
   vector[D] x = append_row(append_row(reference + theta[1 : 2], profile_parameters(p)),
-                           append_row(background_scale .* log1p_exp(softened), shear, elliptical));
+                           append_row(background_scale .* log1p_exp(softened), shear));
 }
 model {
   vector[3] background = [constant ? x[6] : 0, sky ? x[6 + constant] : 0,
