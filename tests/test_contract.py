@@ -31,7 +31,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "beta": {"size": 100, "point_sources": 2},
     "double_beta": {"size": 200, "point_sources": 2},
     **{name: {"objects": 30, "samples": 200} for name in STACKS},
-    "stack_mixture": {"objects": 200, "samples": 200},
+    # measured well enough to tell two parts, or a width, from none
+    "stack_mixture": {"objects": 200, "samples": 200, "largest_error": 0.2},
+    "stack_multivariate": {"objects": 60, "samples": 200, "largest_error": 0.3},
 }
 #: Another prior for the model, and the variable that it must move.
 OTHER_PRIOR = {
