@@ -186,7 +186,7 @@ def test_stan_has_the_density_of_scipy(
 
 
 def test_correlated_parameters_are_recovered_with_their_correlation() -> None:
-    data, truth = pyxstan.simulate("stack_multivariate", seed=11, objects=200, samples=300)
+    data, truth = pyxstan.simulate("stack_multivariate", seed=11, objects=200, samples=150)
     idata = pyxstan.fit("stack_multivariate", data, seed=1, progress=False)
     posterior = group(idata, "posterior")
     for name, value in truth.items():
@@ -200,7 +200,7 @@ def test_correlated_parameters_are_recovered_with_their_correlation() -> None:
 
 def test_a_slope_is_recovered_and_nodes_are_as_good_as_samples() -> None:
     data, truth = pyxstan.simulate(
-        "stack_regression", {"slope": [[0.2]]}, seed=12, objects=150, samples=200
+        "stack_regression", {"slope": [[0.2]]}, seed=12, objects=100, samples=120
     )
     fits = {
         how: group(
