@@ -33,8 +33,6 @@ LARGEST_ERROR = 0.02
 #: of them are beyond the draws (in units of how far those are from the middle).
 _EVALUATIONS, _FEWEST_POINTS, _MOST_POINTS = 6e6, 18, 48
 _BEYOND = 1.3
-#: Which part of the draws may have parents too fine for the nodes: too few to change a result.
-FINER_DRAWS = 0.02
 
 
 @dataclass(frozen=True)
@@ -118,10 +116,10 @@ def nodes_error(
 ) -> float:
     """Largest difference of differences of ln L, by nodes and by samples, over the posterior.
 
-    Looked at are draws spread over all, those of fine parents (`FINER_DRAWS` are finer still), and
-    points somewhat beyond these: where nodes are so coarse that sums over them become negative, no
-    draw gets, which must not hide a part of the posterior. Points beyond count where the samples
-    make them as likely as the draws.
+    Looked at are draws spread over all, those of the finest parents, and points somewhat beyond
+    these: where nodes are so coarse that sums over them become negative, no draw gets, which must
+    not hide a part of the posterior. Points beyond count where the samples make them as likely as
+    the draws.
 
     Parameters
     ----------
@@ -135,7 +133,7 @@ def nodes_error(
         Of a point, by samples and by nodes.
     """
     count = int(np.clip(_EVALUATIONS / samples, _FEWEST_POINTS, _MOST_POINTS)) // 3
-    narrow = np.argsort(finest)[int(FINER_DRAWS * len(z)) :][:count]
+    narrow = np.argsort(finest)[:count]
     spread = np.linspace(0, len(z) - 1, min(count, len(z))).astype(int)
     draws = z[np.unique(np.append(narrow, spread))]
     middle = z.mean(axis=0)
