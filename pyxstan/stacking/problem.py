@@ -29,8 +29,6 @@ _NODES_A_LENGTH, _NODES_AT_FIRST = 3.0, 5.0
 _MANY = 1_000_000
 #: Draws of the guess by which that length is chosen, and which part of them may be finer.
 _GUESSES, _FINER = 400, 0.02
-#: Which part of the draws may be finer than what nodes are made for that were too coarse before.
-_FINER_DRAWS = 0.002
 #: How many times finer they become at once, at most.
 _FINEST_STEP = 6.0
 
@@ -99,7 +97,7 @@ class StackProblem:
         self.attributes["log_likelihood_error"] = error
         if error <= support.LARGEST_ERROR:
             return None
-        wanted = float(np.quantile(finest, _FINER_DRAWS)) / _NODES_A_LENGTH
+        wanted = float(np.quantile(finest, support.FINER_DRAWS)) / _NODES_A_LENGTH
         spacing = float(np.clip(wanted, self.spacing / _FINEST_STEP, self.spacing / 2))
         found = on_grid(self.data, spacing, parents.support(self.model, self.on))
         if found is None:
