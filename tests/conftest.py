@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,21 @@ from pyxstan.engine.doctor import COIN
 from pyxstan.engine.toolchain import find_compiler
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache that tests share: never the user's own, unless it is named on purpose."""
-    with pytest.MonkeyPatch.context() as patch:
-        if not os.environ.get("PYXSTAN_CACHE"):
-            patch.setenv("PYXSTAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield Path(os.environ["PYXSTAN_CACHE"])
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the cache that tests share: never the user's own, unless it is named on purpose.
+
+    Set before worker processes start, so that they share it too.
+    """
+    if not os.environ.get("PYXSTAN_CACHE"):
+        folder = tempfile.mkdtemp(prefix="pyxstan-tests-")
+        os.environ["PYXSTAN_CACHE"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """The cache that tests share."""
+    return Path(os.environ["PYXSTAN_CACHE"])
 
 
 @pytest.fixture

@@ -87,7 +87,8 @@ def test_missing_unit_is_added_and_the_others_stay(seeded_cache: Path, cache: Pa
     # The next session finds the unit in the shared cache.
     for file in (seeded_cache / "objects").glob("log_prob-*.o"):
         if not (cache / "objects" / file.name).exists():
-            shutil.copy(file, cache / "objects" / file.name)
+            shutil.copy(file, cache / "staging" / file.name)
+            (cache / "staging" / file.name).replace(cache / "objects" / file.name)
 
 
 def test_unknown_unit() -> None:
