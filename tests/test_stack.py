@@ -182,8 +182,8 @@ def test_density_is_scipys_and_integrates_to_one(model: str) -> None:
 def test_nodes_are_as_good_as_every_sample(model: str) -> None:
     data = PosteriorSamples.from_arrays(stacking.simulated(12, 150, 12))
     nodes, samples = (prepared(model, data, likelihood=name) for name in ("nodes", "samples"))
-    assert nodes.spacing > 0
-    assert samples.spacing == 0
+    assert not nodes.nodes.exact
+    assert samples.nodes.exact
     z = np.random.default_rng(3).standard_normal((200, len(nodes.center)))
     values, _ = nodes.coordinates.values(nodes.center + z @ nodes.scale.T)
     difference = nodes.on_nodes(values) - samples.on_nodes(values)
@@ -384,7 +384,7 @@ def test_objects_without_samples_in_the_range(model: str) -> None:
     assert kept.data.objects == tuple("abcdef")
     assert any("'g'" in note for note in kept.notes)
     alone = prepared(model, PosteriorSamples.from_arrays(samples))
-    np.testing.assert_allclose(kept.nodes.weight, alone.nodes.weight)
+    np.testing.assert_allclose(kept.nodes.grids[0].weight, alone.nodes.grids[0].weight)
     np.testing.assert_allclose(kept.center, alone.center)
 
 
@@ -394,7 +394,7 @@ def test_samples_outside_are_misses_and_said() -> None:
     data = PosteriorSamples.from_arrays(samples)
     found = prepared("stack_histogram", data)
     np.testing.assert_allclose(
-        found.nodes.matrix.toarray(), stacking.shares(samples, np.linspace(LOW, HIGH, 11))
+        found.nodes.grids[0].matrix.toarray(), stacking.shares(samples, np.linspace(LOW, HIGH, 11))
     )
     count = sum(int(((x < LOW) | (x > HIGH)).sum()) for x in samples)
     assert any(note.startswith(f"{count} of 31000 samples are outside") for note in found.notes)

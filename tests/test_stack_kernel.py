@@ -15,11 +15,12 @@ from pyxstan import registry
 from pyxstan.engine.build import StanProgram, build
 from pyxstan.stacking import problem
 from pyxstan.stacking.data import PosteriorSamples, Selection
+from pyxstan.stacking.nodes import on_grids
 from pyxstan.stacking.problem import StackProblem
 
 FloatArray = npt.NDArray[np.float64]
 PROGRAMS = Path(__file__).parent / "programs"
-CPP, PLAIN = 1, 2
+CPP, PLAIN, CPP_SAMPLES, PLAIN_SAMPLES = 1, 2, 3, 4
 NODES = 40
 LEAST = 1e-12
 
@@ -37,7 +38,9 @@ def program(cache: Path) -> Path:
     return build(registry.get("stack_gaussian").program, ("log_prob",))
 
 
-def rows(objects: int, *, whole: bool = False, selected: bool = False) -> dict[str, Any]:
+def rows(
+    objects: int, *, whole: bool = False, selected: bool = False, begin: int = 1
+) -> dict[str, Any]:
     """Random weights on nodes, some of them negative as those of an interpolation are."""
     rng = np.random.default_rng(5)
     first = np.ones(objects, int) if whole else rng.integers(1, NODES - 8, objects)
@@ -49,8 +52,9 @@ def rows(objects: int, *, whole: bool = False, selected: bool = False) -> dict[s
     start = np.append(1, 1 + np.cumsum(last - first + 1))
     weight = rng.uniform(-0.1, 0.9, start[-1] - 1)
     return {
-        "nodes": NODES, "rows": len(first), "first": first, "start": start, "weight": weight,
-        "power": power, "least": LEAST,
+        "nodes": NODES, "begin": begin, "rows": len(first), "first": first, "start": start,
+        "weight": weight, "power": power, "least": LEAST,
+        "row": rng.integers(1, len(first) + 1, NODES), "sample_weight": rng.uniform(0, 1, NODES),
     }  # fmt: skip
 
 
@@ -60,21 +64,24 @@ DESIGNS = {
     "rows over all nodes": rows(20, whole=True),
     "selection": rows(50, selected=True),
     "one object and a selection": rows(1, selected=True),
+    "a window, beyond which p is nothing": rows(300, selected=True, begin=12),
+    "a window that most rows are before": rows(30, begin=35),
 }
 
 
+@pytest.mark.parametrize("twins", [(CPP, PLAIN), (CPP_SAMPLES, PLAIN_SAMPLES)], ids=["", "samples"])
 @pytest.mark.parametrize("name", DESIGNS)
 def test_kernel_is_its_plain_twin_and_its_gradient_the_slope(
-    name: str, kernel: Path, tmp_path: Path
+    name: str, twins: tuple[int, int], kernel: Path, tmp_path: Path
 ) -> None:
     design = DESIGNS[name]
     points = np.exp(np.random.default_rng(6).normal(0, 0.5, (5, NODES)))
 
-    def log_prob(near: FloatArray, which: int = CPP) -> tuple[FloatArray, FloatArray]:
+    def log_prob(near: FloatArray, which: int = twins[0]) -> tuple[FloatArray, FloatArray]:
         return log_densities.log_prob(kernel, {**design, "which": which}, near, tmp_path)
 
     value, gradient = log_prob(points)
-    plain, plain_gradient = log_prob(points, PLAIN)
+    plain, plain_gradient = log_prob(points, twins[1])
     assert np.ptp(value) > 0
     np.testing.assert_allclose(value, plain, rtol=1e-12, atol=1e-12)
     size = np.abs(plain_gradient).max(axis=1, keepdims=True)
@@ -156,6 +163,34 @@ def prepared(case: Case) -> StackProblem:
     entry = registry.get(case.model)
     options = entry.resolve_options({"low": 0.5, "high": 3.0, **case.options})
     return problem.prepare(case.model, data, options, entry.resolve_priors(case.priors))
+
+
+def test_parents_from_broad_to_narrow(program: Path, tmp_path: Path) -> None:
+    """Each on the grid that suits it, the narrowest at the samples, which are not as close."""
+    case = CASES["Gaussian, lognormal, selection"]
+    found = prepared(case)
+    found = replace(
+        found, nodes=on_grids(found.data, np.array([0.02, 0.5]), 6.0, (-np.inf, np.inf))
+    )
+    assert len(found.nodes.grids) > 2
+    assert found.nodes.samples is not None
+    edges = [0.6, *(0.99 * found.nodes.resolved), 1e-4]
+    theta = np.array([[1.4, np.log(sd)] for sd in edges])
+    points = np.linalg.solve(found.scale, (theta - found.center).T).T
+    data = {**found.stan_data, **found.nodes.stan_data()}
+    value, gradient = log_densities.log_prob(program, data, points, tmp_path)
+    values, log_p = found.coordinates.values(theta)
+    p = found.density(found.data.x[:, 0], values)
+    exact = np.add.reduceat(found.data.weights * p, found.data.start[:-1], axis=1)
+    assert found.data.selection is not None
+    alpha = found.density(found.data.selection.x[:, 0], values) @ found.data.selection.weights
+    log_p += np.log(np.maximum(exact, found.stan_data["least"])).sum(axis=1) - 12 * np.log(alpha)
+    np.testing.assert_allclose(value - value[0], log_p - log_p[0], atol=1e-3, rtol=1e-6)
+    for point, slopes in zip(points[:-1], gradient, strict=False):
+        near = log_densities.slopes(
+            lambda z: log_densities.log_prob(program, data, z, tmp_path)[0], point, 1e-4
+        )
+        np.testing.assert_allclose(slopes, near, rtol=1e-4, atol=1e-4 * np.abs(slopes).max())
 
 
 def density(found: StackProblem, smoothness: float) -> log_densities.Values:

@@ -35,6 +35,8 @@ MODELS = ("stack_multivariate", REGRESSION)
 _NODES_A_LENGTH = 3.0
 #: Draws of the guess by which that is chosen, and which part of them may be narrower.
 _GUESSES, _FINER = 400, 0.02
+#: Which part of the draws may be finer than what nodes are made for that were too coarse before.
+_FINER_DRAWS = 0.002
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class LinearProblem:
                 return float(log_prior[0]) + exact, float(log_prior[0]) + rough
 
             error = support.nodes_error(z, finest, len(self.rows.x), log_posteriors)
-            wanted = float(np.quantile(finest, support.FINER_DRAWS)) / _NODES_A_LENGTH
+            wanted = float(np.quantile(finest, _FINER_DRAWS)) / _NODES_A_LENGTH
             spacing = min(spacing / 2, wanted)
         self.attributes["log_likelihood_error"] = error
         if error <= support.LARGEST_ERROR:

@@ -7,12 +7,15 @@ smooth p between them is a polynomial through the eight nodes around:
     L_i = sum_g weight_ig p(x_g),   weight_ig = sum_k w_ik l_g(x_ik)
 
 The error falls with the eighth power of h over the parent's width, and is checked on every fit
-against the samples themselves. A histogram's nodes are its bins, without any error;
-where no grid will do, every sample is a node of its own.
+against the samples themselves. Where a posterior holds broad and narrow parents, there are several
+grids, each twice as fine as the last: a parent takes the coarsest that is fine enough, and of it
+the nodes where it is anything to speak of. Where a grid would be longer than the samples are many,
+these take its place, in ascending order. A histogram's nodes are its bins, without any error.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,12 +31,16 @@ _STENCIL = 8
 #: Objects are distributed in chunks of so many samples.
 _CHUNK = 1 << 20
 #: A grid of more nodes than this is none.
-MOST_NODES = 4096
+_MOST_NODES = 4096
+#: Nor is one of so many more weights than there are samples.
+_MOST_WEIGHTS = 2.0
+#: Where the finest parent is by this factor finer than the broadest, it may be anything.
+_UNKNOWN = 4.0
 
 
 @dataclass(frozen=True)
-class Nodes:
-    """Rows of weights on nodes."""
+class Grid:
+    """Rows of weights on nodes: one an object, and the selection's."""
 
     x: Floats
     #: Node that each row begins with, shape (rows,).
@@ -41,7 +48,6 @@ class Nodes:
     #: Where each row's weights begin among all, and the end, shape (rows + 1,).
     start: np.ndarray
     weight: Floats
-    power: Floats
 
     @cached_property
     def matrix(self) -> sparse.csr_array:
@@ -52,20 +58,123 @@ class Nodes:
             (self.weight, columns, self.start), shape=(len(self.first), len(self.x))
         )
 
+
+@dataclass(frozen=True)
+class Sorted:
+    """Every sample in ascending order, with its row and weight."""
+
+    x: Floats
+    row: np.ndarray
+    weight: Floats
+    rows: int
+
+    @cached_property
+    def matrix(self) -> sparse.csr_array:
+        """The weights of the rows, shape (rows, samples)."""
+        places = (self.row, np.arange(len(self.x)))
+        return sparse.csr_array((self.weight, places), shape=(self.rows, len(self.x)))
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Grids, each finer than the last, and perhaps the samples themselves."""
+
+    grids: tuple[Grid, ...]
+    #: Length on which a parent may change, to be evaluated on each grid.
+    resolved: Floats
+    #: For yet finer parents; None: those take the last grid.
+    samples: Sorted | None
+    #: Of the rows' likelihoods: one, and minus the number of objects for the selection.
+    power: Floats
+
+    @property
+    def exact(self) -> bool:
+        """Whether there is no error of an interpolation."""
+        return not np.any(self.resolved)
+
+    @property
+    def size(self) -> int:
+        """Weights in all."""
+        return sum(len(level.weight) for level in self._levels)
+
+    @property
+    def _levels(self) -> list[Grid | Sorted]:
+        return [*self.grids, *([] if self.samples is None else [self.samples])]
+
+    def likelihoods(
+        self, finest: Floats, density: Callable[[Floats, np.ndarray], Floats]
+    ) -> Floats:
+        """L of each row, shape (draws, rows).
+
+        Parameters
+        ----------
+        finest
+            Length on which the parent of each draw changes.
+        density
+            p at points, of draws by their positions; shape (draws, points).
+        """
+        levels = self._levels
+        found = np.empty((len(finest), len(self.power)))
+        level_of = np.minimum((finest[:, None] < self.resolved).sum(axis=1), len(levels) - 1)
+        for k in np.unique(level_of):
+            draws = np.flatnonzero(level_of == k)
+            found[draws] = (levels[k].matrix @ density(levels[k].x, draws).T).T
+        return found
+
     def stan_data(self) -> dict[str, Any]:
         """What ``stan_models/stack.stan`` is told of them."""
+        rows = len(self.power)
+        begins = np.cumsum([0, *(len(grid.x) for grid in self.grids)])
+        weights = np.cumsum([0, *(len(grid.weight) for grid in self.grids)])
+        every = self.samples or Sorted(np.empty(0), np.empty(0, dtype=int), np.empty(0), rows)
         return {
-            "nodes": len(self.x),
-            "x": self.x,
-            "rows": len(self.first),
-            "first": self.first + 1,
-            "start": self.start + 1,
-            "weight": self.weight,
+            "rows": rows,
             "power": self.power,
+            "grids": len(self.grids),
+            "resolved": self.resolved,
+            "begin": begins + 1,
+            "x": np.concatenate([[], *(grid.x for grid in self.grids)]),
+            "first": np.array([grid.first + 1 for grid in self.grids]).reshape(-1, rows),
+            "start": np.array(
+                [grid.start + 1 + w for grid, w in zip(self.grids, weights[:-1], strict=True)]
+            ).reshape(-1, rows + 1),
+            "weight": np.concatenate([[], *(grid.weight for grid in self.grids)]),
+            "samples": len(every.x),
+            "sample_x": every.x,
+            "sample_row": every.row + 1,
+            "sample_weight": every.weight,
         }
 
 
-def on_grid(data: PosteriorSamples, spacing: float, support: tuple[float, float]) -> Nodes | None:
+def power_of(data: PosteriorSamples) -> Floats:
+    """Of each row's likelihood: with a selection there is one more."""
+    ones = np.ones(len(data.objects))
+    return ones if data.selection is None else np.append(ones, -float(len(ones)))
+
+
+def on_grids(
+    data: PosteriorSamples,
+    finest: Floats,
+    nodes_a_length: float,
+    support: tuple[float, float],
+) -> Nodes:
+    """Distribute the samples for parents that change on these lengths."""
+    coarse, fine = (float(q) for q in np.quantile(finest, [0.9, 0.0]))
+    # one grid where they are alike; where they are very different, go on to the samples
+    steps = max(int(np.ceil(np.log2(coarse / fine))) - 1, 0)
+    last = 0 if coarse < _UNKNOWN * fine else -60
+    lengths = np.ldexp(fine, np.arange(steps, last - 1, -1)).astype(float)
+    grids: list[Grid] = []
+    for length in lengths:
+        grid = on_grid(data, length / nodes_a_length, support)
+        if grid is None or len(grid.weight) > _MOST_WEIGHTS * len(data.x):
+            break
+        grids.append(grid)
+    every = on_samples(data, support) if len(grids) < len(lengths) else None
+    return Nodes(tuple(grids), lengths[: len(grids)], every, power_of(data))
+
+
+def on_grid(data: PosteriorSamples, spacing: float, support: tuple[float, float]) -> Grid | None:
     """Distribute the samples over equidistant nodes; None where they would be too many.
 
     Samples outside of the support of the parent count for nothing, nor are nodes there.
@@ -85,23 +194,21 @@ def on_grid(data: PosteriorSamples, spacing: float, support: tuple[float, float]
     if np.isfinite(high):
         end = round((high - origin) / spacing)
     end = max(end, begin + _STENCIL)
-    if end - begin > MOST_NODES:
+    if end - begin > _MOST_NODES:
         return None
     grid = np.asarray(origin + (np.arange(begin, end) + 0.5) * spacing, dtype=float)
     pieces = [
         _distributed(part, weights, start, grid, spacing, support)
         for part, weights, start in _chunks(data)
     ]
-    power = np.ones(len(data.objects))
     if data.selection is not None:
         chosen = data.selection
         ends = np.array([0, len(chosen.x)])
         pieces.append(_distributed(chosen.x[:, 0], chosen.weights, ends, grid, spacing, support))
-        power = np.append(power, -float(len(data.objects)))
     first = np.concatenate([piece[0] for piece in pieces])
     sizes = np.concatenate([piece[1] for piece in pieces])
     weight = np.concatenate([piece[2] for piece in pieces])
-    return Nodes(grid, first, np.append(0, np.cumsum(sizes)), weight, power)
+    return Grid(grid, first, np.append(0, np.cumsum(sizes)), weight)
 
 
 def _chunks(data: PosteriorSamples) -> Any:
@@ -154,7 +261,7 @@ def _distributed(
     return first, sizes, found
 
 
-def on_bins(data: PosteriorSamples, edges: Floats) -> Nodes:
+def on_bins(data: PosteriorSamples, edges: Floats) -> Grid:
     """The part of each object's weight in the bins, over their widths."""
     bins, widths = len(edges) - 1, np.diff(edges)
 
@@ -166,27 +273,23 @@ def on_bins(data: PosteriorSamples, edges: Floats) -> Nodes:
 
     count = len(data.objects)
     parts = [shares(data.x[:, 0], data.weights, data.object_of, count)]
-    power = np.ones(count)
     if data.selection is not None:
         x = data.selection.x[:, 0]
         parts.append(shares(x, data.selection.weights, np.zeros(len(x), dtype=np.intp), 1))
-        power = np.append(power, -float(count))
     whole = np.concatenate(parts)
     rows = len(whole)
     middle = 0.5 * (edges[1:] + edges[:-1])
     start = np.arange(0, bins * (rows + 1), bins)
-    return Nodes(middle, np.zeros(rows, dtype=np.intp), start, whole.ravel(), power)
+    return Grid(middle, np.zeros(rows, dtype=np.intp), start, whole.ravel())
 
 
-def on_samples(data: PosteriorSamples, support: tuple[float, float]) -> Nodes:
+def on_samples(data: PosteriorSamples, support: tuple[float, float]) -> Sorted:
     """Every sample a node of its own: exact, and as slow as that is."""
-    x, weights, start = data.x[:, 0], data.weights, data.start
-    power = np.ones(len(data.objects))
+    x, weights, row = data.x[:, 0], data.weights, data.object_of
     if data.selection is not None:
         x = np.append(x, data.selection.x[:, 0])
         weights = np.append(weights, data.selection.weights)
-        start = np.append(start, len(x))
-        power = np.append(power, -float(len(data.objects)))
-    inside = (x > support[0]) & (x < support[1])
-    kept = np.append(0, np.cumsum(inside))[start]
-    return Nodes(x[inside], kept[:-1], kept, weights[inside], power)
+        row = np.append(row, np.full(len(data.selection.x), len(data.objects)))
+    order = np.argsort(x, kind="stable")
+    order = order[(x[order] > support[0]) & (x[order] < support[1])]
+    return Sorted(x[order], row[order], weights[order], len(power_of(data)))

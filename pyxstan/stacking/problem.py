@@ -14,7 +14,7 @@ from pyxstan.priors import Prior
 from pyxstan.stacking import parents, support
 from pyxstan.stacking.coordinates import Coordinates, coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
-from pyxstan.stacking.nodes import Nodes, on_bins, on_grid, on_samples
+from pyxstan.stacking.nodes import Nodes, on_bins, on_grids, on_samples, power_of
 from pyxstan.stacking.parents import PARENTS, Range, Values
 
 if TYPE_CHECKING:
@@ -23,14 +23,10 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
 
 HISTOGRAM, MIXTURE = "stack_histogram", "stack_mixture"
-#: Nodes to the finest length of a parent; each refinement doubles them. More for the first guess.
-_NODES_A_LENGTH, _NODES_AT_FIRST = 3.0, 5.0
-#: Weights on nodes from which on no more than needed is worth a second distribution of the samples.
-_MANY = 1_000_000
-#: Draws of the guess by which that length is chosen, and which part of them may be finer.
-_GUESSES, _FINER = 400, 0.02
-#: How many times finer they become at once, at most.
-_FINEST_STEP = 6.0
+#: Nodes to the finest length of a parent, at first; each refinement takes half as many again.
+_NODES_A_LENGTH = 4.0
+#: Draws of the guess by which those lengths are chosen, and how much wider than it they are drawn.
+_GUESSES, _WIDER = 400, 2.0
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,8 @@ class StackProblem:
     #: Of the bins of a histogram.
     edges: Floats | None
     nodes: Nodes
-    #: Distance of the nodes; zero where there is no grid.
-    spacing: float
+    #: How many of a grid there are to the finest length of a parent that is evaluated on it.
+    nodes_a_length: float
     #: Guess of theta, and the square root of its covariance.
     center: Floats
     scale: Floats
@@ -81,13 +77,11 @@ class StackProblem:
 
     def on_nodes(self, values: Values) -> Floats:
         """ln L_i by the nodes, then that of the selection; shape (draws, rows)."""
-        p = _at_nodes(self.model, self.nodes, values, self.on)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.log(np.maximum(self.nodes.matrix @ p.T, _least(self.on))).T)
+        return _on_nodes(self.model, self.nodes, values, self.on)
 
     def refined(self, draws: Draws) -> StackProblem | None:
         """The problem on finer nodes, where these are too coarse for the posterior; else None."""
-        if not self.spacing:
+        if self.nodes.exact:
             self.attributes["log_likelihood_error"] = 0.0
             return None
         z = draws.variables["z"].reshape(-1, self.coordinates.size)
@@ -97,20 +91,15 @@ class StackProblem:
         self.attributes["log_likelihood_error"] = error
         if error <= support.LARGEST_ERROR:
             return None
-        wanted = float(np.quantile(finest, support.FINER_DRAWS)) / _NODES_A_LENGTH
-        spacing = float(np.clip(wanted, self.spacing / _FINEST_STEP, self.spacing / 2))
-        found = on_grid(self.data, spacing, parents.support(self.model, self.on))
-        if found is None:
-            found = on_samples(self.data, parents.support(self.model, self.on))
-            spacing = 0.0
-        how = f"at distances of {spacing:.3g}" if spacing else "on every sample"
+        more = 1.5 * self.nodes_a_length
+        found = on_grids(self.data, finest, more, parents.support(self.model, self.on))
         return replace(
             self,
             nodes=found,
-            spacing=spacing,
+            nodes_a_length=more,
             stan_data={**self.stan_data, **found.stan_data()},
             notes=[*self.notes, f"the nodes were too coarse (error of ln L {error:.2g}): "
-                                f"fitted again {how}"],
+                                "fitted again on finer ones"],
         )  # fmt: skip
 
     @property
@@ -139,11 +128,21 @@ class StackProblem:
         return groups(self, draws, seed)
 
 
-def _at_nodes(model: str, nodes: Nodes, values: Values, on: Range) -> Floats:
-    """p at the nodes, shape (draws, nodes); of a histogram fractions: the rows hold the widths."""
+def _on_nodes(model: str, nodes: Nodes, values: Values, on: Range) -> Floats:
+    """ln L of the rows, shape (draws, rows)."""
+
+    def p(x: Floats, draws: np.ndarray) -> Floats:
+        some = {name: value[draws] for name, value in values.items()}
+        if model == HISTOGRAM:  # the rows hold the widths
+            return np.asarray(some["fraction"])
+        return parents.density(model, x, some, on, None)
+
     if model == HISTOGRAM:
-        return values["fraction"]
-    return parents.density(model, nodes.x, values, on, None)
+        finest = np.full(len(values["fraction"]), np.inf)
+    else:
+        finest = PARENTS[model].finest(values, on)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log(np.maximum(nodes.likelihoods(finest, p), _least(on))))
 
 
 def prepare(
@@ -163,19 +162,14 @@ def prepare(
         coords = replace(coords, reference=int(np.argmax(on_bins(data, edges).matrix.sum(axis=0))))
     first = _start(model, data, on, coords.parts)
     start = coords.theta(first | coords.named(coords.within(coords.phi(first))[None], None))
-    nodes, spacing = _nodes(model, data, on, edges, options["likelihood"], coords, start)
+    nodes = _nodes(model, data, on, edges, options["likelihood"], coords, start)
     guess = _Guess(model, on, edges, coords, nodes, _roughness(options))
     center, scale = optimum(guess.surprise, start, 0.1 * np.eye(len(start)))
     scale = not_too_wide(guess.surprise, center, scale)
-    if spacing:  # as fine as the parents that the posterior may hold
-        trials = (
-            center + np.random.default_rng(1).standard_normal((_GUESSES, len(center))) @ scale.T
-        )
-        finest = PARENTS[model].finest(coords.values(trials)[0], on)
-        wanted = float(np.quantile(finest, _FINER)) / _NODES_A_LENGTH
-        again = wanted < spacing or len(nodes.weight) > _MANY
-        found = on_grid(data, wanted, parents.support(model, on)) if again else None
-        nodes, spacing = (nodes, spacing) if found is None else (found, wanted)
+    if not nodes.exact:  # for the parents that the posterior may hold
+        trials = np.random.default_rng(1).standard_normal((_GUESSES, len(center)))
+        finest = PARENTS[model].finest(coords.values(center + _WIDER * trials @ scale.T)[0], on)
+        nodes = on_grids(data, finest, _NODES_A_LENGTH, parents.support(model, on))
     stan_data: dict[str, Any] = {
         "parent": 1 if model == HISTOGRAM else PARENTS[model].code,
         "low": on.low,
@@ -200,7 +194,7 @@ def prepare(
         coordinates=coords,
         edges=edges,
         nodes=nodes,
-        spacing=spacing,
+        nodes_a_length=_NODES_A_LENGTH,
         center=center,
         scale=scale,
         stan_data=stan_data,
@@ -230,9 +224,9 @@ class _Guess:
         """Minus the log posterior density, up to a constant."""
         with np.errstate(all="ignore"):
             values, found = self.coordinates.values(theta[None])
-            p = _at_nodes(self.model, self.nodes, values, self.on)[0]
-            likelihood = np.maximum(self.nodes.matrix @ p, _least(self.on))
-            total = found[0] + self.nodes.power @ np.log(likelihood)
+            total = (
+                found[0] + self.nodes.power @ _on_nodes(self.model, self.nodes, values, self.on)[0]
+            )
             if self.roughness and self.edges is not None:
                 steps = np.diff(np.log(values["fraction"][0] / np.diff(self.edges)))
                 total -= 0.5 * float(np.sum((steps / self.roughness) ** 2))
@@ -392,16 +386,12 @@ def _nodes(
     likelihood: str,
     coords: Coordinates,
     start: Floats,
-) -> tuple[Nodes, float]:
-    """Nodes and their distance, which is zero where they aren't a grid."""
+) -> Nodes:
+    """Nodes for the search of the mode."""
     if edges is not None:
-        return on_bins(data, edges), 0.0
+        return Nodes((on_bins(data, edges),), np.zeros(1), None, power_of(data))
     support = parents.support(model, on)
     if likelihood == "samples":
-        return on_samples(data, support), 0.0
-    values, _ = coords.values(start[None])
-    spacing = float(PARENTS[model].finest(values, on)[0]) / _NODES_AT_FIRST
-    found = on_grid(data, spacing, support)
-    if found is None:
-        return on_samples(data, support), 0.0
-    return found, spacing
+        return Nodes((), np.empty(0), on_samples(data, support), power_of(data))
+    finest = PARENTS[model].finest(coords.values(start[None])[0], on)
+    return on_grids(data, finest, _NODES_A_LENGTH, support)

@@ -33,8 +33,6 @@ LARGEST_ERROR = 0.02
 #: of them are beyond the draws (in units of how far those are from the middle).
 _EVALUATIONS, _FEWEST_POINTS, _MOST_POINTS = 6e6, 18, 48
 _BEYOND = 1.3
-#: Which part of the draws may be finer than what nodes are made for that were too coarse before.
-FINER_DRAWS = 0.002
 
 
 @dataclass(frozen=True)
