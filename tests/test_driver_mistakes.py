@@ -129,7 +129,9 @@ def test_missing_unit_is_named(coin: Path, tmp_path: Path) -> None:
     assert "built without optimize" in said
 
 
-LONG = "sample num_samples=100000000 num_warmup=10 data file=data.json output refresh=0"
+LONG = (
+    "sample num_samples=100000000 num_warmup=10 data file=data.json random seed=1 output refresh=0"
+)
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
@@ -155,7 +157,7 @@ def test_interrupt_ends_the_run(run: Runner) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a service of Linux")
 def test_chain_dies_with_its_parent(run: Runner) -> None:
-    parent = f"{run.executable} {LONG} & echo $!; wait"
+    parent = f"{run.executable} {LONG} > /dev/null & echo $!; wait"
     environment = {**os.environ, "PYXSTAN_DIE_WITH_PARENT": "1"}
     with subprocess.Popen(
         ["/bin/sh", "-c", parent],
@@ -164,10 +166,12 @@ def test_chain_dies_with_its_parent(run: Runner) -> None:
         text=True,
         env=environment,
     ) as shell:
-        assert shell.stdout is not None
-        chain = Path("/proc") / shell.stdout.readline().strip()
-        output = run.folder / "output.csv"
-        assert wait_for(lambda: output.exists() and output.stat().st_size > 100_000)
-        assert chain.exists()
-        shell.kill()
+        try:
+            assert shell.stdout is not None
+            chain = Path("/proc") / shell.stdout.readline().strip()
+            output = run.folder / "output.csv"
+            assert wait_for(lambda: output.exists() and output.stat().st_size > 100_000)
+            assert chain.exists()
+        finally:
+            shell.kill()
         assert wait_for(lambda: not chain.exists() or "(zombie)" in (chain / "status").read_text())

@@ -62,6 +62,7 @@ FILES = {
     "Gaussian objects": stacking.simulated(30, 1000, 3),
     "asymmetric errors and upper limits": stacking.lopsided(30, 1000, 4),
 }
+SMOOTH = ("Gaussian objects",)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -70,7 +71,10 @@ def test_gaussian_is_the_grid(name: str, priors: dict[str, str] | None) -> None:
     samples = FILES[name]
     wanted = stacking.gaussian(samples, *(OURS_ENDS if priors is None else THEIR_ENDS))
     idata = fit("stack_gaussian", samples, priors=priors)
-    assert_same(moments(idata, ["mean", "sd"]), wanted)
+    # The posterior of the lopsided ones reaches to parents narrower than the samples are close,
+    # where it is rough: a grid of 200 x 160 cells has a sd 2% above that of this grid, and one of
+    # 401 x 320 just that of it.
+    assert_same(moments(idata, ["mean", "sd"]), wanted, wide=0.02 if name in SMOOTH else 0.03)
 
 
 @pytest.mark.parametrize("name", FILES)
