@@ -13,12 +13,14 @@ functions {
   #include functions/flat.stanfunctions
   #include functions/stack_parents.stanfunctions
 
-  // sum_i power_i log(max(sum_g weight_ig p_g, least)): C++ in stack.hpp, plain Stan in
-  // functions/stack_plain.stanfunctions
-  real stack_lpdf(vector p, int begin, array[] int first, array[] int start,
-                  data vector weight, data vector power, data real least);
-  real stack_samples_lpdf(vector p, array[] int row, vector weight, data vector power,
-                          data real least);
+  // C++ in stack.hpp, plain Stan in functions/stack_plain.stanfunctions: the part of the points that
+  // a parent is evaluated on (its level, what comes before it, and how many), and
+  // sum_i power_i log(max(sum_g weight_ig p_g, least))
+  array[] int stack_part(vector window, real finest, data vector resolved, data array[] int begin,
+                         data vector x);
+  real stack_lpdf(vector p, array[] int part, data array[] int begin, data array[,] int first,
+                  data array[,] int start, data vector weight, data array[] int sample_row,
+                  data vector sample_weight, data vector power, data real least);
 }
 data {
   // 1 histogram, 2 Gaussian, 3 truncated Gaussian, 4 Student t, 5 skew normal, 6 beta, 7 gamma,
@@ -30,13 +32,12 @@ data {
   vector[rows] power; // 1; minus the number of objects for the selection
   int<lower=0> grids; // each finer than the last
   vector<lower=0>[grids] resolved; // length on which a parent may change, by parent_finest()
-  array[grids + 1] int<lower=1> begin; // of each grid's nodes among all
-  vector[begin[grids + 1] - 1] x; // of the nodes
-  array[grids, rows] int<lower=1> first; // node of the grid that a row begins with
+  int<lower=0> samples; // for yet finer parents; zero: these take the last grid
+  array[grids + 2] int<lower=1> begin; // of each grid's points among all, and the samples'
+  vector[begin[grids + 2] - 1] x; // of the points, ascending in each grid, and in the samples
+  array[grids, rows] int<lower=1> first; // point of the grid that a row begins with
   array[grids, rows + 1] int<lower=1> start; // its weights among all
   vector[grids > 0 ? start[grids, rows + 1] - 1 : 0] weight;
-  int<lower=0> samples; // for yet finer parents; zero: these take the last grid
-  vector[samples] sample_x; // ascending
   array[samples] int<lower=1, upper=rows> sample_row;
   vector[samples] sample_weight;
   real<lower=0> least; // that any L_i is taken for: no cliff where an object has no samples
@@ -67,12 +68,10 @@ model {
   if (parent == 8) { // components in the order of their means: the first, then steps
     phi[1 : parts] = cumulative_sum(phi[1 : parts]);
   }
-  vector[2] window = parent_window(parent, parts, phi);
-  real finest = parent_finest(parent, parts, phi, low, high);
-  int g = 1;
-  while (g <= grids && finest < resolved[g] && (g < grids || samples > 0)) {
-    g += 1;
-  }
+  array[3] int part = stack_part(parent_window(parent, parts, phi),
+                                 parent_finest(parent, parts, phi, low, high), resolved, begin, x);
+  vector[part[3]] p = parent_density(parent, parts, segment(x, part[2] + 1, part[3]), phi,
+                                     fraction, low, high);
 
   z ~ flat();
   phi ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);
@@ -83,19 +82,5 @@ model {
     target += -0.5 * dot_self(log_density[2 : parts] - log_density[1 : parts - 1])
               / square(roughness);
   }
-  if (g <= grids) {
-    int size = begin[g + 1] - begin[g];
-    int before = count_below(segment(x, begin[g], size), window[1]);
-    int count = count_below(segment(x, begin[g], size), window[2]) - before;
-    vector[count] p = parent_density(parent, parts, segment(x, begin[g] + before, count), phi,
-                                     fraction, low, high);
-    p ~ stack(before + 1, first[g], start[g], weight, power, least);
-  } else {
-    int before = count_below(sample_x, window[1]);
-    int count = count_below(sample_x, window[2]) - before;
-    vector[count] p = parent_density(parent, parts, segment(sample_x, before + 1, count), phi,
-                                     fraction, low, high);
-    p ~ stack_samples(segment(sample_row, before + 1, count),
-                      segment(sample_weight, before + 1, count), power, least);
-  }
+  p ~ stack(part, begin, first, start, weight, sample_row, sample_weight, power, least);
 }

@@ -20,7 +20,8 @@ from pyxstan.stacking.problem import StackProblem
 
 FloatArray = npt.NDArray[np.float64]
 PROGRAMS = Path(__file__).parent / "programs"
-CPP, PLAIN, CPP_SAMPLES, PLAIN_SAMPLES = 1, 2, 3, 4
+CPP, PLAIN = 1, 2
+GRID, SAMPLES = 1, 2
 NODES = 40
 LEAST = 1e-12
 
@@ -39,7 +40,7 @@ def program(cache: Path) -> Path:
 
 
 def rows(
-    objects: int, *, whole: bool = False, selected: bool = False, begin: int = 1
+    objects: int, *, whole: bool = False, selected: bool = False, before: int = 0
 ) -> dict[str, Any]:
     """Random weights on nodes, some of them negative as those of an interpolation are."""
     rng = np.random.default_rng(5)
@@ -51,10 +52,12 @@ def rows(
         power = np.append(power, -float(objects))
     start = np.append(1, 1 + np.cumsum(last - first + 1))
     weight = rng.uniform(-0.1, 0.9, start[-1] - 1)
+    points = before + NODES
     return {
-        "nodes": NODES, "begin": begin, "rows": len(first), "first": first, "start": start,
-        "weight": weight, "power": power, "least": LEAST,
-        "row": rng.integers(1, len(first) + 1, NODES), "sample_weight": rng.uniform(0, 1, NODES),
+        "nodes": NODES, "before": before, "rows": len(first), "first": first[None],
+        "start": start[None], "weight": weight, "power": power, "least": LEAST,
+        "row": rng.integers(1, len(first) + 1, points),
+        "sample_weight": rng.uniform(0, 1, points),
     }  # fmt: skip
 
 
@@ -64,24 +67,24 @@ DESIGNS = {
     "rows over all nodes": rows(20, whole=True),
     "selection": rows(50, selected=True),
     "one object and a selection": rows(1, selected=True),
-    "a window, beyond which p is nothing": rows(300, selected=True, begin=12),
-    "a window that most rows are before": rows(30, begin=35),
+    "a window, beyond which p is nothing": rows(300, selected=True, before=11),
+    "a window that most rows are before": rows(30, before=34),
 }
 
 
-@pytest.mark.parametrize("twins", [(CPP, PLAIN), (CPP_SAMPLES, PLAIN_SAMPLES)], ids=["", "samples"])
+@pytest.mark.parametrize("level", [GRID, SAMPLES], ids=["grid", "samples"])
 @pytest.mark.parametrize("name", DESIGNS)
 def test_kernel_is_its_plain_twin_and_its_gradient_the_slope(
-    name: str, twins: tuple[int, int], kernel: Path, tmp_path: Path
+    name: str, level: int, kernel: Path, tmp_path: Path
 ) -> None:
-    design = DESIGNS[name]
+    design = {**DESIGNS[name], "level": level}
     points = np.exp(np.random.default_rng(6).normal(0, 0.5, (5, NODES)))
 
-    def log_prob(near: FloatArray, which: int = twins[0]) -> tuple[FloatArray, FloatArray]:
+    def log_prob(near: FloatArray, which: int = CPP) -> tuple[FloatArray, FloatArray]:
         return log_densities.log_prob(kernel, {**design, "which": which}, near, tmp_path)
 
     value, gradient = log_prob(points)
-    plain, plain_gradient = log_prob(points, twins[1])
+    plain, plain_gradient = log_prob(points, PLAIN)
     assert np.ptp(value) > 0
     np.testing.assert_allclose(value, plain, rtol=1e-12, atol=1e-12)
     size = np.abs(plain_gradient).max(axis=1, keepdims=True)
@@ -94,7 +97,9 @@ def test_kernel_is_its_plain_twin_and_its_gradient_the_slope(
 def test_no_sample_where_the_parent_is(kernel: Path, tmp_path: Path) -> None:
     points = np.ones((2, NODES))
     points[1] = 0
-    value, _ = log_densities.log_prob(kernel, {**rows(3), "which": CPP}, points, tmp_path)
+    value, _ = log_densities.log_prob(
+        kernel, {**rows(3), "level": GRID, "which": CPP}, points, tmp_path
+    )
     np.testing.assert_allclose(value[1], 3 * np.log(LEAST))
     assert value[0] > value[1] + 3 * 20
 

@@ -38,7 +38,7 @@ def _entry(
     parameters: tuple[Parameter, ...],
     priors: tuple[PriorSlot, ...] = (),
     options: tuple[Option, ...] = (*_RANGE, _LIKELIHOOD),
-    adapt_delta: float = 0.95,
+    adapt_delta: float = 0.9,
     stan_file: str = "stack",
 ) -> Model:
     return Model(

@@ -124,23 +124,22 @@ class Nodes:
     def stan_data(self) -> dict[str, Any]:
         """What ``stan_models/stack.stan`` is told of them."""
         rows = len(self.power)
-        begins = np.cumsum([0, *(len(grid.x) for grid in self.grids)])
-        weights = np.cumsum([0, *(len(grid.weight) for grid in self.grids)])
         every = self.samples or Sorted(np.empty(0), np.empty(0, dtype=int), np.empty(0), rows)
+        points = [*(grid.x for grid in self.grids), every.x]
+        weights = np.cumsum([0, *(len(grid.weight) for grid in self.grids)])
         return {
             "rows": rows,
             "power": self.power,
             "grids": len(self.grids),
             "resolved": self.resolved,
-            "begin": begins + 1,
-            "x": np.concatenate([[], *(grid.x for grid in self.grids)]),
+            "begin": np.cumsum([1, *map(len, points)]),
+            "x": np.concatenate(points),
             "first": np.array([grid.first + 1 for grid in self.grids]).reshape(-1, rows),
             "start": np.array(
                 [grid.start + 1 + w for grid, w in zip(self.grids, weights[:-1], strict=True)]
             ).reshape(-1, rows + 1),
             "weight": np.concatenate([[], *(grid.weight for grid in self.grids)]),
             "samples": len(every.x),
-            "sample_x": every.x,
             "sample_row": every.row + 1,
             "sample_weight": every.weight,
         }
