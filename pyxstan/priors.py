@@ -31,6 +31,7 @@ FAMILIES: dict[str, tuple[int, tuple[str, ...], tuple[int, ...]]] = {
     "gamma": (4, ("shape", "rate"), (0, 1)),
     "inv_gamma": (5, ("shape", "scale"), (0, 1)),
     "uniform": (6, ("lower end", "upper end"), ()),
+    "loguniform": (7, ("lower end", "upper end"), (0, 1)),
 }
 
 
@@ -55,7 +56,7 @@ class Prior:
         for position in positive:
             if self.arguments[position] <= 0:
                 raise DataError(f"prior {self}: {names[position]} must be positive")
-        if self.family == "uniform" and not self.arguments[0] < self.arguments[1]:
+        if self.family in ("uniform", "loguniform") and not self.arguments[0] < self.arguments[1]:
             raise DataError(f"prior {self}: the lower end must be below the upper")
 
     def __str__(self) -> str:
@@ -88,6 +89,8 @@ class Prior:
                 return rng.gamma(a, 1.0 / b, size)
             case "uniform":
                 return rng.uniform(a, b, size)
+            case "loguniform":
+                return np.exp(rng.uniform(np.log(a), np.log(b), size))
             case _:
                 return b / rng.gamma(a, 1.0, size)
 
@@ -107,6 +110,8 @@ class Prior:
                 value = (a - 1) * np.log(x) - b * x
             case "uniform":
                 value = np.where((x >= a) & (x <= b), 0.0, -np.inf)
+            case "loguniform":
+                value = np.where((x >= a) & (x <= b), -np.log(x), -np.inf)
             case _:
                 value = -(a + 1) * np.log(x) - b / x
         return np.asarray(value)

@@ -191,6 +191,8 @@ class Model:
     simulation: tuple[Option, ...] = field(default=())
     #: The Stan file, where several models are variants of one; default: the model's name.
     stan_file: str = ""
+    #: Whether the user's data name the parameters, and so the priors, which the workflow checks.
+    open_priors: bool = False
 
     @property
     def family(self) -> Family:
@@ -242,6 +244,9 @@ class Model:
         slots = {slot.name: slot for slot in self.priors}
         chosen = {}
         for name, text in (given or {}).items():
+            if self.open_priors:
+                chosen[name] = parse(text)
+                continue
             if name not in slots:
                 raise DataError(f"{self.name} has no prior '{name}'; there are {', '.join(slots)}")
             prior = parse(text)

@@ -1,0 +1,287 @@
+r"""From parameters to expected counts: each source's flux over the energy bins, and the response.
+
+The expected counts of a group of channels are
+
+    m_c = constant sum_j R_cj area_j exposure sum_k int_j A(E) f_k(E) dE,
+
+with the redistribution R, the effective area, the components f_k of the sources in the spectrum and
+what their absorbers let pass, A = exp(-sum NH sigma); the integrals are those of
+`pyxstan.spectra.components`.
+
+This is what ``stan_models/linked_spectra.hpp`` does with slopes; here for many draws at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from pyxstan.errors import DataError
+from pyxstan.spectra import absorption, likelihood
+from pyxstan.spectra.components import COMPONENTS
+from pyxstan.spectra.model import Absorber, Source, Used
+
+if TYPE_CHECKING:
+    from pyxstan.spectra.data import LinkedSpectra, Observation
+    from pyxstan.spectra.binning import Binned
+
+Floats = NDArray[np.float64]
+#: Cross sections are in units of one over that of column densities, cm^2.
+_CROSS = 1e-22
+#: Bins next to each other are so close, relatively.
+_CLOSE = 1e-5
+#: Zeros that a segment of the response bridges.
+_GAP = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Energy bins, one after another, in keV."""
+
+    edges: Floats
+
+    @property
+    def low(self) -> Floats:
+        """Lower ends, shape (bins,)."""
+        return self.edges[:-1]
+
+    @property
+    def high(self) -> Floats:
+        """Upper ends."""
+        return self.edges[1:]
+
+    @property
+    def points(self) -> Floats:
+        """Low, middle and high of each, shape (2 bins + 1,)."""
+        found = np.empty(2 * len(self.edges) - 1)
+        found[::2] = self.edges
+        found[1::2] = 0.5 * (self.low + self.high)
+        return found
+
+
+def integrals(used: Used, values: Mapping[str, Floats], grid: Grid, passed: Floats) -> Floats:
+    """Absorbed photon flux of a component in each bin, photons/s/cm^2, shape (draws, bins).
+
+    Parameters
+    ----------
+    values
+        The component's parameters, shape (draws,) each. NaN is found for what isn't defined.
+    passed
+        What the absorbers let pass at the points, broadcasting with (draws, points).
+    """
+    entry = COMPONENTS[used.kind]
+    through = (passed[..., :-1:2], passed[..., 1::2], passed[..., 2::2])
+    try:
+        return entry.integral(grid.low, grid.high, through, **values, **used.constants)
+    except DataError:
+        draws = len(next(iter(values.values())))
+        if draws == 1:
+            return np.full((1, len(grid.low)), np.nan)
+    rows = [
+        integrals(
+            used,
+            {name: value[k : k + 1] for name, value in values.items()},
+            grid,
+            passed if len(passed) == 1 else passed[k : k + 1],
+        )
+        for k in range(draws)
+    ]
+    return np.concatenate(rows)
+
+
+def cross_section(absorber: Absorber, energy: Floats) -> Floats:
+    """Of an absorber, in 10^-22 cm^2 (one over the unit of its column density)."""
+    table = None if absorber.table is None else absorption.read_table(absorber.table)
+    return absorption.cross_section(energy * (1 + absorber.redshift), table) / _CROSS
+
+
+def source_flux(
+    source: Source, values: Mapping[str, Floats], grid: Grid, labels: tuple[str, ...] | None = None
+) -> Floats:
+    """Absorbed photon flux of a source, or of some of its components; shape (draws, bins)."""
+    depth: Floats = np.zeros((1, len(grid.points)))
+    for label, absorber in source.absorption.items():
+        column = np.asarray(values[f"{source.name}.{label}.NH"])[:, None]
+        depth = depth + column * cross_section(absorber, grid.points)
+    passed = np.exp(-depth)
+    found: Floats = np.zeros((1, len(grid.low)))
+    for label, used in source.components.items():
+        if labels is None or label in labels:
+            own = {name: values[f"{source.name}.{label}.{name}"] for name in used.settings}
+            found = found + integrals(used, own, grid, passed)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """A spectrum made ready: its groups of channels, and the response to them."""
+
+    name: str
+    statistic: str
+    binned: Binned
+    grid: Grid
+    #: Effective area times exposure, cm^2 s, shape (bins,).
+    area: Floats
+    #: Redistribution times area scale, shape (groups, bins).
+    matrix: sparse.csc_array
+    sources: tuple[Source, ...]
+    constant: str | None
+
+    def expected(self, values: Mapping[str, Floats]) -> Floats:
+        """Expected counts of the sources in each group, shape (draws, groups)."""
+        flux = sum((source_flux(s, values, self.grid) for s in self.sources), start=np.zeros(1))
+        found = np.asarray((self.matrix @ (flux * self.area).T).T)
+        if self.constant is not None:
+            found = found * np.asarray(values[self.constant])[:, None]
+        return found
+
+    def log_likelihood(self, expected: Floats) -> Floats:
+        """Of each group, for what `expected` gives."""
+        return likelihood.log_likelihood(self.statistic, self.binned, expected)
+
+    def segments(self) -> Iterator[tuple[int, int, Floats]]:
+        """Bin, first group and values of each run of the columns of the response."""
+        m = self.matrix
+        for j in range(m.shape[1]):
+            rows = m.indices[m.indptr[j] : m.indptr[j + 1]]
+            column = m.data[m.indptr[j] : m.indptr[j + 1]]
+            if not len(rows):
+                continue
+            cuts = np.flatnonzero(np.diff(rows) > _GAP) + 1
+            for part, inside in zip(np.split(rows, cuts), np.split(column, cuts), strict=True):
+                values = np.zeros(part[-1] - part[0] + 1)
+                values[part - part[0]] = inside
+                yield j, int(part[0]), values
+
+
+def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
+    """Make a spectrum ready.
+
+    Raises
+    ------
+    DataError
+        No channel is left; energy bins with gaps; a statistic that the data have nothing for.
+    """
+    spectrum = observation.spectrum
+    response = spectrum.response
+    assert response is not None
+    binned = spectrum.groups()
+    if not binned.size:
+        raise DataError(f"{observation.name}: no channel is left to fit")
+    low, high = response.energy_low, response.energy_high
+    if (np.abs(high[:-1] / low[1:] - 1) > _CLOSE).any():
+        row = int(np.argmax(np.abs(high[:-1] / low[1:] - 1) > _CLOSE)) + 1
+        raise DataError(f"{response.source}: a gap between the energy bins of rows {row}, {row + 1}")
+    scaled = sparse.csr_array(response.matrix * spectrum.areascal[:, None])
+    matrix = sparse.csc_array(binned.membership @ scaled)
+    matrix.sort_indices()
+    matrix.eliminate_zeros()
+    seen = np.flatnonzero((np.diff(matrix.indptr) > 0) & (response.area > 0))
+    if not len(seen):
+        raise DataError(f"{observation.name}: no energy reaches the channels that are left")
+    kept = slice(int(seen[0]), int(seen[-1]) + 1)
+    return Folded(
+        name=observation.name,
+        statistic=_statistic(observation, binned),
+        binned=binned,
+        grid=Grid(np.append(low[kept], high[kept][-1])),
+        area=response.area[kept] * spectrum.exposure,
+        matrix=matrix[:, kept],
+        sources=sources,
+        constant=None if observation.constant is None else f"{observation.name}.constant",
+    )
+
+
+def _statistic(observation: Observation, binned: Binned) -> str:
+    spectrum = observation.spectrum
+    chosen = observation.statistic or spectrum.statistic()
+    if chosen in ("wstat", "pgstat") and spectrum.background is None:
+        raise DataError(f"{observation.name}: {chosen} asks for a background")
+    if chosen == "wstat" and not spectrum.background.poisson:  # type: ignore[union-attr]
+        raise DataError(f"{observation.name}: wstat asks for a background in counts")
+    if chosen in ("cstat", "wstat", "pgstat") and not spectrum.poisson:
+        raise DataError(f"{observation.name}: {chosen} asks for counts, the file has rates")
+    if chosen == "chi2":
+        _, error, _, sigma, alpha = likelihood.columns(binned).T
+        variance = error**2 + (alpha * sigma) ** 2
+        if not (variance > 0).all():
+            where = int(np.argmin(variance > 0)) + 1
+            raise DataError(f"{observation.name}: chi2, but group {where} has no error")
+    return chosen
+
+
+def all_folded(data: LinkedSpectra) -> list[Folded]:
+    """Every spectrum made ready."""
+    by_name = {source.name: source for source in data.sources}
+    return [folded(o, tuple(by_name[name] for name in o.sources)) for o in data.observations]
+
+
+def stan_data(spectra: list[Folded], data: LinkedSpectra, position: Mapping[str, int]) -> Any:
+    """What ``stan_models/linked_spectra.stan`` is told of the spectra.
+
+    Parameters
+    ----------
+    position
+        Of each parameter among all.
+    """
+    number = {source.name: k + 1 for k, source in enumerate(data.sources)}
+    spectrum, term, absorber, segment, values, sigma, counts = [], [], [], [], [], [], []
+    point = bins = group = found = 0
+    for s, one in enumerate(spectra):
+        begin = len(segment)
+        for j, first, column in one.segments():
+            segment.append((j + 1, first + 1, found + 1))
+            values.append(column)
+            found += len(column)
+        spectrum.append((
+            1 + likelihood.STATISTICS.index(one.statistic), point + 1, len(one.area), group + 1,
+            one.binned.size, begin + 1, len(segment) - begin,
+            0 if one.constant is None else position[one.constant] + 1,
+        ))  # fmt: skip
+        for source in one.sources:
+            term.append((s + 1, number[source.name]))
+            for label, what in source.absorption.items():
+                at = position[f"{source.name}.{label}.NH"] + 1
+                absorber.append((s + 1, number[source.name], at, sum(map(len, sigma)) + 1))
+                sigma.append(cross_section(what, one.grid.points))
+        counts.append(likelihood.columns(one.binned))
+        point += len(one.grid.points)
+        bins += len(one.area)
+        group += one.binned.size
+    segment.append((1, 1, found + 1))
+    component, fixed = [], []
+    for source in data.sources:
+        for label, used in source.components.items():
+            entry = COMPONENTS[used.kind]
+            where = [position[f"{source.name}.{label}.{p.name}"] + 1 for p in entry.parameters]
+            component.append((number[source.name], entry.code, *where, *[0] * (4 - len(where))))
+            fixed.append([*used.constants.values(), 1.0, 1.0][:2])
+    return {
+        "S": len(spectrum),
+        "spectrum": spectrum,
+        "terms": len(term),
+        "term": term,
+        "term_scale": np.ones(len(term)),
+        "C": len(component),
+        "component": component,
+        "fixed": np.array(fixed),
+        "A": len(absorber),
+        "absorber": np.array(absorber, dtype=int).reshape(-1, 4),
+        "points": point,
+        "energy": np.concatenate([one.grid.points for one in spectra]),
+        "sigmas": sum(map(len, sigma)),
+        "sigma": np.concatenate([[], *sigma]),
+        "bins": bins,
+        "area": np.concatenate([one.area for one in spectra]),
+        "segments": len(segment) - 1,
+        "segment": segment,
+        "values": found,
+        "value": np.concatenate([[], *values]),
+        "groups": group,
+        "counts": np.concatenate(counts),
+    }

@@ -1,0 +1,286 @@
+"""All parameters of a model of spectra: which are free, and how the others follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from pyxstan.errors import DataError
+from pyxstan.priors import Prior
+from pyxstan.spectra.links import Link, Term, parse
+from pyxstan.spectra.model import Drawn, Linked
+
+Floats = NDArray[np.float64]
+#: How a free parameter is bounded: see ``stan_models/linked_spectra.stan``.
+_FREE, _BETWEEN, _ABOVE, _LOG_BETWEEN = 0, 1, 2, 3
+#: So many standard deviations from zero a normal prior has no positive number.
+_FAR = 5.0
+#: The logarithm of what is zero.
+_LOG_ZERO = -800.0
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter with what it was set to."""
+
+    name: str
+    #: Whether its own scale is the logarithm.
+    positive: bool
+    unit: str
+    description: str
+    setting: float | Prior | Linked | Drawn
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A parameter in the order of the Stan program."""
+
+    name: str
+    positive: bool
+    prior: Prior | None
+    link: Link
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters in the order of the Stan program: the free ones first."""
+
+    #: As the user named them, in their order.
+    all: tuple[Parameter, ...]
+    rows: tuple[_Row, ...]
+    free: int
+    position: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def varying(self) -> tuple[Parameter, ...]:
+        """Those that aren't held."""
+        return tuple(p for p in self.all if not isinstance(p.setting, float))
+
+    @property
+    def priors(self) -> dict[str, Prior]:
+        """Of the free parameters that the user named."""
+        named = {p.name for p in self.all}
+        return {r.name: r.prior for r in self.rows if r.prior is not None and r.name in named}
+
+    @property
+    def _ends(self) -> tuple[np.ndarray, Floats, Floats]:
+        """Bounds, lower ends and widths of the free parameters."""
+        found = []
+        for row in self.rows[: self.free]:
+            assert row.prior is not None
+            a, b = row.prior.stan_arguments
+            match row.prior.family:
+                case "uniform":
+                    found.append((_BETWEEN, a, b - a))
+                case "loguniform":
+                    found.append((_LOG_BETWEEN, np.log(a), np.log(b / a)))
+                case "normal" if not row.positive:
+                    found.append((_FREE, 0.0, 1.0))
+                case _:
+                    found.append((_ABOVE, 0.0, 1.0))
+        table = np.array(found)
+        return table[:, 0].astype(int), table[:, 1], table[:, 2]
+
+    def values(self, u: Floats) -> tuple[Floats, Floats]:
+        """Every parameter, and log prior density times Jacobian, up to a constant.
+
+        Parameters
+        ----------
+        u
+            The sampler's coordinates before whitening, shape (draws, free).
+
+        Returns
+        -------
+        x, log_prior
+            Of shape (draws, parameters) and (draws,).
+        """
+        bounds, bottom, width = self._ends
+        theta = np.empty((len(u), len(self.rows)))
+        x = np.empty_like(theta)
+        log_prior = np.zeros(len(u))
+        with np.errstate(over="ignore", divide="ignore"):
+            for k, row in enumerate(self.rows):
+                if k >= self.free:
+                    theta[:, k] = row.link.shift
+                    for term in row.link.terms:
+                        factor = 1.0 if term.by is None else x[:, self.position[term.by]]
+                        theta[:, k] += term.weight * factor * theta[:, self.position[term.source]]
+                    x[:, k] = np.exp(theta[:, k]) if row.positive else theta[:, k]
+                    continue
+                assert row.prior is not None
+                x[:, k] = u[:, k]
+                if bounds[k] in (_BETWEEN, _LOG_BETWEEN):
+                    x[:, k] = bottom[k] + width[k] * special.expit(u[:, k])
+                    log_prior += special.log_expit(u[:, k]) + special.log_expit(-u[:, k])
+                if bounds[k] in (_ABOVE, _LOG_BETWEEN):
+                    x[:, k] = np.exp(x[:, k])
+                if bounds[k] in (_FREE, _ABOVE):
+                    log_prior += row.prior.log_density(x[:, k])
+                    log_prior += u[:, k] if bounds[k] == _ABOVE else 0.0
+                theta[:, k] = np.log(x[:, k]) if row.positive else x[:, k]
+        return x, log_prior
+
+    def named(self, x: Floats) -> dict[str, Floats]:
+        """Columns of `values` by name."""
+        return {p.name: x[..., self.position[p.name]] for p in self.all}
+
+    def start(self) -> Floats:
+        """u of the middle of every prior."""
+        u = np.zeros(self.free)
+        for k, row in enumerate(self.rows[: self.free]):
+            assert row.prior is not None
+            if row.prior.family not in ("uniform", "loguniform"):
+                u[k] = self.theta_of(k, _middle(row.prior))
+        return u
+
+    def theta_of(self, k: int, value: float) -> float:
+        """u of a free parameter's value.
+
+        Raises
+        ------
+        DataError
+            A value that the prior excludes.
+        """
+        row = self.rows[k]
+        bounds, bottom, width = self._ends
+        at = value
+        if bounds[k] in (_ABOVE, _LOG_BETWEEN):
+            at = float(np.log(value)) if value > 0 else np.nan
+        if bounds[k] in (_BETWEEN, _LOG_BETWEEN):
+            part = (at - bottom[k]) / width[k]
+            at = float(special.logit(part)) if 0 < part < 1 else np.nan
+        if not np.isfinite(at):
+            raise DataError(f"starting value of {row.name}: {value:g} is outside of its prior")
+        return at
+
+    def stan_data(self) -> dict[str, Any]:
+        """What ``stan_models/linked_spectra.stan`` is told of them."""
+        bounds, bottom, width = self._ends
+        others = self.rows[self.free :]
+        terms = [term for row in others for term in row.link.terms]
+        sizes = [len(row.link.terms) for row in others]
+        priors = [row.prior for row in self.rows[: self.free] if row.prior is not None]
+        return {
+            "D": self.free,
+            "P": len(self.rows),
+            "positive": [int(row.positive) for row in self.rows],
+            "bounds": bounds,
+            "bottom": bottom,
+            "width": width,
+            "prior_family": [prior.code for prior in priors],
+            "prior_arguments": np.array([prior.stan_arguments for prior in priors]).T,
+            "shift": [row.link.shift for row in others],
+            "T": len(terms),
+            "first_term": np.append(0, np.cumsum(sizes)).astype(int) + 1,
+            "from": [self.position[term.source] + 1 for term in terms],
+            "by": [0 if term.by is None else self.position[term.by] + 1 for term in terms],
+            "weight": [term.weight for term in terms],
+        }
+
+
+def _middle(prior: Prior) -> float:
+    a, b = prior.stan_arguments
+    match prior.family:
+        case "lognormal":
+            return float(np.exp(a))
+        case "half_normal":
+            return 0.7 * a
+        case "gamma":
+            return a / b
+        case "inv_gamma":
+            return b / (a + 1)
+        case _:
+            return a
+
+
+def collect(given: Iterable[Parameter], populations: Mapping[str, bool]) -> Parameters:
+    """Order the parameters for the Stan program.
+
+    Parameters
+    ----------
+    given
+        Every parameter; those of a population ``name`` are ``name.mean`` and ``name.sd``.
+    populations
+        Whether the scale of each is the logarithm.
+
+    Raises
+    ------
+    DataError
+        A link that names what isn't there, or leads back to itself; a prior that a positive
+        parameter can't have; nothing that is free.
+    """
+    given = tuple(given)
+    scales: dict[str, bool] = {}
+    for p in given:
+        if p.name in scales:
+            raise DataError(f"two parameters are called '{p.name}'")
+        scales[p.name] = p.positive
+    free: list[_Row] = []
+    links: dict[str, Link] = {}
+    for p in given:
+        match p.setting:
+            case Prior():
+                free.append(_Row(p.name, p.positive, _checked(p, p.setting), Link()))
+            case Linked(expression=text):
+                try:
+                    links[p.name] = parse(text, positive=p.positive, scales=scales)
+                except DataError as error:
+                    raise DataError(f"{p.name}: {error}") from None
+            case Drawn(population=name):
+                if name not in populations:
+                    there = ", ".join(populations) or "none"
+                    raise DataError(f"{p.name}: no population '{name}'; there are {there}")
+                if populations[name] != p.positive:
+                    raise DataError(
+                        f"{p.name}: its likes in population '{name}' are of another scale"
+                    )
+                raw = f"{p.name} in units of {name}.sd"
+                free.append(_Row(raw, False, Prior("normal", (0.0, 1.0)), Link()))
+                links[p.name] = Link(
+                    0.0, (Term(1.0, None, f"{name}.mean"), Term(1.0, f"{name}.sd", raw))
+                )
+            case float() as number:
+                if p.positive and not number > 0:
+                    if number == 0:
+                        links[p.name] = Link(_LOG_ZERO)
+                        continue
+                    raise DataError(f"{p.name}: {number:g} is negative")
+                links[p.name] = Link(float(np.log(number)) if p.positive else number)
+    if not free:
+        raise DataError("no parameter is free: give at least one a prior")
+    rows = [*free, *_ordered(links, {row.name for row in free}, scales)]
+    position = {row.name: k for k, row in enumerate(rows)}
+    return Parameters(given, tuple(rows), len(free), position)
+
+
+def _checked(p: Parameter, prior: Prior) -> Prior:
+    """The prior, which must hold positive numbers alone where the parameter is one."""
+    a, b = prior.stan_arguments
+    if p.positive and prior.family == "uniform" and a < 0:
+        raise DataError(f"{p.name}: {prior} reaches below zero, where {p.name} can't be")
+    if p.positive and prior.family == "normal" and a < -_FAR * b:
+        raise DataError(f"{p.name}: {prior} has no positive number")
+    return prior
+
+
+def _ordered(links: dict[str, Link], known: set[str], scales: Mapping[str, bool]) -> list[_Row]:
+    """The linked ones, each after all that it follows from."""
+    found: list[_Row] = []
+    rest = dict(links)
+    while rest:
+        ready = [
+            name
+            for name, link in rest.items()
+            if all(t.source in known and (t.by is None or t.by in known) for t in link.terms)
+        ]
+        if not ready:
+            raise DataError(f"links that lead back to themselves: {', '.join(rest)}")
+        for name in ready:
+            found.append(_Row(name, scales[name], None, rest.pop(name)))
+            known.add(name)
+    return found

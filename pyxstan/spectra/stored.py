@@ -1,0 +1,72 @@
+"""A model of spectra as text in the attributes of a fit, from which fluxes and figures are made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pyxstan.errors import DataError
+from pyxstan.spectra.model import Absorber, Source, Used
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pyxstan.spectra.data import LinkedSpectra
+
+
+def to_json(data: LinkedSpectra) -> str:
+    """The sources, and the parameters that are held."""
+    return json.dumps({
+        "sources": [
+            {
+                "name": source.name,
+                "redshift": source.redshift,
+                "components": {
+                    label: {"kind": used.kind, "settings": list(used.settings),
+                            "constants": dict(used.constants)}
+                    for label, used in source.components.items()
+                },
+                "absorption": {
+                    label: {**asdict(absorber), "NH": None}
+                    for label, absorber in source.absorption.items()
+                },
+            }
+            for source in data.sources
+        ],
+        "held": {p.name: p.setting for p in data.collected.all if isinstance(p.setting, float)},
+    })  # fmt: skip
+
+
+def from_fit(idata: Any) -> tuple[tuple[Source, ...], dict[str, np.ndarray]]:
+    """The sources of a fit, and every parameter by name, shape (chains, draws).
+
+    Raises
+    ------
+    DataError
+        It is no fit of spectra.
+    """
+    import numpy as np
+
+    from pyxstan.inference_data import attributes, group
+
+    text = attributes(idata).get("spectral_model")
+    if text is None:
+        raise DataError("expected a fit of linked_spectra")
+    tree = json.loads(text)
+    sources = tuple(
+        Source(
+            one["name"],
+            {
+                label: Used(what["kind"], dict.fromkeys(what["settings"]), what["constants"])
+                for label, what in one["components"].items()
+            },
+            {label: Absorber(**what) for label, what in one["absorption"].items()},
+            one["redshift"],
+        )
+        for one in tree["sources"]
+    )
+    value = group(idata, "posterior")["value"]
+    shape = value.shape[:2]
+    found = {str(name): value.sel(parameter=name).to_numpy() for name in value["parameter"].values}
+    return sources, found | {name: np.full(shape, x) for name, x in tree["held"].items()}

@@ -1,0 +1,153 @@
+"""Spectra and their model in a YAML file, for the command line and batch jobs.
+
+    spectra:
+      - file: 3c273.pi            # relative to the YAML file; background:, rmf:, arf:, row: if need be
+        source: quasar
+        notice: 0.5-7             # keV; ranges with commas; ignore: likewise
+        group: {minimum: 20}      # or {by: 4}, or none; by default as the file says
+        statistic: wstat          # by default what the file's flags ask for
+        constant: lognormal(0, 0.1)
+    sources:
+      quasar:
+        redshift: 0.158
+        components:
+          pl: {powerlaw: {K: 'lognormal(-9, 2)', index: 'normal(-2, 0.5)', piv: 1}}
+        absorption:
+          galactic: {NH: 0.0179}
+          own: {NH: 'loguniform(0.001, 10)', redshift: 0.158}
+    coefficients:
+      slope: normal(1, 0.3)
+    populations:
+      photon_index: {mean: 'normal(-1.8, 0.3)', sd: half_normal(0.5)}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyxstan.errors import DataError
+from pyxstan.spectra.data import LinkedSpectra, Observation
+from pyxstan.spectra.model import Absorber, Population, Source, Used, component
+from pyxstan.spectra.spectrum import Spectrum
+
+_TOP = ("spectra", "sources", "coefficients", "populations")
+_SPECTRUM = (
+    "file", "name", "source", "background", "rmf", "arf", "row", "notice", "ignore", "group",
+    "statistic", "constant",
+)  # fmt: skip
+_SOURCE = ("redshift", "components", "absorption")
+
+
+def read(path: Path) -> LinkedSpectra:
+    """Read the file.
+
+    Raises
+    ------
+    DataError
+        Not YAML, an unknown key, or one that is missing.
+    """
+    import yaml
+
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {getattr(error, 'strerror', None) or 'not a text'}") from None
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = "" if line is None else f", line {line + 1}"
+        raise DataError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
+    try:
+        return _model(_table(tree, "the file", _TOP), path.parent)
+    except DataError as error:
+        said = str(error)
+        raise DataError(said if said.startswith(str(path.parent)) else f"{path}: {said}") from None
+
+
+def _model(tree: Mapping[str, Any], folder: Path) -> LinkedSpectra:
+    spectra = tree.get("spectra")
+    if not isinstance(spectra, list) or not spectra:
+        raise DataError("spectra: expected a list, an entry a file")
+    sources = _table(tree.get("sources"), "sources")
+    populations = _table(tree.get("populations", {}), "populations")
+    return LinkedSpectra(
+        tuple(_observation(entry, k + 1, folder) for k, entry in enumerate(spectra)),
+        tuple(_source(str(name), entry, folder) for name, entry in sources.items()),
+        dict(_table(tree.get("coefficients", {}), "coefficients")),
+        {
+            str(name): Population(**_complete(entry, f"population {name}", ("mean", "sd")))
+            for name, entry in populations.items()
+        },
+    )
+
+
+def _observation(entry: Any, position: int, folder: Path) -> Observation:
+    where = f"spectra, entry {position}"
+    given = _table(entry, where, _SPECTRUM)
+    for key in ("file", "source"):
+        if key not in given:
+            raise DataError(f"{where}: {key} is missing")
+    files = {
+        key: folder / str(given[key]) for key in ("background", "rmf", "arf") if given.get(key)
+    }
+    spectrum = Spectrum.from_ogip(
+        folder / str(given["file"]), row=given.get("row"), name=given.get("name"), **files
+    )
+    group = given.get("group", {})
+    if group is None or group == "none":
+        spectrum = spectrum.ungrouped()
+    elif group:
+        spectrum = spectrum.grouped(**_table(group, f"{where}: group", ("minimum", "by")))
+    if given.get("notice") is not None:
+        spectrum = spectrum.noticing(str(given["notice"]))
+    if given.get("ignore") is not None:
+        spectrum = spectrum.ignoring(str(given["ignore"]))
+    return Observation(
+        spectrum, given["source"], given.get("constant"), given.get("statistic")
+    )
+
+
+def _source(name: str, entry: Any, folder: Path) -> Source:
+    given = _table(entry, f"source {name}", _SOURCE)
+    components = _table(given.get("components"), f"source {name}: components")
+    absorbers = _table(given.get("absorption", {}), f"source {name}: absorption")
+    absorption = {}
+    for label, what in absorbers.items():
+        table = _table(what, f"source {name}: {label}", ("NH", "redshift", "table"))
+        if "NH" not in table:
+            raise DataError(f"source {name}: {label}: NH is missing")
+        if "table" in table:
+            table = {**table, "table": str(folder / str(table["table"]))}
+        absorption[str(label)] = Absorber(**table)
+    return Source(
+        name,
+        {str(label): _component(f"{name}.{label}", what) for label, what in components.items()},
+        absorption,
+        given.get("redshift"),
+    )
+
+
+def _component(name: str, entry: Any) -> Used:
+    given = _table(entry, name)
+    if len(given) != 1:
+        raise DataError(f"{name}: expected one component with its parameters")
+    ((kind, settings),) = given.items()
+    return component(str(kind), **_table(settings, f"{name}: {kind}"))
+
+
+def _table(given: Any, where: str, keys: tuple[str, ...] = ()) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise DataError(f"{where}: expected keys with values")
+    for key in given:
+        if keys and key not in keys:
+            raise DataError(f"{where}: unknown key '{key}'; there are {', '.join(keys)}")
+    return {str(key): value for key, value in given.items()}
+
+
+def _complete(given: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    table = _table(given, where, keys)
+    for key in keys:
+        if key not in table:
+            raise DataError(f"{where}: {key} is missing")
+    return table

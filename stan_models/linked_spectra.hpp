@@ -1,0 +1,365 @@
+// Folded spectra: the log likelihood of all channels given every parameter of the model, and its
+// gradient by hand. What automatic differentiation would record for each energy and each entry of a
+// response is two passes over them here: expected counts out, slopes back.
+// The same in NumPy: pyxstan/spectra/folding.py, with the formulas in shapes.py and statistics.py.
+#ifndef PYXSTAN_LINKED_SPECTRA_HPP
+#define PYXSTAN_LINKED_SPECTRA_HPP
+
+#include <stan/model/model_header.hpp>
+
+#include <cmath>
+#include <limits>
+#include <ostream>
+#include <vector>
+
+namespace pyxstan {
+
+using Array = Eigen::ArrayXd;
+using Table = std::vector<std::vector<int>>;
+
+// A log likelihood and its slope in the expected counts of the source.
+struct Likelihood {
+  double value, slope;
+};
+
+inline double times_log(double n, double x) { return n == 0 ? 0 : n * std::log(x); }
+
+// Poisson.
+inline Likelihood cstat(double n, double m) {
+  return {times_log(n, m) - m, (n == 0 ? 0 : n / m) - 1};
+}
+
+// Poisson source and background; the expected background, alpha times b in the source, at its best.
+inline Likelihood wstat(double n, double off, double alpha, double m) {
+  const double c2 = alpha * (1 + alpha);
+  const double c1 = (1 + alpha) * m - alpha * (n + off);
+  const double root = std::sqrt(c1 * c1 + 4 * c2 * off * m);
+  const double b = c1 <= 0 ? (root - c1) / (2 * c2) : 2 * off * m / (root + c1);
+  const double on = alpha * b + m;
+  return {times_log(n, on) - on + times_log(off, b) - b, (n == 0 ? 0 : n / on) - 1};
+}
+
+// Poisson source, Gaussian background at its best, never below zero.
+inline Likelihood pgstat(double n, double off, double error, double alpha, double m) {
+  double b = off;
+  if (error > 0) {
+    const double variance = error * error;
+    const double q1 = m + alpha * alpha * variance - alpha * off;
+    const double q0 = off * m + alpha * variance * (n - m);
+    const double root = std::sqrt(std::max(q1 * q1 + 4 * alpha * q0, 0.0));
+    b = q1 <= 0 ? (root - q1) / (2 * alpha) : 2 * q0 / (root + q1);
+  }
+  b = std::max(b, 0.0);
+  const double on = alpha * b + m;
+  const double t = error > 0 ? (off - b) / error : 0;
+  return {times_log(n, on) - on - 0.5 * t * t, (n == 0 ? 0 : n / on) - 1};
+}
+
+// Gaussian source and background.
+inline Likelihood chi2(double n, double error, double off, double off_error, double alpha,
+                       double m) {
+  const double variance = error * error + alpha * alpha * off_error * off_error;
+  const double t = n - alpha * off - m;
+  return {-0.5 * t * t / variance, t / variance};
+}
+
+// (exp(t) - 1) / t and its slope.
+inline void growth(double t, double& value, double& slope) {
+  if (std::fabs(t) < 0.3) {
+    double term = 1;  // t^k / (k + 1)!
+    value = slope = 0;
+    for (int k = 0; k < 14; ++k) {
+      value += term;
+      term /= k + 2;
+      slope += (k + 1) * term;
+      term *= t;
+    }
+  } else {
+    value = std::expm1(t) / t;
+    slope = (std::exp(t) - value) / t;
+  }
+}
+
+// Low, middle and high energy of each bin, one after another: 2 bins + 1 points.
+struct Grid {
+  Eigen::Index bins;
+  Array energy, log_energy;
+
+  Array low(const Array& a) const { return Eigen::Map<const Array, 0, Eigen::InnerStride<2>>(a.data(), bins); }
+  Array middle(const Array& a) const { return Eigen::Map<const Array, 0, Eigen::InnerStride<2>>(a.data() + 1, bins); }
+  Array high(const Array& a) const { return Eigen::Map<const Array, 0, Eigen::InnerStride<2>>(a.data() + 2, bins); }
+
+  // Sum of the three points by Simpson's rule, times 6 over the width.
+  Array simpson(const Array& a) const { return low(a) + 4 * middle(a) + high(a); }
+};
+
+// A component's photon flux at the points of a grid, and its slopes in its parameters.
+struct Flux {
+  Array value;
+  std::vector<Array> slopes;
+  // The integral of a bin over its estimate by Simpson's rule, and the slope of its logarithm in the
+  // parameter `of`: where there is a closed form. Empty: one.
+  Array correction, log_slope;
+  int of = -1;
+  // The integral itself with its slopes, where the points say nothing of it: a narrow line.
+  bool narrow = false;
+};
+
+inline void power_law_correction(const Grid& grid, double index, Flux& flux) {
+  const double n = index + 1;
+  const Array log_low = grid.low(grid.log_energy), low = grid.low(grid.energy);
+  const Array width = grid.high(grid.energy) - low;
+  const Array length = grid.high(grid.log_energy) - log_low;
+  const Array sum = grid.simpson(flux.value), sum_slope = grid.simpson(flux.slopes[1]);
+  const Array at_low = grid.low(flux.value), at_low_slope = grid.low(flux.slopes[1]);
+  flux.correction.resize(grid.bins);
+  flux.log_slope.resize(grid.bins);
+  for (Eigen::Index j = 0; j < grid.bins; ++j) {
+    double value, slope;
+    growth(n * length[j], value, slope);
+    // the integral: f(low) low length growth(n length)
+    const bool any = at_low[j] > 0 && sum[j] > 0;
+    flux.correction[j] = any ? at_low[j] * low[j] * length[j] * value * 6 / (sum[j] * width[j]) : 1;
+    flux.log_slope[j] = any ? at_low_slope[j] / at_low[j] + length[j] * slope / value - sum_slope[j] / sum[j] : 0;
+  }
+  flux.of = 1;
+}
+
+enum { POWERLAW = 1, POWERLAW_FLUX, CUTOFF_POWERLAW, BLACKBODY, BAND, BREMSSTRAHLUNG, GAUSSIAN_LINE };
+
+inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, const Eigen::VectorXd& fixed) {
+  const Array &e = grid.energy, &log_e = grid.log_energy;
+  Flux flux;
+  flux.slopes.resize(p.size());
+  if (type == POWERLAW || type == CUTOFF_POWERLAW) {  // K, index (, xc); pivot
+    const Array log_ratio = log_e - std::log(fixed[0]);
+    Array shape = (p[1] * log_ratio).exp();
+    if (type == CUTOFF_POWERLAW) {
+      shape *= (-e / p[2]).exp();
+    }
+    flux.value = p[0] * shape;
+    flux.slopes[0] = shape;
+    flux.slopes[1] = flux.value * log_ratio;
+    if (type == CUTOFF_POWERLAW) {
+      flux.slopes[2] = flux.value * e / (p[2] * p[2]);
+    } else {
+      power_law_correction(grid, p[1], flux);
+    }
+  } else if (type == POWERLAW_FLUX) {  // F, index; a, b
+    const double log_a = std::log(fixed[0]), length = std::log(fixed[1]) - log_a;
+    double value, slope;
+    growth((p[1] + 1) * length, value, slope);
+    // the integral of (E / a)^index from a to b
+    const double whole = fixed[0] * length * value;
+    const Array log_ratio = log_e - log_a;
+    flux.slopes[0] = (p[1] * log_ratio).exp() / whole;
+    flux.value = p[0] * flux.slopes[0];
+    flux.slopes[1] = flux.value * (log_ratio - length * slope / value);
+    power_law_correction(grid, p[1], flux);
+  } else if (type == BLACKBODY) {  // K, kT
+    const Array t = e / p[1];
+    const Array down = (-t).exp(), rest = -((-t).unaryExpr([](double u) { return std::expm1(u); }));
+    flux.slopes[0] = e * e * down / rest;
+    flux.value = p[0] * flux.slopes[0];
+    flux.slopes[1] = flux.value * t / (p[1] * rest);
+  } else if (type == BREMSSTRAHLUNG) {  // K, kT
+    flux.slopes[0] = (-e / p[1]).exp() / e;
+    flux.value = p[0] * flux.slopes[0];
+    flux.slopes[1] = flux.value * e / (p[1] * p[1]);
+  } else if (type == BAND) {  // K, alpha, beta, xp; pivot
+    const double a = p[1], b = p[2], peak = p[3], log_piv = std::log(fixed[0]);
+    const double scale = peak / (2 + a), split = (a - b) * scale, log_split = std::log(split);
+    const Eigen::Index size = e.size();
+    for (auto& slope : flux.slopes) {
+      slope.resize(size);
+    }
+    flux.value.resize(size);
+    for (Eigen::Index i = 0; i < size; ++i) {
+      const double u = log_e[i] - log_piv;
+      if (e[i] < split) {
+        const double shape = std::exp(a * u - e[i] / scale);
+        flux.slopes[0][i] = shape;
+        flux.value[i] = p[0] * shape;
+        flux.slopes[1][i] = flux.value[i] * (u - e[i] / peak);
+        flux.slopes[2][i] = 0;
+        flux.slopes[3][i] = flux.value[i] * e[i] / (scale * peak);
+      } else {
+        const double v = log_split - log_piv;
+        const double shape = std::exp((a - b) * v + b - a + b * u);
+        flux.slopes[0][i] = shape;
+        flux.value[i] = p[0] * shape;
+        // split = (a - b) peak / (2 + a)
+        flux.slopes[1][i] = flux.value[i] * (v - (a - b) / (2 + a));
+        flux.slopes[2][i] = flux.value[i] * (u - v);
+        flux.slopes[3][i] = flux.value[i] * (a - b) / peak;
+      }
+    }
+  } else {  // Gaussian line: F, mu, sigma; the integral of each bin
+    flux.narrow = true;
+    const Eigen::Index size = grid.bins;
+    for (auto& slope : flux.slopes) {
+      slope.resize(size);
+    }
+    flux.value.resize(size);
+    const Array low = grid.low(e), high = grid.high(e);
+    const double mu = p[1], sigma = std::max(p[2], 1e-10);
+    for (Eigen::Index j = 0; j < size; ++j) {
+      const double a = (low[j] - mu) / sigma, b = (high[j] - mu) / sigma;
+      const double part = a > 0 ? 0.5 * (std::erfc(a * M_SQRT1_2) - std::erfc(b * M_SQRT1_2))
+                                : 0.5 * (std::erfc(-b * M_SQRT1_2) - std::erfc(-a * M_SQRT1_2));
+      const double at_a = std::exp(-0.5 * a * a) / std::sqrt(2 * M_PI), at_b = std::exp(-0.5 * b * b) / std::sqrt(2 * M_PI);
+      flux.slopes[0][j] = part;
+      flux.value[j] = p[0] * part;
+      flux.slopes[1][j] = p[0] * (at_a - at_b) / sigma;
+      flux.slopes[2][j] = p[0] * (a * at_a - b * at_b) / sigma;
+    }
+  }
+  return flux;
+}
+
+}  // namespace pyxstan
+
+// Columns of the tables, from 1 in Stan:
+//   spectrum   statistic, first point, bins, first group, groups, first segment, segments, constant
+//   term       spectrum, source
+//   component  source, type, four parameters (0: none)
+//   absorber   spectrum, source, parameter, first cross section
+//   segment    bin of the spectrum, first group of the spectrum, first value; one more row at the end
+template <bool propto, typename X, typename TermScale, typename Fixed, typename Energy, typename LogEnergy, typename Sigma,
+          typename Area, typename Value, typename Counts>
+stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectrum, const pyxstan::Table& term,
+                                   const TermScale& term_scale, const pyxstan::Table& component, const Fixed& fixed_arg,
+                                   const pyxstan::Table& absorber, const Energy& energy_arg, const LogEnergy& log_energy_arg,
+                                   const Sigma& sigma_arg, const Area& area_arg, const pyxstan::Table& segment,
+                                   const Value& value_arg, const Counts& counts_arg, std::ostream*) {
+  using pyxstan::Array;
+  using stan::math::to_ref;
+  const auto& x_ref = to_ref(x_arg);
+  const Eigen::VectorXd x = stan::math::value_of(x_ref);
+  const auto& energy = to_ref(energy_arg);
+  const auto& log_energy = to_ref(log_energy_arg);
+  const auto& sigma = to_ref(sigma_arg);
+  const auto& area = to_ref(area_arg);
+  const auto& value = to_ref(value_arg);
+  const auto& counts = to_ref(counts_arg);  // counts, their error, background, its error, alpha
+  const auto& fixed = to_ref(fixed_arg);
+  Eigen::VectorXd gradient = Eigen::VectorXd::Zero(x.size());
+  double lp = 0;
+
+  struct Slope {
+    int parameter;
+    Array of_flux;
+  };
+  Eigen::Index first_bin = 0;
+  for (std::size_t s = 0; s < spectrum.size(); ++s) {
+    const auto& row = spectrum[s];
+    const Eigen::Index bins = row[2], groups = row[4], group_at = row[3] - 1;
+    const pyxstan::Grid grid{bins, energy.segment(row[1] - 1, 2 * bins + 1).array(),
+                             log_energy.segment(row[1] - 1, 2 * bins + 1).array()};
+    const Array sixth = (grid.high(grid.energy) - grid.low(grid.energy)) / 6;
+    Array flux = Array::Zero(bins);
+    std::vector<Slope> slopes;
+    for (std::size_t t = 0; t < term.size(); ++t) {
+      if (term[t][0] != static_cast<int>(s) + 1) {
+        continue;
+      }
+      const int source = term[t][1];
+      const double scale = term_scale[t];
+      std::vector<std::size_t> absorbers;
+      Array depth = Array::Zero(2 * bins + 1);
+      for (std::size_t a = 0; a < absorber.size(); ++a) {
+        if (absorber[a][0] == static_cast<int>(s) + 1 && absorber[a][1] == source) {
+          absorbers.push_back(a);
+          depth += x[absorber[a][2] - 1] * sigma.segment(absorber[a][3] - 1, 2 * bins + 1).array();
+        }
+      }
+      const Array passed = (-depth).exp();
+      for (std::size_t c = 0; c < component.size(); ++c) {
+        if (component[c][0] != source) {
+          continue;
+        }
+        std::vector<int> which;
+        std::vector<double> p;
+        for (int k = 2; k < 6 && component[c][k] > 0; ++k) {
+          which.push_back(component[c][k] - 1);
+          p.push_back(x[which.back()]);
+        }
+        const pyxstan::Flux found = pyxstan::flux_of(component[c][1], grid, p, fixed.row(c).transpose());
+        // the integral over each bin of what passes the absorbers
+        auto integral = [&](const Array& of) -> Array {
+          if (found.narrow) {
+            return of * grid.simpson(passed) / 6;
+          }
+          return absorbers.empty() ? Array(sixth * grid.simpson(of)) : Array(sixth * grid.simpson(of * passed));
+        };
+        Array here = scale * integral(found.value);
+        const bool corrected = found.of >= 0;
+        if (corrected) {
+          here *= found.correction;
+        }
+        for (std::size_t k = 0; k < which.size(); ++k) {
+          Array slope = scale * integral(found.slopes[k]);
+          if (corrected) {
+            slope *= found.correction;
+            if (static_cast<int>(k) == found.of) {
+              slope += here * found.log_slope;
+            }
+          }
+          slopes.push_back({which[k], std::move(slope)});
+        }
+        for (std::size_t a : absorbers) {
+          const Array cross = sigma.segment(absorber[a][3] - 1, 2 * bins + 1).array();
+          Array slope = found.narrow ? Array(-scale * found.value * grid.simpson(passed * cross) / 6)
+                                     : Array(-scale * sixth * grid.simpson(found.value * passed * cross));
+          if (corrected) {
+            slope *= found.correction;
+          }
+          slopes.push_back({absorber[a][2] - 1, std::move(slope)});
+        }
+        flux += here;
+      }
+    }
+
+    // fold: segments of the response's columns
+    const double constant = row[7] > 0 ? x[row[7] - 1] : 1;
+    const Array seen = constant * flux * area.segment(first_bin, bins).array();
+    Eigen::VectorXd expected = Eigen::VectorXd::Zero(groups);
+    const std::size_t begin = row[5] - 1, end = begin + row[6];
+    for (std::size_t k = begin; k < end; ++k) {
+      const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
+      expected.segment(segment[k][1] - 1, size) += seen[segment[k][0] - 1] * value.segment(at, size);
+    }
+    Eigen::VectorXd back(groups);
+    for (Eigen::Index g = 0; g < groups; ++g) {
+      const auto of = counts.row(group_at + g);
+      const double m = expected[g];
+      const pyxstan::Likelihood found = row[0] == 1   ? pyxstan::cstat(of[0], m)
+                                        : row[0] == 2 ? pyxstan::wstat(of[0], of[2], of[4], m)
+                                        : row[0] == 3 ? pyxstan::pgstat(of[0], of[2], of[3], of[4], m)
+                                                      : pyxstan::chi2(of[0], of[1], of[2], of[3], of[4], m);
+      lp += found.value;
+      back[g] = found.slope;
+    }
+    Array slope(Array::Zero(bins));
+    for (std::size_t k = begin; k < end; ++k) {
+      const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
+      slope[segment[k][0] - 1] += back.segment(segment[k][1] - 1, size).dot(value.segment(at, size));
+    }
+    slope *= area.segment(first_bin, bins).array();
+    for (const Slope& one : slopes) {
+      gradient[one.parameter] += constant * (slope * one.of_flux).sum();
+    }
+    if (row[7] > 0) {
+      gradient[row[7] - 1] += (slope * flux).sum();
+    }
+    first_bin += bins;
+  }
+
+  auto ops = stan::math::make_partials_propagator(x_ref);
+  if constexpr (!stan::is_constant_all<X>::value) {
+    stan::math::partials<0>(ops) = std::move(gradient);
+  }
+  return ops.build(lp);
+}
+
+#endif

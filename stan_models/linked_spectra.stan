@@ -1,0 +1,99 @@
+// Spectra of several sources, each folded through its own response; parameters free or linked.
+// Every parameter has a scale of its own, on which links are linear: theta = ln x where x is positive
+// by nature (norms, temperatures), else theta = x. The free ones come first; of the others
+//
+//   theta_k = shift_k + sum_t weight_t [x_by(t)] theta_from(t)
+//
+// where x_by(t) is a coefficient that is free itself (or the standard deviation of a population).
+// Expected counts of a channel: sum_j R_cj area_j exposure int_j f(E) dE (see linked_spectra.hpp).
+functions {
+  #include functions/priors.stanfunctions
+  #include functions/flat.stanfunctions
+
+  // Log likelihood of all groups of channels, up to a constant: C++ in linked_spectra.hpp
+  real folded_lpdf(vector x, data array[,] int spectrum, data array[,] int term,
+                   data vector term_scale, data array[,] int component, data matrix fixed,
+                   data array[,] int absorber, data vector energy, data vector log_energy,
+                   data vector sigma, data vector area, data array[,] int segment,
+                   data vector value, data matrix counts);
+}
+data {
+  int<lower=1> D; // free parameters
+  int<lower=D> P; // all of them
+  array[P] int<lower=0, upper=1> positive;
+  // of the free: x anywhere (0), between two ends (1), above zero (2); ln x between two ends (3)
+  array[D] int<lower=0, upper=3> bounds;
+  vector[D] bottom;
+  vector[D] width;
+  array[D] int<lower=1> prior_family; // see functions/priors.stanfunctions
+  array[2] vector[D] prior_arguments;
+  vector[P - D] shift; // of the others
+  int<lower=0> T;
+  array[P - D + 1] int<lower=1> first_term; // of each of the others
+  array[T] int<lower=1, upper=P> from;
+  array[T] int<lower=0, upper=P> by; // 0: none
+  vector[T] weight;
+
+  int<lower=1> S; // spectra; the columns of these tables are in linked_spectra.hpp
+  array[S, 8] int spectrum;
+  int<lower=1> terms; // sources in spectra
+  array[terms, 2] int term;
+  vector[terms] term_scale;
+  int<lower=1> C; // components
+  array[C, 6] int component;
+  matrix[C, 2] fixed; // pivot [keV], or ends of a range [keV]
+  int<lower=0> A; // absorbers in spectra
+  array[A, 4] int absorber;
+  int<lower=1> points;
+  vector<lower=0>[points] energy; // low, middle, high of each bin [keV]
+  int<lower=0> sigmas;
+  vector[sigmas] sigma; // cross section [10^-22 cm^2]
+  int<lower=1> bins;
+  vector[bins] area; // effective area times exposure [cm^2 s]
+  int<lower=1> segments;
+  array[segments + 1, 3] int segment;
+  int<lower=0> values;
+  vector[values] value; // of the redistribution
+  int<lower=1> groups;
+  matrix[groups, 5] counts; // counts, error, background, its error, its scale
+
+  vector[D] center; // guess of u ...
+  matrix[D, D] scale; // ... and the square root of its covariance
+}
+transformed data {
+  vector[points] log_energy = log(energy);
+}
+parameters {
+  vector[D] z; // u in units of the guess
+}
+model {
+  vector[D] u = center + scale * z;
+  vector[P] theta;
+  vector[P] x;
+  z ~ flat();
+  for (d in 1 : D) {
+    x[d] = u[d];
+    if (bounds[d] % 2 == 1) {
+      x[d] = bottom[d] + width[d] * inv_logit(u[d]);
+      target += log_inv_logit(u[d]) + log1m_inv_logit(u[d]); // uniform, or log-uniform
+    }
+    if (bounds[d] >= 2) {
+      x[d] = exp(x[d]);
+    }
+    if (bounds[d] % 2 == 0) {
+      target += prior_lpdf(segment(x, d, 1) | prior_family[d], segment(prior_arguments[1], d, 1),
+                           segment(prior_arguments[2], d, 1));
+      target += bounds[d] == 2 ? u[d] : 0;
+    }
+    theta[d] = positive[d] == 1 ? log(x[d]) : x[d];
+  }
+  for (k in 1 : P - D) {
+    theta[D + k] = shift[k];
+    for (t in first_term[k] : first_term[k + 1] - 1) {
+      theta[D + k] += weight[t] * (by[t] > 0 ? x[by[t]] : 1) * theta[from[t]];
+    }
+    x[D + k] = positive[D + k] == 1 ? exp(theta[D + k]) : theta[D + k];
+  }
+  x ~ folded(spectrum, term, term_scale, component, fixed, absorber, energy, log_energy, sigma,
+             area, segment, value, counts);
+}
