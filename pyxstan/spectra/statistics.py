@@ -9,7 +9,8 @@ logarithms of a probability, with all constants, so that fits can be compared by
   mu - o ln mu + ln o! + B - b ln B + ln b!, where mu = alpha B + m. B is the larger root of
   alpha (alpha + 1) B^2 - [alpha (o + b) - (alpha + 1) m] B - b m = 0;
 * `pgstat`: Poisson counts of the source, and a background with a Gaussian error sigma,
-  mu - o ln mu + ln o! + (B - b)^2 / (2 sigma^2) + ln sigma + ln(2 pi) / 2, again at the likeliest
+  mu - o ln mu + ln o! + (B - b)^2 / (2 sigma^2) + ln(alpha sigma) + ln(2 pi) / 2 (the density of
+  alpha b, the background as the source's exposure has it, as 3ML takes it), again at the likeliest
   B >= 0, which is zero or solves alpha B^2 + (m - alpha c) B - c m - alpha o sigma^2 = 0 with
   c = b - alpha sigma^2. Where sigma is zero the background is known, and the Gaussian left out;
 * `chi2`: (o - alpha b - m)^2 / (2 s^2) + ln s + ln(2 pi) / 2, s^2 the variance of o - alpha b.
@@ -18,9 +19,8 @@ With ``statistic=True`` each is the number that XSPEC and Sherpa print instead: 
 from the likelihood of a model that fits the channel exactly (m = o, B = b). It is zero at best.
 
 Zero counts are not special: x ln x is 0 at x = 0, and B may be 0. For `wstat` this is XSPEC's and
-Sherpa's W with its cases. For `pgstat` without observed counts XSPEC lets the background become
-negative where b < alpha sigma^2, and 3ML does so with counts as well; here it is 0 there. 3ML also
-leaves out the Gaussian of channels with b = 0; here it stays.
+Sherpa's W with its cases. For `pgstat` XSPEC and 3ML let B become negative where that is likeliest;
+here it is 0 then. 3ML also leaves out the Gaussian of channels with b = 0; here it stays.
 
 Each has a ``_slope``: its derivative with respect to m (half of that of the statistic). The
 background's own dependence on m doesn't come in, as B is where the likelihood is at its maximum;
@@ -255,7 +255,7 @@ def pgstat(
     half = np.where(m < 0, np.inf, _deviance(o, mean) + 0.5 * pull**2)
     if statistic:
         return np.asarray(2 * half)
-    return np.asarray(half + _best(o) + np.where(known, 0.0, np.log(sd) + _HALF_LOG_TWO_PI))
+    return np.asarray(half + _best(o) + np.where(known, 0.0, np.log(a * sd) + _HALF_LOG_TWO_PI))
 
 
 def pgstat_slope(
