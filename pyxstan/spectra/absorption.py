@@ -1,0 +1,183 @@
+r"""Photoelectric absorption: exp(-N_H sigma(E (1 + z))).
+
+The cross section per hydrogen atom of cold gas with cosmic abundances is that of Morrison &
+McCammon 1983 (ApJ 270, 119, table 2),
+
+    sigma(E) = (c_0 + c_1 E + c_2 E^2) / E^3 x 1e-24 cm^2,   E in keV,
+
+with other coefficients between each two edges, from 0.03 to 10 keV. The first ones are taken below
+that range too, the last ones above: there sigma E^3 hardly changes, and little is absorbed. Any
+other cross section (other abundances, newer atomic data) comes as a table, see `read_table`.
+
+N_H is in units of 10^22 atoms / cm^2, as it is for XSPEC.
+
+>>> transmission([0.5, 2.0], 0.1)
+array([0.47921784, 0.95789942])
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyxstan import tables
+from pyxstan.errors import DataError
+from pyxstan.spectra.component import Constant, Floats, Numbers, Parameter
+
+#: The column density, and the redshift of the gas, zero for that of our Galaxy.
+NH = Parameter("NH", "1e22 cm-2", "hydrogen column density", "log", zero=True)
+REDSHIFT = Constant("redshift", "", 0.0, "redshift of the absorbing gas")
+
+#: N_H of one in 1 / cm^2.
+_COLUMN = 1e22
+#: Upper end of the range in keV, and c_0, c_1, c_2 of Morrison & McCammon.
+_COEFFICIENTS = np.array(
+    [
+        (0.100, 17.3, 608.1, -2150.0),
+        (0.284, 34.6, 267.9, -476.1),
+        (0.400, 78.1, 18.8, 4.3),
+        (0.532, 71.4, 66.8, -51.4),
+        (0.707, 95.5, 145.8, -61.1),
+        (0.867, 308.9, -380.6, 294.0),
+        (1.303, 120.6, 169.3, -47.7),
+        (1.840, 141.3, 146.8, -31.5),
+        (2.471, 202.7, 104.7, -17.0),
+        (3.210, 342.7, 18.7, 0.0),
+        (4.038, 352.2, 18.7, 0.0),
+        (7.111, 433.9, -2.4, 0.75),
+        (8.331, 629.0, 30.9, 0.0),
+        (10.000, 701.2, 25.2, 0.0),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class CrossSections:
+    """Cross sections per hydrogen atom, a power law from each energy to the next."""
+
+    #: keV, increasing.
+    energy: Floats
+    #: cm^2, positive.
+    cross_section: Floats
+    source: str = "table"
+
+    def __post_init__(self) -> None:
+        if self.energy.ndim != 1 or self.energy.shape != self.cross_section.shape:
+            raise DataError(f"{self.source}: expected as many cross sections as energies")
+        if len(self.energy) < 2:
+            raise DataError(f"{self.source}: one energy, expected two or more")
+        for name, x in (("energies", self.energy), ("cross sections", self.cross_section)):
+            if not ((x > 0) & (x < np.inf)).all():
+                raise DataError(f"{self.source}: expected {name} that are positive and finite")
+        if not (np.diff(self.energy) > 0).all():
+            raise DataError(f"{self.source}: expected energies that increase")
+
+    def at(self, energy: Floats) -> Floats:
+        """Cross section in cm^2; a `DataError` outside of the table."""
+        low, high = self.energy[[0, -1]]
+        if energy.size and (energy.min() < low or energy.max() > high):
+            raise DataError(
+                f"{self.source}: cross sections from {low:g} to {high:g} keV, but there are "
+                f"energies from {energy.min():g} to {energy.max():g} keV"
+            )
+        log_sigma = np.interp(np.log(energy), np.log(self.energy), np.log(self.cross_section))
+        return np.asarray(np.exp(log_sigma))
+
+
+def read_table(table: Any) -> CrossSections:
+    """Read cross sections from a table.
+
+    Parameters
+    ----------
+    table
+        A CSV, ECSV or FITS file, or a table in memory, with the columns ``energy`` (keV, or the
+        unit that the column states) and ``cross_section`` (cm^2 per hydrogen atom, likewise).
+        Energies increase; an edge is two of them that are all but the same.
+
+    Raises
+    ------
+    DataError
+        No such file or column, a value that isn't a positive number, energies out of order.
+    """
+    found = tables.read(table, "cross sections")
+    found.require(["energy", "cross_section"])
+    energy = found.numbers("energy", unit="keV", positive=True)
+    sigma = found.numbers("cross_section", unit="cm2", positive=True)
+    late = np.flatnonzero(np.diff(energy) <= 0)
+    if len(late):
+        row = int(late[0]) + 1
+        raise DataError(
+            f"{found.row(row)}: energy is {energy[row]:g} keV after {energy[row - 1]:g} keV, "
+            "expected energies to increase"
+        )
+    return CrossSections(energy, sigma, Path(found.source).name)
+
+
+def cross_section(energy: Numbers, table: CrossSections | None = None) -> Floats:
+    """Photoelectric cross section per hydrogen atom in cm^2.
+
+    Parameters
+    ----------
+    energy
+        keV in the frame of the gas, positive.
+    table
+        Cross sections to use in place of those of Morrison & McCammon.
+    """
+    e = np.asarray(energy, dtype=np.float64)
+    if not ((e > 0) & (e < np.inf)).all():
+        raise DataError("absorption: expected energies that are positive and finite, in keV")
+    if table is not None:
+        return table.at(e)
+    row = np.searchsorted(_COEFFICIENTS[:-1, 0], e, side="right")
+    c = _COEFFICIENTS[row, 1:]
+    return np.asarray((c[..., 0] + e * (c[..., 1] + e * c[..., 2])) / e**3 * 1e-24)
+
+
+def optical_depth(
+    energy: Numbers, redshift: Numbers = 0.0, table: CrossSections | None = None
+) -> Floats:
+    """Optical depth of a column of 10^22 atoms / cm^2: 10^22 sigma(E (1 + z)).
+
+    Parameters
+    ----------
+    energy
+        keV as observed, positive.
+    redshift
+        Of the gas, above -1; it broadcasts against `energy`.
+    """
+    z = np.asarray(redshift, dtype=np.float64)
+    if not (np.isfinite(z) & (z > -1)).all():
+        raise DataError(f"absorption: redshift is {z.min():g}, expected a number above -1")
+    return _COLUMN * cross_section(np.asarray(energy, dtype=np.float64) * (1 + z), table)
+
+
+def transmission(
+    energy: Numbers,
+    column: Numbers,
+    redshift: Numbers = 0.0,
+    table: CrossSections | None = None,
+) -> Floats:
+    """Fraction of the photons that get through: exp(-N_H sigma(E (1 + z))).
+
+    Its derivative with respect to `column` is minus itself times `optical_depth`.
+
+    Parameters
+    ----------
+    energy
+        keV as observed, positive.
+    column
+        N_H in 10^22 atoms / cm^2, zero or more: a number, or an array such as draws.
+
+    Returns
+    -------
+    ndarray
+        Shape of `column`, then that of `energy`.
+    """
+    n = np.asarray(column, dtype=np.float64)
+    if not ((n >= 0) & (n < np.inf)).all():
+        raise DataError("absorption: expected column densities that are finite and not negative")
+    depth = optical_depth(energy, redshift, table)
+    return np.asarray(np.exp(-n.reshape(n.shape + (1,) * depth.ndim) * depth))

@@ -1,0 +1,178 @@
+"""Shapes of the components in `pyxstan.spectra.components`: fluxes for a norm of one.
+
+Each has a function for the flux, one for the derivatives of its logarithm with respect to the
+parameters, and, where there is a closed form, one for its integral over bins and the derivatives
+of that.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from pyxstan.spectra.component import Floats, Integral, Shape, Values
+
+
+def _log_sinhc(x: Floats) -> Floats:
+    """ln(sinh(x) / x), any x."""
+    twice = 2 * np.abs(x)
+    apart = np.where(twice > 0, twice, 1.0)
+    return np.asarray(np.where(twice > 0, 0.5 * twice + np.log(-np.expm1(-apart) / apart), 0.0))
+
+
+def _langevin(x: Floats) -> Floats:
+    """coth(x) - 1 / x: the derivative of ln(sinh(x) / x)."""
+    near = np.abs(x) < 0.1
+    y, x2 = np.where(near, 1.0, x), np.where(near, x * x, 0.0)
+    series = 1 / 3 - x2 * (1 / 45 - x2 * (2 / 945 - x2 * (1 / 4725 - x2 * 2 / 93555)))
+    return np.asarray(np.where(near, x * series, 1 / np.tanh(y) - 1 / y))
+
+
+def _power_integral(
+    low: Floats,
+    high: Floats,
+    index: Floats,
+    reference: Floats,
+) -> tuple[Floats, Floats]:
+    """ln of the integral of (E / reference)^index, and its derivative with respect to index."""
+    length = np.log1p((high - low) / low)
+    middle = np.log(low / reference) + 0.5 * length
+    x = 0.5 * (index + 1) * length
+    value = np.log(reference * length) + (index + 1) * middle + _log_sinhc(x)
+    return value, middle + 0.5 * length * _langevin(x)
+
+
+def _powerlaw(e: Floats, v: Values) -> Floats:
+    return np.asarray(np.exp(v["index"] * np.log(e / v["piv"])))
+
+
+def _powerlaw_slopes(e: Floats, v: Values) -> dict[str, Floats]:
+    return {"index": np.log(e / v["piv"])}
+
+
+def _powerlaw_exact(low: Floats, high: Floats, v: Values) -> Integral:
+    log_one, slope = _power_integral(low, high, v["index"], v["piv"])
+    one = np.exp(log_one)
+    return one, {"index": one * slope}
+
+
+def _between(v: Values) -> tuple[Floats, Floats]:
+    """The integral of (E / a)^index from a to b, as `_power_integral` gives it."""
+    return _power_integral(v["a"], v["b"], v["index"], v["a"])
+
+
+def _powerlaw_flux(e: Floats, v: Values) -> Floats:
+    return np.asarray(np.exp(v["index"] * np.log(e / v["a"]) - _between(v)[0]))
+
+
+def _powerlaw_flux_slopes(e: Floats, v: Values) -> dict[str, Floats]:
+    return {"index": np.log(e / v["a"]) - _between(v)[1]}
+
+
+def _powerlaw_flux_exact(low: Floats, high: Floats, v: Values) -> Integral:
+    log_one, slope = _power_integral(low, high, v["index"], v["a"])
+    log_all, slope_all = _between(v)
+    one = np.exp(log_one - log_all)
+    return one, {"index": one * (slope - slope_all)}
+
+
+def _cutoff(e: Floats, v: Values) -> Floats:
+    return np.asarray(np.exp(v["index"] * np.log(e / v["piv"]) - e / v["xc"]))
+
+
+def _cutoff_slopes(e: Floats, v: Values) -> dict[str, Floats]:
+    return {"index": np.log(e / v["piv"]), "xc": e / v["xc"] / v["xc"]}
+
+
+def _blackbody(e: Floats, v: Values) -> Floats:
+    u = e / v["kT"]
+    return np.asarray(e * e * np.exp(-u) / -np.expm1(-u))
+
+
+def _blackbody_slopes(e: Floats, v: Values) -> dict[str, Floats]:
+    u = e / v["kT"]
+    return {"kT": u / -np.expm1(-u) / v["kT"]}
+
+
+def _break(v: Values) -> Floats:
+    return np.asarray((v["alpha"] - v["beta"]) * v["xp"] / (2 + v["alpha"]))
+
+
+def _band(e: Floats, v: Values) -> Floats:
+    alpha, beta, xb = v["alpha"], v["beta"], _break(v)
+    log_e = np.log(e / v["piv"])
+    below = alpha * log_e - (2 + alpha) * e / v["xp"]
+    above = (alpha - beta) * (np.log(xb / v["piv"]) - 1) + beta * log_e
+    return np.asarray(np.exp(np.where(e < xb, below, above)))
+
+
+def _band_slopes(e: Floats, v: Values) -> dict[str, Floats]:
+    xb = _break(v)
+    at = np.minimum(e, xb)
+    return {
+        "alpha": np.log(at / v["piv"]) - at / v["xp"],
+        "beta": np.log(np.maximum(e, xb) / xb),
+        "xp": (2 + v["alpha"]) * at / v["xp"] ** 2,
+    }
+
+
+def band_mistake(v: Values) -> str:
+    """Say if the powers of a Band function are none that it is defined for."""
+    alpha, beta = np.broadcast_arrays(v["alpha"], v["beta"])
+    wrong = ((alpha <= -2) | (alpha <= beta)).ravel()
+    if not wrong.any():
+        return ""
+    at = int(np.argmax(wrong))
+    pair = f"alpha = {alpha.flat[at]:g} and beta = {beta.flat[at]:g}"
+    return f"{pair}, expected alpha above beta and above -2"
+
+
+def _bremsstrahlung(e: Floats, v: Values) -> Floats:
+    return np.asarray(np.exp(-e / v["kT"]) / e)
+
+
+def _bremsstrahlung_slopes(e: Floats, v: Values) -> dict[str, Floats]:
+    return {"kT": e / v["kT"] / v["kT"]}
+
+
+def _from_line(e: Floats, v: Values) -> Floats:
+    """Distance from the line's middle in standard deviations; infinite for a sharp line."""
+    sigma = np.where(v["sigma"] > 0, v["sigma"], 1.0)
+    sharp = np.where(e > v["mu"], np.inf, -np.inf)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.where(v["sigma"] > 0, (e - v["mu"]) / sigma, sharp))
+
+
+def _normal(z: Floats) -> Floats:
+    return np.asarray(np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
+
+
+def _line(e: Floats, v: Values) -> Floats:
+    sigma = np.where(v["sigma"] > 0, v["sigma"], 1.0)
+    return np.asarray(_normal(_from_line(e, v)) / sigma)
+
+
+def _line_exact(low: Floats, high: Floats, v: Values) -> Integral:
+    z1, z2 = _from_line(low, v), _from_line(high, v)
+    # above the line from its upper tail, where the differences are not lost
+    flip = z1 > 0
+    one = special.ndtr(np.where(flip, -z1, z2)) - special.ndtr(np.where(flip, -z2, z1))
+    sigma = np.where(v["sigma"] > 0, v["sigma"], 1.0)
+    p1, p2 = _normal(z1), _normal(z2)
+    # the density has gone long before z is infinite
+    w1, w2 = (np.clip(z, -1e10, 1e10) for z in (z1, z2))
+    return one, {"mu": (p1 - p2) / sigma, "sigma": (w1 * p1 - w2 * p2) / sigma}
+
+
+def _no_slopes(_: Floats, __: Values) -> dict[str, Floats]:
+    return {}
+
+
+POWERLAW = Shape(_powerlaw, _powerlaw_slopes, _powerlaw_exact)
+POWERLAW_FLUX = Shape(_powerlaw_flux, _powerlaw_flux_slopes, _powerlaw_flux_exact)
+CUTOFF_POWERLAW = Shape(_cutoff, _cutoff_slopes)
+BLACKBODY = Shape(_blackbody, _blackbody_slopes)
+BAND = Shape(_band, _band_slopes)
+BREMSSTRAHLUNG = Shape(_bremsstrahlung, _bremsstrahlung_slopes)
+#: It can be much narrower than a bin, and then its flux is no weight.
+GAUSSIAN_LINE = Shape(_line, _no_slopes, _line_exact, weighted=False)
