@@ -153,7 +153,7 @@ def _find(path: Path, number: int | None) -> _Row:
             f"{path}: {table.rows} spectra (type II), expected one named by its row, "
             f"as in {path.name}{{1}}"
         )
-    number = number or 1
+    number = 1 if number is None else number
     if not 1 <= number <= table.rows:
         raise DataError(f"{path}: row {number}, but there are {table.rows}, counted from 1")
     source = str(path) if table.rows == 1 else f"{path}{{{number}}}"
