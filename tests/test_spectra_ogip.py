@@ -121,10 +121,11 @@ def test_sherpa_agrees(tmp_path: Path) -> None:
     write_spectrum(ours.background, tmp_path / "b.pi")
     write_response(ours.response, tmp_path / "r.rmf", tmp_path / "r.arf")
     write_spectrum(ours, tmp_path / "s.pi", background="b.pi", rmf="r.rmf", arf="r.arf")
+    law = shp.create_model_component("powlaw1d", "law")
+    law.gamma, law.ampl = GAMMA, AMPLITUDE
     for number, file in enumerate((ACIS / "3c273.pi", tmp_path / "s.pi"), 1):
         shp.load_pha(number, str(file))
-        shp.set_source(number, shp.powlaw1d.law)
-        shp.law.gamma, shp.law.ampl = GAMMA, AMPLITUDE
+        shp.set_source(number, law)
         shp.set_stat("wstat")
         shp.set_analysis(number, "energy")
         for ranges in ("", "0.5-7", "1.02-3.3, 4-"):
