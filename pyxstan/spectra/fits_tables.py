@@ -1,0 +1,303 @@
+"""Tables of OGIP files: whole in memory, their columns and keywords by name, mistakes named."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import math
+import os
+import re
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyxstan.errors import DataError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BZIP2_MAGIC = b"BZh"
+#: How a keyword or a cell says that there is no such file.
+_NO_FILE = ("", "none")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A binary table of a FITS file.
+
+    Parameters
+    ----------
+    source
+        File name for messages.
+    header, data
+        As astropy gives them.
+    """
+
+    source: str
+    header: Any
+    data: Any
+
+    @property
+    def name(self) -> str:
+        """The extension's name, in capitals."""
+        return str(self.header.get("EXTNAME", "")).strip().upper()
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.data)
+
+    def __contains__(self, column: str) -> bool:
+        return self._number(column) is not None
+
+    def _number(self, column: str) -> int | None:
+        """Number of a column from 1, as in its keywords ``TUNITn`` and so on."""
+        names = [name.strip().upper() for name in self.data.columns.names]
+        return names.index(column) + 1 if column in names else None
+
+    def raw(self, column: str) -> Any:
+        """A column as astropy gives it.
+
+        Raises
+        ------
+        DataError
+            There is no such column, or its bytes can't be read.
+        """
+        number = self._number(column)
+        if number is None:
+            there = ", ".join(self.data.columns.names) or "none"
+            raise DataError(
+                f"{self.source}: no column {column} in extension {self.name}; there are {there}"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return self.data.field(number - 1)
+            except Exception as error:
+                raise DataError(
+                    f"{self.source}: column {column} can't be read ({_reason(error)})"
+                ) from None
+
+    def flat(self, column: str) -> tuple[Floats, Ints]:
+        """All numbers of a column of scalars, vectors or vectors of variable length, row by row.
+
+        Returns
+        -------
+        tuple
+            The numbers and how many of them each row has.
+        """
+        cells = self.raw(column)
+        if isinstance(cells, list) or cells.dtype.kind == "O":
+            parts = [np.atleast_1d(np.asarray(cell)).ravel() for cell in cells]
+            lengths = np.array([len(part) for part in parts], dtype=np.int64)
+            values = np.concatenate(parts) if parts else np.empty(0)
+        else:
+            cells = np.asarray(cells).reshape(self.rows, -1)
+            lengths = np.full(self.rows, cells.shape[1], dtype=np.int64)
+            values = cells.ravel()
+        return self._as_floats(values, column), lengths
+
+    def scalars(self, column: str) -> Floats:
+        """A column of one finite number a row.
+
+        Raises
+        ------
+        DataError
+            No such column, vectors or words in it, a number that is not finite.
+        """
+        values, lengths = self.flat(column)
+        if np.any(lengths != 1):
+            raise DataError(
+                f"{self.source}: column {column} has vectors, expected one number a row"
+            )
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise DataError(
+                f"{self.source}: row {bad[0] + 1}: {column} is {values[bad[0]]:g}, "
+                "expected a finite number"
+            )
+        return values
+
+    def cell(self, column: str, row: int) -> Floats:
+        """The numbers in one row (from 0) of a column."""
+        return self._as_floats(np.atleast_1d(np.asarray(self.raw(column)[row])).ravel(), column)
+
+    def _as_floats(self, values: NDArray[Any], column: str) -> Floats:
+        try:
+            return np.array(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise DataError(f"{self.source}: column {column} has no numbers") from None
+
+    def keyword(self, name: str) -> Any:
+        """Value of a keyword, None where there is none."""
+        value = self.header.get(name)
+        return value if isinstance(value, (str, bool, int, float)) else None
+
+    def number(self, name: str) -> float | None:
+        """Value of a keyword that should be a number, None where there is none.
+
+        Raises
+        ------
+        DataError
+            It is something else.
+        """
+        value = self.keyword(name)
+        if value is None:
+            return None
+        try:
+            found = math.nan if isinstance(value, bool) else float(value)
+        except ValueError:
+            found = math.nan
+        if not math.isfinite(found):
+            raise DataError(f"{self.source}: keyword {name} is '{value}', expected a number")
+        return found
+
+    def text(self, name: str) -> str:
+        """Value of a keyword as words in capitals, empty where there is none."""
+        value = self.keyword(name)
+        return "" if value is None else str(value).strip().upper()
+
+    def file_name(self, name: str, row: int | None = None) -> str | None:
+        """Read a file's name from a column (a row from 0) or else a keyword; None for no file."""
+        values: list[Any] = [self.keyword(name)]
+        if row is not None and name in self:
+            values.insert(0, self.raw(name)[row])
+        for value in values:
+            text = "" if value is None else str(value).strip()
+            if text.lower() not in _NO_FILE:
+                return text
+        return None
+
+    def limit(self, keyword: str, column: str) -> int | None:
+        """Value of ``TLMINn`` or ``TLMAXn`` of a column, None where there is none."""
+        number = self._number(column)
+        value = None if number is None else self.number(f"{keyword}{number}")
+        return None if value is None else int(value)
+
+    def unit(self, column: str) -> str:
+        """Unit of a column as the file spells it, empty where there is none."""
+        number = self._number(column)
+        return "" if number is None else str(self.header.get(f"TUNIT{number}", "")).strip()
+
+    def factor(self, column: str, to: str) -> tuple[float, str]:
+        """Factor from a column's unit to another, and a note where the file names none.
+
+        Raises
+        ------
+        DataError
+            A unit of something else, or none that is known.
+        """
+        spelt = self.unit(column)
+        if not spelt:
+            return 1.0, f"{self.source}: {column} has no unit, taken in {to}"
+        factor = _factor(spelt, to)
+        if factor is None:
+            raise DataError(f"{self.source}: unit '{spelt}' of column {column}, expected {to}")
+        return factor, ""
+
+    def has_unit(self, column: str, like: str) -> bool:
+        """Whether the unit of a column can be converted to another."""
+        return _factor(self.unit(column), like) is not None
+
+
+def _factor(spelt: str, to: str) -> float | None:
+    from astropy import units as u
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for words in dict.fromkeys((spelt, _usual(spelt))):
+            try:
+                return float(u.Unit(words).to(u.Unit(to)))
+            except (ValueError, TypeError):
+                continue
+    return None
+
+
+def _usual(spelt: str) -> str:
+    """Spell a unit as usual: "KEV" and "CM**2" are known in any case.
+
+    >>> _usual("KEV"), _usual("CM**2")
+    ('keV', 'cm**2')
+    """
+    names = {"ev": "eV", "kev": "keV", "mev": "MeV", "gev": "GeV"}
+    return names.get(spelt.lower(), spelt.lower())
+
+
+def read_tables(path: Path) -> list[Table]:
+    """Read all binary tables of a FITS file, which may be compressed by gzip or bzip2.
+
+    Raises
+    ------
+    DataError
+        No such file, a directory, an empty, damaged or truncated file, not FITS.
+    """
+    from astropy.io import fits
+
+    content = _content(path)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        try:
+            with fits.open(io.BytesIO(content), memmap=False) as hdus:
+                tables = [
+                    Table(str(path), hdu.header.copy(), hdu.data)
+                    for hdu in hdus
+                    if isinstance(hdu, fits.BinTableHDU) and hdu.data is not None
+                ]
+        except Exception as error:
+            reason = "the file is cut short" if _is_truncated(found) else _reason(error)
+            raise DataError(f"{path}: not a readable FITS file ({reason})") from None
+    if _is_truncated(found):
+        raise DataError(f"{path}: not a readable FITS file (the file is cut short)")
+    return tables
+
+
+def _content(path: Path) -> bytes:
+    """Everything in a file, unpacked, so that damage shows and no file stays open."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    if path.is_dir():
+        raise DataError(f"{path}: a directory, expected a FITS file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror})") from None
+    try:
+        if content.startswith(_GZIP_MAGIC):
+            content = gzip.decompress(content)
+        elif content.startswith(_BZIP2_MAGIC):
+            content = bz2.decompress(content)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise DataError(f"{path}: a damaged compressed file ({_reason(error)})") from None
+    if not content.strip():
+        raise DataError(f"{path}: the file is empty")
+    if not content.startswith(b"SIMPLE  ="):
+        raise DataError(f"{path}: not a FITS file")
+    return content
+
+
+def _is_truncated(found: list[warnings.WarningMessage]) -> bool:
+    return any("truncated" in str(warning.message) for warning in found)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def path_and_number(name: str | os.PathLike[str]) -> tuple[Path, int | None]:
+    """Take ``file.pha{3}`` apart into the file and the number in braces.
+
+    >>> path_and_number("a.pha{3}")[1], path_and_number("a.pha")[1]
+    (3, None)
+    """
+    text = os.fspath(name)
+    found = re.fullmatch(r"(.+)\{\s*(\d+)\s*\}", text.strip())
+    return (Path(found[1]), int(found[2])) if found else (Path(text), None)
