@@ -47,7 +47,7 @@ data {
   int<lower=1> points;
   vector<lower=0>[points] energy; // low, middle, high of each bin [keV]
   int<lower=0> sigmas;
-  vector[sigmas] sigma; // cross section [10^-22 cm^2]
+  vector[sigmas] sigma; // optical depth of a column of 10^22 cm^-2 at the points
   int<lower=1> bins;
   vector[bins] area; // effective area times exposure [cm^2 s]
   int<lower=1> segments;

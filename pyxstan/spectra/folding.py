@@ -24,15 +24,13 @@ from scipy import sparse
 from pyxstan.errors import DataError
 from pyxstan.spectra import absorption, likelihood
 from pyxstan.spectra.components import COMPONENTS
-from pyxstan.spectra.model import Absorber, Source, Used
+from pyxstan.spectra.model import Source, Used
 
 if TYPE_CHECKING:
-    from pyxstan.spectra.data import LinkedSpectra, Observation
     from pyxstan.spectra.binning import Binned
+    from pyxstan.spectra.data import LinkedSpectra, Observation
 
 Floats = NDArray[np.float64]
-#: Cross sections are in units of one over that of column densities, cm^2.
-_CROSS = 1e-22
 #: Bins next to each other are so close, relatively.
 _CLOSE = 1e-5
 #: Zeros that a segment of the response bridges.
@@ -94,26 +92,38 @@ def integrals(used: Used, values: Mapping[str, Floats], grid: Grid, passed: Floa
     return np.concatenate(rows)
 
 
-def cross_section(absorber: Absorber, energy: Floats) -> Floats:
-    """Of an absorber, in 10^-22 cm^2 (one over the unit of its column density)."""
-    table = None if absorber.table is None else absorption.read_table(absorber.table)
-    return absorption.cross_section(energy * (1 + absorber.redshift), table) / _CROSS
+def depths(source: Source, energy: Floats) -> dict[str, Floats]:
+    """Optical depth of each absorber of a source for a column density of one, 10^22 cm^-2."""
+    return {
+        label: absorption.optical_depth(
+            energy,
+            absorber.redshift,
+            None if absorber.table is None else absorption.read_table(absorber.table),
+        )
+        for label, absorber in source.absorption.items()
+    }
 
 
 def source_flux(
-    source: Source, values: Mapping[str, Floats], grid: Grid, labels: tuple[str, ...] | None = None
+    source: Source, values: Mapping[str, Floats], grid: Grid, depth_of: Mapping[str, Floats]
 ) -> Floats:
-    """Absorbed photon flux of a source, or of some of its components; shape (draws, bins)."""
+    """Absorbed photon flux of a source in each bin, photons/s/cm^2, shape (draws, bins).
+
+    Parameters
+    ----------
+    values
+        Every parameter by name, shape (draws,) each.
+    depth_of
+        What `depths` gives for the grid's points.
+    """
     depth: Floats = np.zeros((1, len(grid.points)))
-    for label, absorber in source.absorption.items():
-        column = np.asarray(values[f"{source.name}.{label}.NH"])[:, None]
-        depth = depth + column * cross_section(absorber, grid.points)
+    for label, each in depth_of.items():
+        depth = depth + np.asarray(values[f"{source.name}.{label}.NH"])[:, None] * each
     passed = np.exp(-depth)
     found: Floats = np.zeros((1, len(grid.low)))
     for label, used in source.components.items():
-        if labels is None or label in labels:
-            own = {name: values[f"{source.name}.{label}.{name}"] for name in used.settings}
-            found = found + integrals(used, own, grid, passed)
+        own = {name: values[f"{source.name}.{label}.{name}"] for name in used.settings}
+        found = found + integrals(used, own, grid, passed)
     return found
 
 
@@ -130,11 +140,15 @@ class Folded:
     #: Redistribution times area scale, shape (groups, bins).
     matrix: sparse.csc_array
     sources: tuple[Source, ...]
+    #: Of each source's absorbers, for a column density of one, at the grid's points.
+    depths: tuple[dict[str, Floats], ...]
     constant: str | None
 
     def expected(self, values: Mapping[str, Floats]) -> Floats:
         """Expected counts of the sources in each group, shape (draws, groups)."""
-        flux = sum((source_flux(s, values, self.grid) for s in self.sources), start=np.zeros(1))
+        flux: Floats = np.zeros(1)
+        for source, depth_of in zip(self.sources, self.depths, strict=True):
+            flux = flux + source_flux(source, values, self.grid, depth_of)
         found = np.asarray((self.matrix @ (flux * self.area).T).T)
         if self.constant is not None:
             found = found * np.asarray(values[self.constant])[:, None]
@@ -176,7 +190,9 @@ def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
     low, high = response.energy_low, response.energy_high
     if (np.abs(high[:-1] / low[1:] - 1) > _CLOSE).any():
         row = int(np.argmax(np.abs(high[:-1] / low[1:] - 1) > _CLOSE)) + 1
-        raise DataError(f"{response.source}: a gap between the energy bins of rows {row}, {row + 1}")
+        raise DataError(
+            f"{response.source[0]}: a gap between the energy bins of rows {row}, {row + 1}"
+        )
     scaled = sparse.csr_array(response.matrix * spectrum.areascal[:, None])
     matrix = sparse.csc_array(binned.membership @ scaled)
     matrix.sort_indices()
@@ -185,14 +201,16 @@ def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
     if not len(seen):
         raise DataError(f"{observation.name}: no energy reaches the channels that are left")
     kept = slice(int(seen[0]), int(seen[-1]) + 1)
+    grid = Grid(np.append(low[kept], high[kept][-1]))
     return Folded(
         name=observation.name,
         statistic=_statistic(observation, binned),
         binned=binned,
-        grid=Grid(np.append(low[kept], high[kept][-1])),
+        grid=grid,
         area=response.area[kept] * spectrum.exposure,
         matrix=matrix[:, kept],
         sources=sources,
+        depths=tuple(depths(source, grid.points) for source in sources),
         constant=None if observation.constant is None else f"{observation.name}.constant",
     )
 
@@ -230,7 +248,10 @@ def stan_data(spectra: list[Folded], data: LinkedSpectra, position: Mapping[str,
         Of each parameter among all.
     """
     number = {source.name: k + 1 for k, source in enumerate(data.sources)}
-    spectrum, term, absorber, segment, values, sigma, counts = [], [], [], [], [], [], []
+    spectrum: list[tuple[int, ...]] = []
+    term, absorber, segment = list(spectrum), list(spectrum), list(spectrum)
+    values: list[Floats] = []
+    sigma, counts = list(values), list(values)
     point = bins = group = found = 0
     for s, one in enumerate(spectra):
         begin = len(segment)
@@ -243,12 +264,14 @@ def stan_data(spectra: list[Folded], data: LinkedSpectra, position: Mapping[str,
             one.binned.size, begin + 1, len(segment) - begin,
             0 if one.constant is None else position[one.constant] + 1,
         ))  # fmt: skip
-        for source in one.sources:
+        for source, depth_of in zip(one.sources, one.depths, strict=True):
             term.append((s + 1, number[source.name]))
-            for label, what in source.absorption.items():
+            for label, each in depth_of.items():
                 at = position[f"{source.name}.{label}.NH"] + 1
-                absorber.append((s + 1, number[source.name], at, sum(map(len, sigma)) + 1))
-                sigma.append(cross_section(what, one.grid.points))
+                absorber.append(
+                    (s + 1, number[source.name], at, sum(len(each) for each in sigma) + 1)
+                )
+                sigma.append(each)
         counts.append(likelihood.columns(one.binned))
         point += len(one.grid.points)
         bins += len(one.area)
@@ -263,23 +286,23 @@ def stan_data(spectra: list[Folded], data: LinkedSpectra, position: Mapping[str,
             fixed.append([*used.constants.values(), 1.0, 1.0][:2])
     return {
         "S": len(spectrum),
-        "spectrum": spectrum,
+        "spectrum": np.array(spectrum),
         "terms": len(term),
-        "term": term,
+        "term": np.array(term),
         "term_scale": np.ones(len(term)),
         "C": len(component),
-        "component": component,
+        "component": np.array(component),
         "fixed": np.array(fixed),
         "A": len(absorber),
         "absorber": np.array(absorber, dtype=int).reshape(-1, 4),
         "points": point,
         "energy": np.concatenate([one.grid.points for one in spectra]),
-        "sigmas": sum(map(len, sigma)),
+        "sigmas": sum(len(each) for each in sigma),
         "sigma": np.concatenate([[], *sigma]),
         "bins": bins,
         "area": np.concatenate([one.area for one in spectra]),
         "segments": len(segment) - 1,
-        "segment": segment,
+        "segment": np.array(segment),
         "values": found,
         "value": np.concatenate([[], *values]),
         "groups": group,

@@ -1,4 +1,4 @@
-"""The likelihood of a spectrum's channels under its statistic, from the counts that are expected."""
+"""The likelihood of a spectrum's channels under its statistic, from the counts expected there."""
 
 from __future__ import annotations
 

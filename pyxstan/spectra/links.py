@@ -117,11 +117,11 @@ class _Reader:
 def _number(node: ast.expr) -> float | None:
     """A number, perhaps an expression of numbers; None if this is none."""
     match node:
-        case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-            return float(node.value)
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return float(value)
         case ast.UnaryOp(op=ast.USub(), operand=inner):
-            value = _number(inner)
-            return None if value is None else -value
+            positive = _number(inner)
+            return None if positive is None else -positive
         case ast.BinOp(left=left, op=op, right=right):
             a, b = _number(left), _number(right)
             if a is None or b is None:

@@ -8,8 +8,8 @@ r"""Models of spectra in the user's words: sources, components, absorption, prio
 ... )
 >>> nebula = ps.Source("nebula", {"pl": ps.component("powerlaw", K="= 3 * pulsar.pl.K", index=-2)})
 
-A parameter is a number (held there), a prior in words (sampled), ``"= ..."`` (linked to others, see
-`pyxstan.spectra.links`), or ``"from NAME"`` (drawn from a `Population` of that name with its likes).
+A parameter is a number (held there), a prior in words (sampled), ``"= ..."`` (linked to others,
+see `pyxstan.spectra.links`), or ``"from NAME"`` (drawn from a `Population` with its likes).
 Its name is made of the source's, the component's and its own: ``pulsar.pl.index``.
 """
 

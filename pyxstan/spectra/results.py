@@ -71,7 +71,13 @@ def groups(problem: SpectraProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
             coords=some,
         ),
         "observed_data": xr.Dataset(
-            {"counts": ("channel", _column(problem, 0), {"units": "counts", "long_name": "counts"})},
+            {
+                "counts": (
+                    "channel",
+                    _column(problem, 0),
+                    {"units": "counts", "long_name": "counts"},
+                )
+            },
             coords=channels,
         ),
         "constant_data": xr.Dataset(
@@ -105,5 +111,3 @@ def _channels(problem: SpectraProblem) -> dict[str, Any]:
             "channel", np.concatenate([one.binned.energy_high for one in problem.spectra])
         ),
     }  # fmt: skip
-
-

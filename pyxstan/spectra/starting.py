@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from pyxstan.spectra import likelihood
@@ -92,5 +91,3 @@ def _slopes(parameters: Parameters, spectra: list[Folded], u: Floats) -> tuple[F
             slope = slope + np.nan_to_num(each @ of_counts)
             information = information + np.nan_to_num((each * weight) @ each.T)
     return slope, information
-
-

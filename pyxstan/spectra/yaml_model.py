@@ -1,36 +1,41 @@
 """Spectra and their model in a YAML file, for the command line and batch jobs.
 
-    spectra:
-      - file: 3c273.pi            # relative to the YAML file; background:, rmf:, arf:, row: if need be
-        source: quasar
-        notice: 0.5-7             # keV; ranges with commas; ignore: likewise
-        group: {minimum: 20}      # or {by: 4}, or none; by default as the file says
-        statistic: wstat          # by default what the file's flags ask for
-        constant: lognormal(0, 0.1)
-    sources:
-      quasar:
-        redshift: 0.158
-        components:
-          pl: {powerlaw: {K: 'lognormal(-9, 2)', index: 'normal(-2, 0.5)', piv: 1}}
-        absorption:
-          galactic: {NH: 0.0179}
-          own: {NH: 'loguniform(0.001, 10)', redshift: 0.158}
-    coefficients:
-      slope: normal(1, 0.3)
-    populations:
-      photon_index: {mean: 'normal(-1.8, 0.3)', sd: half_normal(0.5)}
+spectra:
+  - file: 3c273.pi            # relative to the YAML file; background:, rmf:, arf:, row: if need be
+    source: quasar
+    notice: 0.5-7             # keV; ranges with commas; ignore: likewise
+    group: {minimum: 20}      # or {by: 4}, or none; by default as the file says
+    statistic: wstat          # by default what the file's flags ask for
+    constant: lognormal(0, 0.1)
+sources:
+  quasar:
+    redshift: 0.158
+    components:
+      pl: {powerlaw: {K: 'lognormal(-9, 2)', index: 'normal(-2, 0.5)', piv: 1}}
+    absorption:
+      galactic: {NH: 0.0179}
+      own: {NH: 'loguniform(0.001, 10)', redshift: 0.158}
+coefficients:
+  slope: normal(1, 0.3)
+populations:
+  photon_index: {mean: 'normal(-1.8, 0.3)', sd: half_normal(0.5)}
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pyxstan.errors import DataError
+from pyxstan.output import replacing
 from pyxstan.spectra.data import LinkedSpectra, Observation
 from pyxstan.spectra.model import Absorber, Population, Source, Used, component
 from pyxstan.spectra.spectrum import Spectrum
+from pyxstan.spectra.writing import write_response, write_spectrum
 
 _TOP = ("spectra", "sources", "coefficients", "populations")
 _SPECTRUM = (
@@ -103,9 +108,7 @@ def _observation(entry: Any, position: int, folder: Path) -> Observation:
         spectrum = spectrum.noticing(str(given["notice"]))
     if given.get("ignore") is not None:
         spectrum = spectrum.ignoring(str(given["ignore"]))
-    return Observation(
-        spectrum, given["source"], given.get("constant"), given.get("statistic")
-    )
+    return Observation(spectrum, given["source"], given.get("constant"), given.get("statistic"))
 
 
 def _source(name: str, entry: Any, folder: Path) -> Source:
@@ -151,3 +154,107 @@ def _complete(given: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
         if key not in table:
             raise DataError(f"{where}: {key} is missing")
     return table
+
+
+def write(data: LinkedSpectra, truth: Mapping[str, Any], directory: Path) -> list[Path]:
+    """Write the spectra as OGIP files, the model as ``model.yaml``, and the truth as JSON.
+
+    Raises
+    ------
+    DataError
+        A file can't be written.
+    """
+    import yaml
+
+    files: list[Path] = []
+    spectra = []
+    for observation in data.observations:
+        spectrum, name = observation.spectrum, observation.name
+        assert spectrum.response is not None
+        files += write_response(
+            spectrum.response, directory / f"{name}.rmf", directory / f"{name}.arf"
+        )
+        back = None
+        if spectrum.background is not None:
+            back = f"{name}_background.pha"
+            files.append(write_spectrum(spectrum.background, directory / back))
+        files.append(
+            write_spectrum(
+                spectrum,
+                directory / f"{name}.pha",
+                background=back,
+                rmf=f"{name}.rmf",
+                arf=f"{name}.arf",
+            )
+        )
+        entry: dict[str, Any] = {"file": f"{name}.pha", "name": name}
+        entry["source"] = (
+            observation.source if isinstance(observation.source, str) else list(observation.sources)
+        )
+        ranges = _ranges(spectrum)
+        if ranges:
+            entry["notice"] = ranges
+        if observation.constant is not None:
+            entry["constant"] = _plain(observation.constant)
+        if observation.statistic is not None:
+            entry["statistic"] = observation.statistic
+        spectra.append(entry)
+    tree: dict[str, Any] = {
+        "spectra": spectra,
+        "sources": {source.name: _as_table(source) for source in data.sources},
+    }
+    if data.coefficients:
+        tree["coefficients"] = {name: _plain(x) for name, x in data.coefficients.items()}
+    if data.populations:
+        tree["populations"] = {
+            name: {"mean": _plain(p.mean), "sd": _plain(p.sd)}
+            for name, p in data.populations.items()
+        }
+    model, values = directory / "model.yaml", directory / "truth.json"
+    with replacing(model) as temporary:
+        temporary.write_text(yaml.safe_dump(tree, sort_keys=False))
+    with replacing(values) as temporary:
+        named = {name: np.asarray(x).tolist() for name, x in truth.items()}
+        named |= {"parameter": list(data.parameters)} if "value" in named else {}
+        temporary.write_text(json.dumps(named, indent=1) + "\n")
+    return [model, *files, values]
+
+
+def _as_table(source: Source) -> dict[str, Any]:
+    found: dict[str, Any] = {} if source.redshift is None else {"redshift": source.redshift}
+    found["components"] = {
+        label: {used.kind: {n: _plain(x) for n, x in {**used.settings, **used.constants}.items()}}
+        for label, used in source.components.items()
+    }
+    if source.absorption:
+        found["absorption"] = {
+            label: {
+                "NH": _plain(absorber.NH),
+                "redshift": absorber.redshift,
+                **(
+                    {} if absorber.table is None else {"table": str(Path(absorber.table).resolve())}
+                ),
+            }
+            for label, absorber in source.absorption.items()
+        }
+    return found
+
+
+def _plain(setting: Any) -> Any:
+    """A setting as YAML has it."""
+    return float(setting) if isinstance(setting, int | float) else str(setting)
+
+
+def _ranges(spectrum: Spectrum) -> str:
+    """Ranges of energy that notice just the channels which are noticed; empty for all."""
+    if spectrum.noticed.all() or spectrum.response is None:
+        return ""
+    low, high = spectrum.response.channel_low, spectrum.response.channel_high
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], spectrum.noticed.astype(int), [0]])))
+    # from the middle of the first channel to that of the last: channels that overlap are in
+    return ", ".join(
+        f"{0.5 * (low[a] + high[a]):.9g}-{0.5 * (low[b - 1] + high[b - 1]):.9g}"
+        if b - a > 1
+        else f"{low[a] + 0.4 * (high[a] - low[a]):.9g}-{low[a] + 0.6 * (high[a] - low[a]):.9g}"
+        for a, b in edges.reshape(-1, 2)
+    )
