@@ -65,32 +65,27 @@ inline Likelihood chi2(double n, double error, double off, double off_error, dou
 
 // (exp(t) - 1) / t and its slope.
 inline void growth(double t, double& value, double& slope) {
-  if (std::fabs(t) < 0.3) {
-    double term = 1;  // t^k / (k + 1)!
-    value = slope = 0;
-    for (int k = 0; k < 14; ++k) {
-      value += term;
-      term /= k + 2;
-      slope += (k + 1) * term;
-      term *= t;
-    }
+  if (std::fabs(t) < 0.02) {
+    value = 1 + t / 2 * (1 + t / 3 * (1 + t / 4 * (1 + t / 5 * (1 + t / 6))));
+    slope = 0.5 + t * (1.0 / 3 + t * (1.0 / 8 + t * (1.0 / 30 + t * (1.0 / 144 + t / 840))));
   } else {
+    const double whole = std::exp(t);
     value = std::expm1(t) / t;
-    slope = (std::exp(t) - value) / t;
+    slope = (whole - value) / t;
   }
 }
 
-// Low, middle and high energy of each bin, one after another: 2 bins + 1 points.
+// The edges of the bins, then their middles: 2 bins + 1 points.
 struct Grid {
   Eigen::Index bins;
   Array energy, log_energy;
 
-  Array low(const Array& a) const { return Eigen::Map<const Array, 0, Eigen::InnerStride<2>>(a.data(), bins); }
-  Array middle(const Array& a) const { return Eigen::Map<const Array, 0, Eigen::InnerStride<2>>(a.data() + 1, bins); }
-  Array high(const Array& a) const { return Eigen::Map<const Array, 0, Eigen::InnerStride<2>>(a.data() + 2, bins); }
+  auto low(const Array& a) const { return a.head(bins); }
+  auto high(const Array& a) const { return a.segment(1, bins); }
+  auto middle(const Array& a) const { return a.tail(bins); }
 
   // Sum of the three points by Simpson's rule, times 6 over the width.
-  Array simpson(const Array& a) const { return low(a) + 4 * middle(a) + high(a); }
+  Array simpson(const Array& a) const { return low(a) + high(a) + 4 * middle(a); }
 };
 
 // A component's photon flux at the points of a grid, and its slopes in its parameters.
@@ -105,23 +100,32 @@ struct Flux {
   bool narrow = false;
 };
 
+// For f(E) ~ E^index, whose integral over a bin is f(low) low length growth(n length), n = index + 1,
+// length = ln(high / low); and where n length is not small, [f(high) high - f(low) low] / n.
 inline void power_law_correction(const Grid& grid, double index, Flux& flux) {
   const double n = index + 1;
-  const Array log_low = grid.low(grid.log_energy), low = grid.low(grid.energy);
-  const Array width = grid.high(grid.energy) - low;
-  const Array length = grid.high(grid.log_energy) - log_low;
-  const Array sum = grid.simpson(flux.value), sum_slope = grid.simpson(flux.slopes[1]);
-  const Array at_low = grid.low(flux.value), at_low_slope = grid.low(flux.slopes[1]);
-  flux.correction.resize(grid.bins);
-  flux.log_slope.resize(grid.bins);
-  for (Eigen::Index j = 0; j < grid.bins; ++j) {
-    double value, slope;
-    growth(n * length[j], value, slope);
-    // the integral: f(low) low length growth(n length)
-    const bool any = at_low[j] > 0 && sum[j] > 0;
-    flux.correction[j] = any ? at_low[j] * low[j] * length[j] * value * 6 / (sum[j] * width[j]) : 1;
-    flux.log_slope[j] = any ? at_low_slope[j] / at_low[j] + length[j] * slope / value - sum_slope[j] / sum[j] : 0;
+  const Array f_low = grid.low(flux.value), f_high = grid.high(flux.value);
+  const Array low = grid.low(grid.energy), high = grid.high(grid.energy);
+  const Array length = grid.high(grid.log_energy) - grid.low(grid.log_energy);
+  const Array sum = grid.simpson(flux.value);
+  const Array at_low = grid.low(flux.slopes[1]), at_high = grid.high(flux.slopes[1]);
+  Array whole, slope;
+  if ((std::fabs(n) * length).minCoeff() > 0.02) {
+    whole = (f_high * high - f_low * low) / n;
+    slope = (at_high * high - at_low * low - whole) / n;
+  } else {
+    whole.resize(grid.bins);
+    slope.resize(grid.bins);
+    for (Eigen::Index j = 0; j < grid.bins; ++j) {
+      double value, grows;
+      growth(n * length[j], value, grows);
+      whole[j] = f_low[j] * low[j] * length[j] * value;
+      slope[j] = low[j] * length[j] * (at_low[j] * value + f_low[j] * length[j] * grows);
+    }
   }
+  const auto any = whole > 0 && sum > 0;
+  flux.correction = any.select(6 * whole / (sum * (high - low)), 1.0);
+  flux.log_slope = any.select(slope / whole - grid.simpson(flux.slopes[1]) / sum, 0.0);
   flux.of = 1;
 }
 
@@ -223,7 +227,7 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
 //   spectrum   statistic, first point, bins, first group, groups, first segment, segments, constant
 //   term       spectrum, source
 //   component  source, type, four parameters (0: none)
-//   absorber   spectrum, source, parameter, first cross section
+//   absorber   spectrum, source, parameter, first optical depth
 //   segment    bin of the spectrum, first group of the spectrum, first value; one more row at the end
 template <bool propto, typename X, typename TermScale, typename Fixed, typename Energy, typename LogEnergy, typename Sigma,
           typename Area, typename Value, typename Counts>
