@@ -129,6 +129,23 @@ inline void power_law_correction(const Grid& grid, double index, Flux& flux) {
   flux.of = 1;
 }
 
+// y[i] += a x[i], and the sum of x[i] y[i]: the segments of a response are too short for Eigen's.
+inline void add_times(double a, const double* x, Eigen::Index size, double* y) {
+  for (Eigen::Index i = 0; i < size; ++i) {
+    y[i] += a * x[i];
+  }
+}
+
+inline double sum_of_products(const double* x, const double* y, Eigen::Index size) {
+  double even = 0, odd = 0;
+  Eigen::Index i = 0;
+  for (; i + 1 < size; i += 2) {
+    even += x[i] * y[i];
+    odd += x[i + 1] * y[i + 1];
+  }
+  return even + odd + (i < size ? x[i] * y[i] : 0);
+}
+
 enum { POWERLAW = 1, POWERLAW_FLUX, CUTOFF_POWERLAW, BLACKBODY, BAND, BREMSSTRAHLUNG, GAUSSIAN_LINE };
 
 inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, const Eigen::VectorXd& fixed) {
@@ -162,7 +179,8 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
     power_law_correction(grid, p[1], flux);
   } else if (type == BLACKBODY) {  // K, kT
     const Array t = e / p[1];
-    const Array down = (-t).exp(), rest = -((-t).unaryExpr([](double u) { return std::expm1(u); }));
+    const Array down = (-t).exp();
+    const Array rest = t.binaryExpr(down, [](double u, double d) { return u < 0.3 ? -std::expm1(-u) : 1 - d; });
     flux.slopes[0] = e * e * down / rest;
     flux.value = p[0] * flux.slopes[0];
     flux.slopes[1] = flux.value * t / (p[1] * rest);
@@ -331,7 +349,7 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
     const std::size_t begin = row[5] - 1, end = begin + row[6];
     for (std::size_t k = begin; k < end; ++k) {
       const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
-      expected.segment(segment[k][1] - 1, size) += seen[segment[k][0] - 1] * value.segment(at, size);
+      pyxstan::add_times(seen[segment[k][0] - 1], value.data() + at, size, expected.data() + segment[k][1] - 1);
     }
     Eigen::VectorXd back(groups);
     for (Eigen::Index g = 0; g < groups; ++g) {
@@ -347,7 +365,7 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
     Array slope(Array::Zero(bins));
     for (std::size_t k = begin; k < end; ++k) {
       const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
-      slope[segment[k][0] - 1] += back.segment(segment[k][1] - 1, size).dot(value.segment(at, size));
+      slope[segment[k][0] - 1] += pyxstan::sum_of_products(value.data() + at, back.data() + segment[k][1] - 1, size);
     }
     slope *= area.segment(first_bin, bins).array();
     for (const Slope& one : slopes) {
