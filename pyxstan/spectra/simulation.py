@@ -95,7 +95,7 @@ def _values(parameters: Parameters, given: Mapping[str, float]) -> dict[str, Flo
     for k, name in enumerate(free):
         if name not in rest:
             raise DataError(f"simulate: no value of {name}")
-        u[0, k] = parameters.theta_of(k, float(rest.pop(name)))
+        u[0, k] = parameters.u_of(k, rest.pop(name))
     for name in rest:
         if name not in parameters.position:
             raise DataError(f"simulate: no parameter '{name}'; there are {', '.join(free)}")
