@@ -64,32 +64,27 @@ inline Likelihood chi2(double n, double error, double off, double off_error, dou
 
 // (exp(t) - 1) / t and its slope.
 inline void growth(double t, double& value, double& slope) {
-  if (std::fabs(t) < 0.3) {
-    double term = 1;  // t^k / (k + 1)!
-    value = slope = 0;
-    for (int k = 0; k < 14; ++k) {
-      value += term;
-      term /= k + 2;
-      slope += (k + 1) * term;
-      term *= t;
-    }
+  if (std::fabs(t) < 0.02) {
+    value = 1 + t / 2 * (1 + t / 3 * (1 + t / 4 * (1 + t / 5 * (1 + t / 6))));
+    slope = 0.5 + t * (1.0 / 3 + t * (1.0 / 8 + t * (1.0 / 30 + t * (1.0 / 144 + t / 840))));
   } else {
+    const double whole = std::exp(t);
     value = std::expm1(t) / t;
-    slope = (std::exp(t) - value) / t;
+    slope = (whole - value) / t;
   }
 }
 
-// Low, middle and high energy of each bin, one after another: 2 bins + 1 points.
+// The edges of the bins, then their middles: 2 bins + 1 points.
 struct Grid {
   Eigen::Index bins;
   Array energy, log_energy;
 
-  Array low(const Array& a) const { return Eigen::Map<const Array, 0, Eigen::InnerStride<2>>(a.data(), bins); }
-  Array middle(const Array& a) const { return Eigen::Map<const Array, 0, Eigen::InnerStride<2>>(a.data() + 1, bins); }
-  Array high(const Array& a) const { return Eigen::Map<const Array, 0, Eigen::InnerStride<2>>(a.data() + 2, bins); }
+  auto low(const Array& a) const { return a.head(bins); }
+  auto high(const Array& a) const { return a.segment(1, bins); }
+  auto middle(const Array& a) const { return a.tail(bins); }
 
   // Sum of the three points by Simpson's rule, times 6 over the width.
-  Array simpson(const Array& a) const { return low(a) + 4 * middle(a) + high(a); }
+  Array simpson(const Array& a) const { return low(a) + high(a) + 4 * middle(a); }
 };
 
 // A component's photon flux at the points of a grid, and its slopes in its parameters.
@@ -104,24 +99,50 @@ struct Flux {
   bool narrow = false;
 };
 
+// For f(E) ~ E^index, whose integral over a bin is f(low) low length growth(n length), n = index + 1,
+// length = ln(high / low); and where n length is not small, [f(high) high - f(low) low] / n.
 inline void power_law_correction(const Grid& grid, double index, Flux& flux) {
   const double n = index + 1;
-  const Array log_low = grid.low(grid.log_energy), low = grid.low(grid.energy);
-  const Array width = grid.high(grid.energy) - low;
-  const Array length = grid.high(grid.log_energy) - log_low;
-  const Array sum = grid.simpson(flux.value), sum_slope = grid.simpson(flux.slopes[1]);
-  const Array at_low = grid.low(flux.value), at_low_slope = grid.low(flux.slopes[1]);
-  flux.correction.resize(grid.bins);
-  flux.log_slope.resize(grid.bins);
-  for (Eigen::Index j = 0; j < grid.bins; ++j) {
-    double value, slope;
-    growth(n * length[j], value, slope);
-    // the integral: f(low) low length growth(n length)
-    const bool any = at_low[j] > 0 && sum[j] > 0;
-    flux.correction[j] = any ? at_low[j] * low[j] * length[j] * value * 6 / (sum[j] * width[j]) : 1;
-    flux.log_slope[j] = any ? at_low_slope[j] / at_low[j] + length[j] * slope / value - sum_slope[j] / sum[j] : 0;
+  const Array f_low = grid.low(flux.value), f_high = grid.high(flux.value);
+  const Array low = grid.low(grid.energy), high = grid.high(grid.energy);
+  const Array length = grid.high(grid.log_energy) - grid.low(grid.log_energy);
+  const Array sum = grid.simpson(flux.value);
+  const Array at_low = grid.low(flux.slopes[1]), at_high = grid.high(flux.slopes[1]);
+  Array whole, slope;
+  if ((std::fabs(n) * length).minCoeff() > 0.02) {
+    whole = (f_high * high - f_low * low) / n;
+    slope = (at_high * high - at_low * low - whole) / n;
+  } else {
+    whole.resize(grid.bins);
+    slope.resize(grid.bins);
+    for (Eigen::Index j = 0; j < grid.bins; ++j) {
+      double value, grows;
+      growth(n * length[j], value, grows);
+      whole[j] = f_low[j] * low[j] * length[j] * value;
+      slope[j] = low[j] * length[j] * (at_low[j] * value + f_low[j] * length[j] * grows);
+    }
   }
+  const auto any = whole > 0 && sum > 0;
+  flux.correction = any.select(6 * whole / (sum * (high - low)), 1.0);
+  flux.log_slope = any.select(slope / whole - grid.simpson(flux.slopes[1]) / sum, 0.0);
   flux.of = 1;
+}
+
+// y[i] += a x[i], and the sum of x[i] y[i]: the segments of a response are too short for Eigen's.
+inline void add_times(double a, const double* x, Eigen::Index size, double* y) {
+  for (Eigen::Index i = 0; i < size; ++i) {
+    y[i] += a * x[i];
+  }
+}
+
+inline double sum_of_products(const double* x, const double* y, Eigen::Index size) {
+  double even = 0, odd = 0;
+  Eigen::Index i = 0;
+  for (; i + 1 < size; i += 2) {
+    even += x[i] * y[i];
+    odd += x[i + 1] * y[i + 1];
+  }
+  return even + odd + (i < size ? x[i] * y[i] : 0);
 }
 
 enum { POWERLAW = 1, POWERLAW_FLUX, CUTOFF_POWERLAW, BLACKBODY, BAND, BREMSSTRAHLUNG, GAUSSIAN_LINE };
@@ -157,7 +178,8 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
     power_law_correction(grid, p[1], flux);
   } else if (type == BLACKBODY) {  // K, kT
     const Array t = e / p[1];
-    const Array down = (-t).exp(), rest = -((-t).unaryExpr([](double u) { return std::expm1(u); }));
+    const Array down = (-t).exp();
+    const Array rest = t.binaryExpr(down, [](double u, double d) { return u < 0.3 ? -std::expm1(-u) : 1 - d; });
     flux.slopes[0] = e * e * down / rest;
     flux.value = p[0] * flux.slopes[0];
     flux.slopes[1] = flux.value * t / (p[1] * rest);
@@ -224,7 +246,7 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
 //   spectrum   statistic, first point, bins, first group, groups, first segment, segments, constant
 //   term       spectrum, source
 //   component  source, type, four parameters (0: none)
-//   absorber   spectrum, source, parameter, first cross section
+//   absorber   spectrum, source, parameter, first optical depth
 //   segment    bin of the spectrum, first group of the spectrum, first value; one more row at the end
 template <bool propto, typename X, typename Fixed, typename Energy, typename LogEnergy, typename Sigma,
           typename Area, typename Value, typename Counts>
@@ -327,7 +349,7 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
     const std::size_t begin = row[5] - 1, end = begin + row[6];
     for (std::size_t k = begin; k < end; ++k) {
       const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
-      expected.segment(segment[k][1] - 1, size) += seen[segment[k][0] - 1] * value.segment(at, size);
+      pyxstan::add_times(seen[segment[k][0] - 1], value.data() + at, size, expected.data() + segment[k][1] - 1);
     }
     Eigen::VectorXd back(groups);
     for (Eigen::Index g = 0; g < groups; ++g) {
@@ -343,7 +365,7 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
     Array slope(Array::Zero(bins));
     for (std::size_t k = begin; k < end; ++k) {
       const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
-      slope[segment[k][0] - 1] += back.segment(segment[k][1] - 1, size).dot(value.segment(at, size));
+      slope[segment[k][0] - 1] += pyxstan::sum_of_products(value.data() + at, back.data() + segment[k][1] - 1, size);
     }
     slope *= area.segment(first_bin, bins).array();
     for (const Slope& one : slopes) {

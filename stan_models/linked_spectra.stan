@@ -45,7 +45,7 @@ data {
   int<lower=0> A; // absorbers in spectra
   array[A, 4] int absorber;
   int<lower=1> points;
-  vector<lower=0>[points] energy; // low, middle, high of each bin [keV]
+  vector<lower=0>[points] energy; // of each spectrum the edges of the bins, then the middles [keV]
   int<lower=0> sigmas;
   vector[sigmas] sigma; // optical depth of a column of 10^22 cm^-2 at the points
   int<lower=1> bins;

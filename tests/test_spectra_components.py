@@ -14,7 +14,7 @@ from scipy import integrate
 
 from pyxstan.errors import DataError
 from pyxstan.spectra import absorption
-from pyxstan.spectra.component import Component
+from pyxstan.spectra.component_types import Component
 from pyxstan.spectra.components import COMPONENTS
 
 #: By name: values that each component is looked at with.

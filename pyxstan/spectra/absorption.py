@@ -25,7 +25,7 @@ import numpy as np
 
 from pyxstan import tables
 from pyxstan.errors import DataError
-from pyxstan.spectra.component import Constant, Floats, Numbers, Parameter
+from pyxstan.spectra.component_types import Constant, Floats, Numbers, Parameter
 
 #: The column density, and the redshift of the gas, zero for that of our Galaxy.
 NH = Parameter("NH", "1e22 cm-2", "hydrogen column density", "log", zero=True)

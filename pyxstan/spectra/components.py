@@ -37,7 +37,7 @@ array([0.58197671, 1.16395341])
 from __future__ import annotations
 
 from pyxstan.spectra import shapes
-from pyxstan.spectra.component import Component, Constant, Parameter
+from pyxstan.spectra.component_types import Component, Constant, Parameter
 
 _FLUX_DENSITY = "ph / (s cm2 keV)"
 

@@ -55,11 +55,8 @@ class Grid:
 
     @property
     def points(self) -> Floats:
-        """Low, middle and high of each, shape (2 bins + 1,)."""
-        found = np.empty(2 * len(self.edges) - 1)
-        found[::2] = self.edges
-        found[1::2] = 0.5 * (self.low + self.high)
-        return found
+        """The edges, then the middles, shape (2 bins + 1,)."""
+        return np.concatenate([self.edges, 0.5 * (self.low + self.high)])
 
 
 def integrals(used: Used, values: Mapping[str, Floats], grid: Grid, passed: Floats) -> Floats:
@@ -73,7 +70,8 @@ def integrals(used: Used, values: Mapping[str, Floats], grid: Grid, passed: Floa
         What the absorbers let pass at the points, broadcasting with (draws, points).
     """
     entry = COMPONENTS[used.kind]
-    through = (passed[..., :-1:2], passed[..., 1::2], passed[..., 2::2])
+    bins = len(grid.low)
+    through = (passed[..., :bins], passed[..., bins + 1 :], passed[..., 1 : bins + 1])
     try:
         return entry.integral(grid.low, grid.high, through, **values, **used.constants)
     except DataError:

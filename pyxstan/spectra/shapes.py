@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from pyxstan.spectra.component import Floats, Integral, Shape, Values
+from pyxstan.spectra.component_types import Floats, Integral, Shape, Values
 
 
 def _log_sinhc(x: Floats) -> Floats:
