@@ -8,9 +8,10 @@ r"""Models of spectra in the user's words: sources, components, absorption, prio
 ... )
 >>> nebula = ps.Source("nebula", {"pl": ps.component("powerlaw", K="= 3 * pulsar.pl.K", index=-2)})
 
-A parameter is a number or quantity (held there), as in ``2.0`` or ``"500 eV"``, a prior in words (sampled), ``"= ..."`` (linked to others,
-see `pyxstan.spectra.links`), or ``"from NAME"`` (drawn from a `Population` with its likes).
-Its name is made of the source's, the component's and its own: ``pulsar.pl.index``.
+A parameter is a number (held there) or a quantity, such as ``"500 eV"``, a prior in words
+(sampled), ``"= ..."`` (linked to others, see `pyxstan.spectra.links`), or ``"from NAME"`` (drawn
+from a `Population` with its likes). Its name is made of the source's, the component's and its own:
+``pulsar.pl.index``.
 """
 
 from __future__ import annotations
