@@ -35,7 +35,7 @@ inline Likelihood wstat(double n, double off, double alpha, double m) {
   const double c2 = alpha * (1 + alpha);
   const double c1 = (1 + alpha) * m - alpha * (n + off);
   const double root = std::sqrt(c1 * c1 + 4 * c2 * off * m);
-  const double b = c1 <= 0 ? (root - c1) / (2 * c2) : 2 * off * m / (root + c1);
+  const double b = c1 <= 0 && c2 > 0 ? (root - c1) / (2 * c2) : m > 0 ? 2 * off * m / (root + c1) : off;
   const double on = alpha * b + m;
   return {times_log(n, on) - on + times_log(off, b) - b, (n == 0 ? 0 : n / on) - 1};
 }
@@ -44,11 +44,10 @@ inline Likelihood wstat(double n, double off, double alpha, double m) {
 inline Likelihood pgstat(double n, double off, double error, double alpha, double m) {
   double b = off;
   if (error > 0) {
-    const double variance = error * error;
-    const double q1 = m + alpha * alpha * variance - alpha * off;
-    const double q0 = off * m + alpha * variance * (n - m);
-    const double root = std::sqrt(std::max(q1 * q1 + 4 * alpha * q0, 0.0));
-    b = q1 <= 0 ? (root - q1) / (2 * alpha) : 2 * q0 / (root + q1);
+    const double variance = error * error, c = off - alpha * variance;
+    const double q1 = m - alpha * c, q0 = c * m + alpha * n * variance;
+    const double root = std::hypot(m + alpha * c, 2 * alpha * error * std::sqrt(n));
+    b = q1 <= 0 && alpha > 0 ? (root - q1) / (2 * alpha) : root + q1 > 0 ? 2 * q0 / (root + q1) : off;
   }
   b = std::max(b, 0.0);
   const double on = alpha * b + m;
@@ -217,12 +216,14 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
       slope.resize(size);
     }
     flux.value.resize(size);
+    // where it isn't defined there is no likelihood
+    const double norm = a > b && a > -2 ? p[0] : std::numeric_limits<double>::quiet_NaN();
     for (Eigen::Index i = 0; i < size; ++i) {
       const double u = log_e[i] - log_piv;
       if (e[i] < split) {
         const double shape = std::exp(a * u - e[i] / scale);
         flux.slopes[0][i] = shape;
-        flux.value[i] = p[0] * shape;
+        flux.value[i] = norm * shape;
         flux.slopes[1][i] = flux.value[i] * (u - e[i] / peak);
         flux.slopes[2][i] = 0;
         flux.slopes[3][i] = flux.value[i] * e[i] / (scale * peak);
@@ -230,7 +231,7 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
         const double v = log_split - log_piv;
         const double shape = std::exp((a - b) * v + b - a + b * u);
         flux.slopes[0][i] = shape;
-        flux.value[i] = p[0] * shape;
+        flux.value[i] = norm * shape;
         // split = (a - b) peak / (2 + a)
         flux.slopes[1][i] = flux.value[i] * (v - (a - b) / (2 + a));
         flux.slopes[2][i] = flux.value[i] * (u - v);
@@ -268,10 +269,10 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
 //   component  source, type, four parameters (0: none)
 //   absorber   spectrum, source, parameter, first optical depth
 //   segment    bin of the spectrum, first group of the spectrum, first value; one more row at the end
-template <bool propto, typename X, typename TermScale, typename Fixed, typename Energy, typename LogEnergy, typename Sigma,
+template <bool propto, typename X, typename Fixed, typename Energy, typename LogEnergy, typename Sigma,
           typename Area, typename Value, typename Counts>
 stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectrum, const pyxstan::Table& term,
-                                   const TermScale& term_scale, const pyxstan::Table& component, const Fixed& fixed_arg,
+                                   const pyxstan::Table& component, const Fixed& fixed_arg,
                                    const pyxstan::Table& absorber, const Energy& energy_arg, const LogEnergy& log_energy_arg,
                                    const Sigma& sigma_arg, const Area& area_arg, const pyxstan::Table& segment,
                                    const Value& value_arg, const Counts& counts_arg, std::ostream*) {
@@ -308,7 +309,6 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
         continue;
       }
       const int source = term[t][1];
-      const double scale = term_scale[t];
       std::vector<std::size_t> absorbers;
       Array depth = Array::Zero(2 * bins + 1);
       for (std::size_t a = 0; a < absorber.size(); ++a) {
@@ -336,13 +336,13 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
           }
           return absorbers.empty() ? Array(sixth * grid.simpson(of)) : Array(sixth * grid.simpson(of * passed));
         };
-        Array here = scale * integral(found.value);
+        Array here = integral(found.value);
         const bool corrected = found.of >= 0;
         if (corrected) {
           here *= found.correction;
         }
         for (std::size_t k = 0; k < which.size(); ++k) {
-          Array slope = scale * integral(found.slopes[k]);
+          Array slope = integral(found.slopes[k]);
           if (corrected) {
             slope *= found.correction;
             if (static_cast<int>(k) == found.of) {
@@ -353,8 +353,8 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
         }
         for (std::size_t a : absorbers) {
           const Array cross = sigma.segment(absorber[a][3] - 1, 2 * bins + 1).array();
-          Array slope = found.narrow ? Array(-scale * found.value * grid.simpson(passed * cross) / 6)
-                                     : Array(-scale * sixth * grid.simpson(found.value * passed * cross));
+          Array slope = found.narrow ? Array(-found.value * grid.simpson(passed * cross) / 6)
+                                     : Array(-sixth * grid.simpson(found.value * passed * cross));
           if (corrected) {
             slope *= found.correction;
           }
@@ -403,7 +403,7 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
   if constexpr (!stan::is_constant_all<X>::value) {
     stan::math::partials<0>(ops) = std::move(gradient);
   }
-  return ops.build(lp);
+  return ops.build(std::isnan(lp) ? -std::numeric_limits<double>::infinity() : lp);
 }
 
 #endif

@@ -12,16 +12,17 @@ functions {
 
   // Log likelihood of all groups of channels, up to a constant: C++ in linked_spectra.hpp
   real folded_lpdf(vector x, data array[,] int spectrum, data array[,] int term,
-                   data vector term_scale, data array[,] int component, data matrix fixed,
-                   data array[,] int absorber, data vector energy, data vector log_energy,
-                   data vector sigma, data vector area, data array[,] int segment,
-                   data vector value, data matrix counts);
+                   data array[,] int component, data matrix fixed, data array[,] int absorber,
+                   data vector energy, data vector log_energy, data vector sigma,
+                   data vector area, data array[,] int segment, data vector value,
+                   data matrix counts);
 }
 data {
   int<lower=1> D; // free parameters
   int<lower=D> P; // all of them
   array[P] int<lower=0, upper=1> positive;
-  // of the free: x anywhere (0), between two ends (1), above zero (2); ln x between two ends (3)
+  // of the free: x anywhere (0), between two ends (1), above zero (2); ln x between two ends (3);
+  // x, or ln x, is bottom + width u without ends, and bottom + width inv_logit(u) between two
   array[D] int<lower=0, upper=3> bounds;
   vector[D] bottom;
   vector[D] width;
@@ -38,7 +39,6 @@ data {
   array[S, 8] int spectrum;
   int<lower=1> terms; // sources in spectra
   array[terms, 2] int term;
-  vector[terms] term_scale;
   int<lower=1> C; // components
   array[C, 6] int component;
   matrix[C, 2] fixed; // pivot [keV], or ends of a range [keV]
@@ -72,28 +72,30 @@ model {
   vector[P] x;
   z ~ flat();
   for (d in 1 : D) {
-    x[d] = u[d];
-    if (bounds[d] % 2 == 1) {
-      x[d] = bottom[d] + width[d] * inv_logit(u[d]);
+    int between = bounds[d] % 2;
+    x[d] = bottom[d] + width[d] * (between ? inv_logit(u[d]) : u[d]);
+    if (between) {
       target += log_inv_logit(u[d]) + log1m_inv_logit(u[d]); // uniform, or log-uniform
+    }
+    if (bounds[d] == 2) {
+      target += x[d]; // ln x
     }
     if (bounds[d] >= 2) {
       x[d] = exp(x[d]);
     }
-    if (bounds[d] % 2 == 0) {
+    if (!between) {
       target += prior_lpdf(segment(x, d, 1) | prior_family[d], segment(prior_arguments[1], d, 1),
                            segment(prior_arguments[2], d, 1));
-      target += bounds[d] == 2 ? u[d] : 0;
     }
-    theta[d] = positive[d] == 1 ? log(x[d]) : x[d];
+    theta[d] = positive[d] ? log(x[d]) : x[d];
   }
   for (k in 1 : P - D) {
     theta[D + k] = shift[k];
     for (t in first_term[k] : first_term[k + 1] - 1) {
       theta[D + k] += weight[t] * (by[t] > 0 ? x[by[t]] : 1) * theta[from[t]];
     }
-    x[D + k] = positive[D + k] == 1 ? exp(theta[D + k]) : theta[D + k];
+    x[D + k] = positive[D + k] ? exp(theta[D + k]) : theta[D + k];
   }
-  x ~ folded(spectrum, term, term_scale, component, fixed, absorber, energy, log_energy, sigma,
-             area, segment, value, counts);
+  x ~ folded(spectrum, term, component, fixed, absorber, energy, log_energy, sigma, area, segment,
+             value, counts);
 }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyxstan.spectra.binning import Binned
     from pyxstan.spectra.components import COMPONENTS
     from pyxstan.spectra.data import LinkedSpectra, Observation
-    from pyxstan.spectra.fluxes import fluxes, luminosities
+    from pyxstan.spectra.posterior_fluxes import fluxes, luminosities
     from pyxstan.spectra.model import Absorber, Population, Source, component
     from pyxstan.spectra.response import Response
     from pyxstan.spectra.simulation import fake
@@ -54,8 +54,8 @@ __getattr__, __dir__ = lazy_names(
         "Spectrum": "spectrum",
         "component": "model",
         "fake": "simulation",
-        "fluxes": "fluxes",
-        "luminosities": "fluxes",
+        "fluxes": "posterior_fluxes",
+        "luminosities": "posterior_fluxes",
         "write_response": "writing",
         "write_spectrum": "writing",
     },

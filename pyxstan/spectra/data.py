@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
+from pyxstan.spectra.absorption import NH
 from pyxstan.spectra.components import COMPONENTS
 from pyxstan.spectra.likelihood import STATISTICS
-from pyxstan.spectra.model import Population, Setting, Source, setting_of
+from pyxstan.spectra.model import Drawn, Population, Setting, Source, check_names, setting_of
 from pyxstan.spectra.parameters import Parameter, Parameters, collect
 
 if TYPE_CHECKING:
@@ -81,8 +82,11 @@ class LinkedSpectra:
     populations: Mapping[str, Population] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "observations", tuple(self.observations))
-        object.__setattr__(self, "sources", tuple(self.sources))
+        for name, kind in (("observations", Observation), ("sources", Source)):
+            given = getattr(self, name)
+            if not (isinstance(given, Iterable) and all(type(one) is kind for one in given)):
+                raise DataError(f"linked_spectra: {name}: expected a list of {kind.__name__}")
+            object.__setattr__(self, name, tuple(given))
         if not self.observations:
             raise DataError("linked_spectra: no spectrum")
         _unique("spectra", (o.name for o in self.observations))
@@ -104,6 +108,8 @@ class LinkedSpectra:
                         f"{observation.name}: there is no source '{source}'; "
                         f"there are {', '.join(sorted(there))}"
                     )
+        check_names("coefficients", self.coefficients)
+        check_names("populations", self.populations)
         seen = {name for o in self.observations for name in o.sources}
         for name in sorted(there - seen):
             raise DataError(f"source {name}: no spectrum is of it")
@@ -133,68 +139,47 @@ class LinkedSpectra:
 
     def with_priors(self, priors: Mapping[str, Prior]) -> Parameters:
         """The parameters, some of the free ones with other priors."""
-        found = list(self._parameters())
+        found = self._parameters()
         names = [p.name for p in found if isinstance(p.setting, Prior)]
         for name in priors:
             if name not in names:
                 raise DataError(f"no free parameter '{name}'; there are {', '.join(names)}")
-        chosen = [
-            Parameter(p.name, p.positive, p.unit, p.description, priors.get(p.name, p.setting))
-            for p in found
-        ]
-        scales = {p.name: p.positive for p in found}
-        return collect(chosen, {name: scales[f"{name}.mean"] for name in self.populations})
+        return collect([replace(p, setting=priors.get(p.name, p.setting)) for p in found])
 
-    def _parameters(self) -> Iterable[Parameter]:
+    def _parameters(self) -> list[Parameter]:
+        found: list[Parameter] = []
+
+        def add(name: str, positive: bool, unit: str, description: str, given: Setting) -> None:
+            setting = setting_of(name, given, unit)
+            found.append(Parameter(name, positive, unit, description, setting))
+
         for source in self.sources:
             for label, used in source.components.items():
-                for entry in COMPONENTS[used.kind].parameters:
-                    name = f"{source.name}.{label}.{entry.name}"
-                    setting = setting_of(name, used.settings[entry.name], entry.unit)
-                    yield Parameter(
-                        name, entry.scale == "log", entry.unit, entry.description, setting
-                    )
+                for p in COMPONENTS[used.kind].parameters:
+                    name = f"{source.name}.{label}.{p.name}"
+                    add(name, p.scale == "log", p.unit, p.description, used.settings[p.name])
             for label, absorber in source.absorption.items():
                 name = f"{source.name}.{label}.NH"
-                setting = setting_of(name, absorber.NH, "1e22 cm-2")
-                yield Parameter(name, True, "1e22 cm-2", "column density of hydrogen", setting)
+                add(name, True, NH.unit, NH.description, absorber.NH)
         for observation in self.observations:
             if observation.constant is not None:
                 name = f"{observation.name}.constant"
-                setting = setting_of(name, observation.constant, "")
-                yield Parameter(name, True, "", "factor on all expected counts", setting)
+                add(name, True, "", "factor on all expected counts", observation.constant)
         for name, given in self.coefficients.items():
-            setting = setting_of(name, given, "")
-            positive = isinstance(setting, Prior) and setting.family in _POSITIVE
-            yield Parameter(name, positive, "", "coefficient of a link", setting)
+            prior = setting_of(name, given, "")
+            positive = isinstance(prior, Prior) and prior.family in _POSITIVE
+            add(name, positive, "", "coefficient of a link", prior)
+        members = {p.setting.population: p for p in found if isinstance(p.setting, Drawn)}
         for name, population in self.populations.items():
-            members = list(self._members(name))
-            if not members:
+            if name not in members:
                 raise DataError(f"population {name}: no parameter is drawn 'from {name}'")
-            unit, positive = members[0]
-            setting = setting_of(f"{name}.mean", population.mean, unit)
-            what = "median" if positive else "mean"
-            yield Parameter(f"{name}.mean", positive, unit, f"{what} of the population", setting)
-            setting = setting_of(f"{name}.sd", population.sd, "" if positive else unit)
-            of = "of the logarithm in the population" if positive else "of the population"
-            yield Parameter(
-                f"{name}.sd", True, "" if positive else unit, f"standard deviation {of}", setting
-            )
-
-    def _members(self, population: str) -> Iterable[tuple[str, bool]]:
-        """Unit and scale of each parameter that is drawn from a population."""
-        wanted = f"from {population}"
-
-        def drawn(setting: Setting) -> bool:
-            return isinstance(setting, str) and " ".join(setting.split()) == wanted
-
-        for source in self.sources:
-            for used in source.components.values():
-                for entry in COMPONENTS[used.kind].parameters:
-                    if drawn(used.settings[entry.name]):
-                        yield entry.unit, entry.scale == "log"
-            if any(drawn(absorber.NH) for absorber in source.absorption.values()):
-                yield "1e22 cm-2", True
+            unit, positive = members[name].unit, members[name].positive
+            what, of = ("median", "the logarithm in ") if positive else ("mean", "")
+            add(f"{name}.mean", positive, unit, f"{what} of the population", population.mean)
+            unit = "" if positive else unit
+            what = f"standard deviation of {of}the population"
+            add(f"{name}.sd", True, unit, what, population.sd)
+        return found
 
     def describe(self) -> str:
         """The model in words, with units: what is held, sampled and linked."""
@@ -208,16 +193,10 @@ class LinkedSpectra:
             )
         width = max(len(p.name) for p in self.collected.all)
         for p in self.collected.all:
-            lines.append(f"  {p.name:<{width}}  {_words(p.setting)}  {p.unit}".rstrip())
+            words = f"{p.setting:g} (held)" if isinstance(p.setting, float) else p.setting
+            unit = f"  [{p.unit}]" if p.unit else ""
+            lines.append(f"  {p.name:<{width}}  {words}{unit}")
         return "\n".join(lines)
-
-
-def _words(setting: Any) -> str:
-    if isinstance(setting, float):
-        return f"{setting:g} (held)"
-    if hasattr(setting, "expression"):
-        return f"= {setting.expression}"
-    return f"from {setting.population}" if hasattr(setting, "population") else str(setting)
 
 
 def _unique(what: str, names: Iterable[str]) -> None:

@@ -183,8 +183,6 @@ def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
     response = spectrum.response
     assert response is not None
     binned = spectrum.groups()
-    if not binned.size:
-        raise DataError(f"{observation.name}: no channel is left to fit")
     low, high = response.energy_low, response.energy_high
     if (np.abs(high[:-1] / low[1:] - 1) > _CLOSE).any():
         row = int(np.argmax(np.abs(high[:-1] / low[1:] - 1) > _CLOSE)) + 1
@@ -287,7 +285,6 @@ def stan_data(spectra: list[Folded], data: LinkedSpectra, position: Mapping[str,
         "spectrum": np.array(spectrum),
         "terms": len(term),
         "term": np.array(term),
-        "term_scale": np.ones(len(term)),
         "C": len(component),
         "component": np.array(component),
         "fixed": np.array(fixed),

@@ -6,7 +6,8 @@ else theta = x (indices). A link is linear there:
     theta = shift + sum_t weight_t [x_by(t)] theta_from(t)
 
 so that ``"2 * src1.bb.K"`` and ``"src1.bb.K ** slope / 10"`` link norms, ``"src1.pl.index + 0.3"``
-and ``"slope * src1.pl.index"`` link indices, where ``slope`` is a coefficient with a prior.
+and ``"slope * src1.pl.index"`` link indices, where ``slope`` is a coefficient with a prior. A
+coefficient has a scale too, by the family of its prior: normal and uniform ones are linear.
 
 >>> parse("2 * src1.bb.K", positive=True, scales={"src1.bb.K": True})
 Link(shift=0.693..., terms=(Term(weight=1.0, by=None, source='src1.bb.K'),))
@@ -16,8 +17,10 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pyxstan.errors import DataError
 
@@ -46,11 +49,13 @@ class Link:
         terms = (Term(factor * t.weight, t.by, t.source) for t in self.terms)
         return Link(factor * self.shift, tuple(terms))
 
-    def by(self, coefficient: str) -> Link:
-        """The same times a free coefficient, whose own scale is linear."""
+    def by(self, coefficient: str, positive: bool) -> Link:
+        """The same times a free coefficient, and whether its own scale is the logarithm."""
         if any(t.by is not None for t in self.terms):
             raise ValueError("two coefficients at one parameter")
         terms = [Term(t.weight, coefficient, t.source) for t in self.terms]
+        if self.shift and positive:
+            raise ValueError(f"'{coefficient}', positive by nature, times a number")
         if self.shift:
             terms.append(Term(self.shift, None, coefficient))
         return Link(0.0, tuple(terms))
@@ -76,11 +81,9 @@ def parse(text: str, *, positive: bool, scales: Mapping[str, bool]) -> Link:
     """
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
+        return (_Product if positive else _Sum)(scales).read(tree)
+    except (SyntaxError, RecursionError, MemoryError):
         raise DataError(f"link '{text}': not an expression of numbers and parameters") from None
-    reader = _Product(scales) if positive else _Sum(scales)
-    try:
-        return reader.read(tree)
     except ValueError as error:
         raise DataError(f"link '{text}': {error}") from None
 
@@ -107,40 +110,38 @@ class _Reader:
             raise ValueError(f"there is no parameter '{name}'")
         return name
 
-    def linear(self, name: str) -> str:
-        """The name of a parameter whose own scale is linear."""
-        if self.scales[name]:
-            raise ValueError(f"'{name}' is positive by nature, which links to others by products")
-        return name
-
 
 def _number(node: ast.expr) -> float | None:
-    """A number, perhaps an expression of numbers; None if this is none."""
+    """A finite number, perhaps an expression of numbers; None if this is none."""
+    try:
+        number = _calculated(node)
+    except ArithmeticError:
+        number = math.nan
+    if number is not None and not math.isfinite(number):
+        raise ValueError(f"'{ast.unparse(node)}' is not a finite number")
+    return number
+
+
+def _calculated(node: ast.expr) -> float | None:
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return float(value)
         case ast.UnaryOp(op=ast.USub(), operand=inner):
-            positive = _number(inner)
+            positive = _calculated(inner)
             return None if positive is None else -positive
-        case ast.BinOp(left=left, op=op, right=right):
-            a, b = _number(left), _number(right)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            a, b = _calculated(left), _calculated(right)
             if a is None or b is None:
                 return None
-            try:
-                match op:
-                    case ast.Add():
-                        return a + b
-                    case ast.Sub():
-                        return a - b
-                    case ast.Mult():
-                        return a * b
-                    case ast.Div():
-                        return a / b
-                    case ast.Pow():
-                        return float(a**b)
-            except (ArithmeticError, TypeError) as error:
-                raise ValueError(str(error)) from None
+            found = _OPERATORS[type(op)](a, b)
+            return math.nan if isinstance(found, complex) else float(found)
     return None
+
+
+_OPERATORS: dict[type[ast.operator], Callable[[float, float], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
+    ast.Div: operator.truediv, ast.Pow: operator.pow,
+}  # fmt: skip
 
 
 class _Product(_Reader):
@@ -149,13 +150,13 @@ class _Product(_Reader):
     def read(self, node: ast.expr) -> Link:
         number = _number(node)
         if number is not None:
-            if not (number > 0 and math.isfinite(number)):
+            if not number > 0:
                 raise ValueError(f"{number:g} in a product of positive parameters")
             return Link(math.log(number))
         name = self.name(node)
         if name is not None:
             if not self.scales[name]:
-                raise ValueError(f"'{name}' may be negative: it is no factor of a positive one")
+                raise ValueError(f"'{name}' may be negative: no factor of a positive parameter")
             return Link(terms=(Term(1.0, None, name),))
         match node:
             case ast.BinOp(left=left, op=ast.Mult(), right=right):
@@ -170,7 +171,7 @@ class _Product(_Reader):
                     left, right = ast.BinOp(ast.Constant(1.0), ast.Div(), left), right.operand
                 coefficient = self.name(right)
                 if coefficient is not None:
-                    return self.read(left).by(self.linear(coefficient))
+                    return self.read(left).by(coefficient, self.scales[coefficient])
         raise ValueError("a positive parameter takes products, quotients and powers")
 
 
@@ -183,7 +184,9 @@ class _Sum(_Reader):
             return Link(number)
         name = self.name(node)
         if name is not None:
-            return Link(terms=(Term(1.0, None, self.linear(name)),))
+            if self.scales[name]:
+                raise ValueError(f"'{name}' is positive by nature: no term of a sum")
+            return Link(terms=(Term(1.0, None, name),))
         match node:
             case ast.UnaryOp(op=ast.USub(), operand=inner):
                 return self.read(inner).times(-1.0)
@@ -200,8 +203,9 @@ class _Sum(_Reader):
                     number = _number(one)
                     if number is not None:
                         return self.read(other).times(number)
-                for one, other in ((left, right), (right, left)):
-                    coefficient = self.name(one)
-                    if coefficient is not None:
-                        return self.read(other).by(self.linear(coefficient))
+                # a coefficient that is positive by nature can't be the other factor
+                named = [(self.name(a), b) for a, b in ((left, right), (right, left))]
+                pairs = [(name, other) for name, other in named if name is not None]
+                for name, other in sorted(pairs, key=lambda pair: not self.scales[pair[0]]):
+                    return self.read(other).by(name, self.scales[name])
         raise ValueError("a parameter that may be negative takes sums and multiples")

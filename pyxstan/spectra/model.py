@@ -8,17 +8,21 @@ r"""Models of spectra in the user's words: sources, components, absorption, prio
 ... )
 >>> nebula = ps.Source("nebula", {"pl": ps.component("powerlaw", K="= 3 * pulsar.pl.K", index=-2)})
 
-A parameter is a number (held there), a prior in words (sampled), ``"= ..."`` (linked to others,
-see `pyxstan.spectra.links`), or ``"from NAME"`` (drawn from a `Population` with its likes).
-Its name is made of the source's, the component's and its own: ``pulsar.pl.index``.
+A parameter is a number (held there) or a quantity, such as ``"500 eV"``, a prior in words
+(sampled), ``"= ..."`` (linked to others, see `pyxstan.spectra.links`), or ``"from NAME"`` (drawn
+from a `Population` with its likes). Its name is made of the source's, the component's and its own:
+``pulsar.pl.index``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from typing import Any
+
+import numpy as np
 
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior, parse
@@ -33,6 +37,9 @@ class Linked:
 
     expression: str
 
+    def __str__(self) -> str:
+        return f"= {self.expression}"
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -40,41 +47,64 @@ class Drawn:
 
     population: str
 
+    def __str__(self) -> str:
+        return f"from {self.population}"
+
 
 def setting_of(name: str, given: Setting, unit: str) -> float | Prior | Linked | Drawn:
     """What a parameter was set to: a number in `unit`, a prior, a link or a population."""
     if isinstance(given, Prior | Linked | Drawn):
         return given
     if isinstance(given, str):
-        text = given.strip()
+        text = " ".join(given.split())
         if text.startswith("="):
             return Linked(text[1:].strip())
         if text.startswith("from "):
-            return Drawn(text[5:].strip())
+            return Drawn(text[5:])
+        number, _, its_unit = text.partition(" ")
+        if _is_number(number):
+            return _converted(name, text, float(number), its_unit, unit)
         try:
-            number = float(text)
-        except ValueError:
-            try:
-                return parse(text)
-            except DataError as error:
-                raise DataError(f"{name}: {error}") from None
-    elif hasattr(given, "to_value"):
-        from astropy import units
+            return parse(text)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from None
+    if hasattr(given, "to_value"):
+        if np.ndim(given) == 0:
+            return _converted(name, str(given), given.value, given.unit, unit)
+    elif _is_number(given) and not isinstance(given, bool):
+        return _finite(name, float(given))
+    shown = " ".join(str(given).split())
+    raise DataError(f"{name}: '{shown}' is neither a number nor a prior, a link or a population")
 
-        try:
-            number = float(given.to_value(units.Unit(unit)))
-        except (units.UnitConversionError, TypeError):
-            raise DataError(f"{name}: {given} is not in units of {unit or 'one'}") from None
-    else:
-        try:
-            number = float(given)
-        except (TypeError, ValueError):
-            raise DataError(
-                f"{name}: '{given}' is neither a number nor a prior, a link or a population"
-            ) from None
+
+def _is_number(given: Any) -> bool:
+    try:
+        float(given)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _finite(name: str, number: float) -> float:
     if not math.isfinite(number):
         raise DataError(f"{name}: {number} is not a finite number")
     return number
+
+
+def _converted(name: str, shown: str, number: float, given: Any, wanted: str) -> float:
+    """A number in the unit that is wanted; photons may be left out of what is given."""
+    if not given:
+        return _finite(name, number)
+    from astropy import units
+
+    try:
+        own, ours = units.Unit(given), units.Unit(wanted)
+    except ValueError:
+        raise DataError(f"{name}: '{shown}' has a unit that astropy doesn't know") from None
+    for photons in (units.dimensionless_unscaled, units.ph):
+        if (own * photons).is_equivalent(ours):
+            return _finite(name, float((number * own * photons).to_value(ours)))
+    raise DataError(f"{name}: {shown} is not in units of {wanted or 'one'}")
 
 
 @dataclass(frozen=True)
@@ -121,12 +151,10 @@ def component(kind: str, **settings: Setting) -> Used:
             if not isinstance(value, float) or not value > 0:
                 raise DataError(f"{kind}: {name} must be a positive number [keV]")
             constants[name] = value
-        if constants[name] is None:
-            raise DataError(f"{kind}: {name} is not set [keV]")
     if "b" in constants and not constants["a"] < constants["b"]:
         raise DataError(f"{kind}: a = {constants['a']:g} keV is not below b = {constants['b']:g}")
     chosen = {name: settings[name] for name in parameters}
-    return Used(kind, chosen, {name: float(x) for name, x in constants.items()})
+    return Used(kind, chosen, constants)
 
 
 @dataclass(frozen=True)
@@ -140,8 +168,7 @@ class Absorber:
     table: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.redshift > -1:
-            raise DataError(f"absorption: redshift {self.redshift:g} is not above -1")
+        _check_redshift("absorption", self.redshift)
 
 
 @dataclass(frozen=True)
@@ -155,16 +182,32 @@ class Source:
     redshift: float | None = None
 
     def __post_init__(self) -> None:
+        for parts, kind in ((self.components, Used), (self.absorption, Absorber)):
+            if not (isinstance(parts, Mapping) and all(type(p) is kind for p in parts.values())):
+                made = "component(...)" if kind is Used else "Absorber(...)"
+                raise DataError(f"source {self.name}: expected {{'name': {made}, ...}}")
         if not self.components:
             raise DataError(f"source {self.name}: no component")
-        for part in (self.name, *self.components, *self.absorption):
-            if not str(part).isidentifier():
-                raise DataError(
-                    f"source {self.name}: '{part}' is no name (letters, digits and _, "
-                    "not a digit first)"
-                )
+        check_names(f"source {self.name}", (self.name, *self.components, *self.absorption))
+        if self.redshift is not None:
+            _check_redshift(f"source {self.name}", self.redshift)
         for both in set(self.components) & set(self.absorption):
             raise DataError(f"source {self.name}: '{both}' names a component and an absorber")
+
+
+def check_names(where: str, names: Iterable[Any]) -> None:
+    """Refuse names that links couldn't name."""
+    for name in names:
+        if not str(name).isidentifier() or iskeyword(str(name)):
+            raise DataError(
+                f"{where}: '{name}' is no name (letters, digits and _, not a digit first, and no "
+                "word of Python)"
+            )
+
+
+def _check_redshift(where: str, redshift: Any) -> None:
+    if not (isinstance(redshift, int | float) and -1 < redshift < math.inf):
+        raise DataError(f"{where}: redshift {redshift} is not a number above -1")
 
 
 @dataclass(frozen=True)

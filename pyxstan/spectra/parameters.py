@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from pyxstan.spectra.links import Link, Term, parse
 from pyxstan.spectra.model import Drawn, Linked
 
 Floats = NDArray[np.float64]
-#: How a free parameter is bounded: see ``stan_models/linked_spectra.stan``.
+#: What bounds a free parameter, see ``stan_models/linked_spectra.stan``.
 _FREE, _BETWEEN, _ABOVE, _LOG_BETWEEN = 0, 1, 2, 3
 #: So many standard deviations from zero a normal prior has no positive number.
 _FAR = 5.0
@@ -56,10 +57,20 @@ class Parameters:
     free: int
     position: Mapping[str, int] = field(default_factory=dict)
 
+    @cached_property
+    def held(self) -> dict[str, float]:
+        """Values of those that follow from nothing that is free."""
+        moving = {row.name for row in self.rows[: self.free]}
+        for row in self.rows[self.free :]:
+            if any(t.source in moving or t.by in moving for t in row.link.terms):
+                moving.add(row.name)
+        named = self.named(self.values(self.start()[None])[0][0])
+        return {name: float(x) for name, x in named.items() if name not in moving}
+
     @property
     def varying(self) -> tuple[Parameter, ...]:
         """Those that aren't held."""
-        return tuple(p for p in self.all if not isinstance(p.setting, float))
+        return tuple(p for p in self.all if p.name not in self.held)
 
     @property
     def priors(self) -> dict[str, Prior]:
@@ -67,9 +78,9 @@ class Parameters:
         named = {p.name for p in self.all}
         return {r.name: r.prior for r in self.rows if r.prior is not None and r.name in named}
 
-    @property
+    @cached_property
     def _ends(self) -> tuple[np.ndarray, Floats, Floats]:
-        """Bounds, lower ends and widths of the free parameters."""
+        """Bounds of the free parameters, and what each, or its logarithm, is made of u with."""
         found = []
         for row in self.rows[: self.free]:
             assert row.prior is not None
@@ -80,9 +91,11 @@ class Parameters:
                 case "loguniform":
                     found.append((_LOG_BETWEEN, np.log(a), np.log(b / a)))
                 case "normal" if not row.positive:
-                    found.append((_FREE, 0.0, 1.0))
+                    found.append((_FREE, a, b))
+                case "lognormal":
+                    found.append((_ABOVE, a, b))
                 case _:
-                    found.append((_ABOVE, 0.0, 1.0))
+                    found.append((_ABOVE, np.log(_middle(row.prior)), 1.0))
         table = np.array(found)
         return table[:, 0].astype(int), table[:, 1], table[:, 2]
 
@@ -113,15 +126,16 @@ class Parameters:
                     x[:, k] = np.exp(theta[:, k]) if row.positive else theta[:, k]
                     continue
                 assert row.prior is not None
-                x[:, k] = u[:, k]
-                if bounds[k] in (_BETWEEN, _LOG_BETWEEN):
-                    x[:, k] = bottom[k] + width[k] * special.expit(u[:, k])
+                between = bounds[k] in (_BETWEEN, _LOG_BETWEEN)
+                x[:, k] = bottom[k] + width[k] * (special.expit(u[:, k]) if between else u[:, k])
+                if between:
                     log_prior += special.log_expit(u[:, k]) + special.log_expit(-u[:, k])
+                if bounds[k] == _ABOVE:
+                    log_prior += x[:, k]
                 if bounds[k] in (_ABOVE, _LOG_BETWEEN):
                     x[:, k] = np.exp(x[:, k])
-                if bounds[k] in (_FREE, _ABOVE):
+                if not between:
                     log_prior += row.prior.log_density(x[:, k])
-                    log_prior += u[:, k] if bounds[k] == _ABOVE else 0.0
                 theta[:, k] = np.log(x[:, k]) if row.positive else x[:, k]
         return x, log_prior
 
@@ -131,31 +145,30 @@ class Parameters:
 
     def start(self) -> Floats:
         """u of the middle of every prior."""
-        u = np.zeros(self.free)
-        for k, row in enumerate(self.rows[: self.free]):
-            assert row.prior is not None
-            if row.prior.family not in ("uniform", "loguniform"):
-                u[k] = self.theta_of(k, _middle(row.prior))
-        return u
+        return np.zeros(self.free)
 
-    def theta_of(self, k: int, value: float) -> float:
+    def u_of(self, k: int, given: Any) -> float:
         """u of a free parameter's value.
 
         Raises
         ------
         DataError
-            A value that the prior excludes.
+            No number, or one that the prior excludes.
         """
-        row = self.rows[k]
+        name = self.rows[k].name
+        try:
+            value = at = float(given)
+        except (TypeError, ValueError):
+            raise DataError(f"value of {name}: '{given}' is not a number") from None
         bounds, bottom, width = self._ends
-        at = value
         if bounds[k] in (_ABOVE, _LOG_BETWEEN):
             at = float(np.log(value)) if value > 0 else np.nan
+        at = (at - bottom[k]) / width[k]
         if bounds[k] in (_BETWEEN, _LOG_BETWEEN):
-            part = (at - bottom[k]) / width[k]
-            at = float(special.logit(part)) if 0 < part < 1 else np.nan
+            at = float(special.logit(at)) if 0 < at < 1 else np.nan
         if not np.isfinite(at):
-            raise DataError(f"starting value of {row.name}: {value:g} is outside of its prior")
+            prior = self.rows[k].prior
+            raise DataError(f"value of {name}: {value:g} is outside of its prior, {prior}")
         return at
 
     def stan_data(self) -> dict[str, Any]:
@@ -184,29 +197,27 @@ class Parameters:
 
 
 def _middle(prior: Prior) -> float:
+    """Where the density of ln x is highest."""
     a, b = prior.stan_arguments
     match prior.family:
-        case "lognormal":
-            return float(np.exp(a))
         case "half_normal":
-            return 0.7 * a
+            return a
         case "gamma":
             return a / b
         case "inv_gamma":
-            return b / (a + 1)
+            return b / a
         case _:
-            return a
+            # normal, above zero: the positive root of x^2 - a x = b^2
+            return 0.5 * (a + float(np.hypot(a, 2 * b)))
 
 
-def collect(given: Iterable[Parameter], populations: Mapping[str, bool]) -> Parameters:
+def collect(given: Iterable[Parameter]) -> Parameters:
     """Order the parameters for the Stan program.
 
     Parameters
     ----------
     given
         Every parameter; those of a population ``name`` are ``name.mean`` and ``name.sd``.
-    populations
-        Whether the scale of each is the logarithm.
 
     Raises
     ------
@@ -220,6 +231,7 @@ def collect(given: Iterable[Parameter], populations: Mapping[str, bool]) -> Para
         if p.name in scales:
             raise DataError(f"two parameters are called '{p.name}'")
         scales[p.name] = p.positive
+    units = {p.name: p.unit for p in given}
     free: list[_Row] = []
     links: dict[str, Link] = {}
     for p in given:
@@ -232,18 +244,20 @@ def collect(given: Iterable[Parameter], populations: Mapping[str, bool]) -> Para
                 except DataError as error:
                     raise DataError(f"{p.name}: {error}") from None
             case Drawn(population=name):
-                if name not in populations:
-                    there = ", ".join(populations) or "none"
-                    raise DataError(f"{p.name}: no population '{name}'; there are {there}")
-                if populations[name] != p.positive:
+                if (mean := f"{name}.mean") not in scales:
+                    there = ", ".join(p.removesuffix(".sd") for p in scales if p.endswith(".sd"))
                     raise DataError(
-                        f"{p.name}: its likes in population '{name}' are of another scale"
+                        f"{p.name}: no population '{name}'; there are {there or 'none'}"
+                    )
+                if (scales[mean], units[mean]) != (p.positive, p.unit):
+                    raise DataError(
+                        f"{p.name}: population '{name}' is of parameters in other units"
+                        if units[mean] != p.unit
+                        else f"{p.name}: its likes in population '{name}' are of another scale"
                     )
                 raw = f"{p.name} in units of {name}.sd"
                 free.append(_Row(raw, False, Prior("normal", (0.0, 1.0)), Link()))
-                links[p.name] = Link(
-                    0.0, (Term(1.0, None, f"{name}.mean"), Term(1.0, f"{name}.sd", raw))
-                )
+                links[p.name] = Link(0.0, (Term(1.0, None, mean), Term(1.0, f"{name}.sd", raw)))
             case float() as number:
                 if p.positive and not number > 0:
                     if number == 0:
@@ -279,8 +293,17 @@ def _ordered(links: dict[str, Link], known: set[str], scales: Mapping[str, bool]
             if all(t.source in known and (t.by is None or t.by in known) for t in link.terms)
         ]
         if not ready:
-            raise DataError(f"links that lead back to themselves: {', '.join(rest)}")
+            raise DataError(f"links that lead back to themselves: {_loop(rest)}")
         for name in ready:
             found.append(_Row(name, scales[name], None, rest.pop(name)))
             known.add(name)
     return found
+
+
+def _loop(links: dict[str, Link]) -> str:
+    """A loop among links each of which follows from one of them, in words."""
+    path = [next(iter(links))]
+    while path.count(path[-1]) == 1:
+        names = [x for t in links[path[-1]].terms for x in (t.source, t.by)]
+        path.append(next(x for x in names if x in links))
+    return " -> ".join(path[path.index(path[-1]) :])

@@ -51,7 +51,9 @@ class SpectraProblem:
             column = np.ravel(given.pop("value"))
             names = self.data.parameters
             if len(column) != len(names):
-                raise DataError(f"starting value: expected {len(names)} numbers")
+                raise DataError(
+                    f"starting values: {len(column)} numbers, but {len(names)} parameters"
+                )
             given |= {
                 name: x
                 for name, x in zip(names, column, strict=True)
@@ -63,7 +65,7 @@ class SpectraProblem:
             if k >= len(u):
                 there = ", ".join(self.parameters.priors)
                 raise DataError(f"no starting value for '{name}'; there are {there}")
-            u[k] = self.parameters.theta_of(k, float(value))
+            u[k] = self.parameters.u_of(k, value)
         return {"z": np.linalg.solve(self.scale, u - self.center)}
 
     def values(self, z: Floats) -> dict[str, Floats]:

@@ -95,10 +95,9 @@ def _values(parameters: Parameters, given: Mapping[str, float]) -> dict[str, Flo
     for k, name in enumerate(free):
         if name not in rest:
             raise DataError(f"simulate: no value of {name}")
-        u[0, k] = parameters.theta_of(k, float(rest.pop(name)))
+        u[0, k] = parameters.u_of(k, rest.pop(name))
     for name in rest:
-        if name not in parameters.position:
-            raise DataError(f"simulate: no parameter '{name}'; there are {', '.join(free)}")
+        raise DataError(f"simulate: no free parameter '{name}'; there are {', '.join(free)}")
     return parameters.named(parameters.values(u)[0])
 
 
@@ -113,29 +112,42 @@ def simulate(
 ) -> tuple[LinkedSpectra, dict[str, Any]]:
     """Simulate spectra: an absorbed power law, or two sources with one temperature."""
     case = options["case"]
-    data, truth, background = _CASES[case](options["exposure"])
+    make, usual = _CASES[case]
+    exposure = options["exposure"]
+    data, truth, background = make(usual if exposure is None else exposure)
     collected = data.with_priors(priors)
     if priors:
         data = _with_priors(data, priors)
     if from_prior:
         truth = {
-            row.name: float(row.prior.sample(rng, 1)[0])
+            row.name: _from_prior(row.prior, row.positive, rng)
             for row in collected.rows[: collected.free]
             if row.prior is not None
         }
     given = dict(parameters or {})
-    if "value" in given:
-        given |= dict(zip(data.parameters, np.ravel(given.pop("value")), strict=True))
-    for name, value in given.items():
-        if name not in data.parameters:
+    column = np.ravel(given.pop("value", []))
+    if column.size:
+        if len(column) != len(data.parameters):
             raise DataError(
-                f"simulate: no parameter '{name}'; there are {', '.join(data.parameters)}"
+                f"simulate: {len(column)} values, but {len(data.parameters)} parameters"
             )
-        if name in truth:
-            truth[name] = float(value)
+        named = dict(zip(data.parameters, column, strict=True))
+        truth |= {name: x for name, x in named.items() if name in truth}
+    for name, value in given.items():
+        if name not in truth:
+            raise DataError(f"simulate: no free parameter '{name}'; there are {', '.join(truth)}")
+        truth[name] = value
     values = _values(collected, truth)
     found = fake(data, truth, seed=rng, background=background)
     return found, {"value": np.array([values[name][0] for name in data.parameters])}
+
+
+def _from_prior(prior: Prior, positive: bool, rng: np.random.Generator) -> float:
+    """A draw from a prior, which a positive parameter has above zero alone."""
+    while True:
+        value = float(prior.sample(rng, 1)[0])
+        if value > 0 or not positive:
+            return value
 
 
 def _with_priors(data: LinkedSpectra, priors: Mapping[str, Prior]) -> LinkedSpectra:
@@ -166,9 +178,11 @@ def _empty(name: str, instrument: str, exposure: float) -> Spectrum:
     return Spectrum(name, counts, exposure, response=response, background=behind)
 
 
-def _absorbed(exposure: float | None) -> _Case:
+def _absorbed(exposure: float) -> _Case:
     """A source of a survey: some hundreds of counts through a telescope like Chandra."""
-    spectrum = _empty("survey", "chandra_like", exposure or 40_000.0).noticing("0.5-8")
+    spectrum = _empty(
+        "survey", "chandra_like", 40_000.0 if exposure is None else exposure
+    ).noticing("0.5-8")
     source = Source(
         "source",
         {"pl": component("powerlaw", K="lognormal(-10, 0.7)", index="normal(-1.8, 0.3)")},
@@ -178,10 +192,10 @@ def _absorbed(exposure: float | None) -> _Case:
     return LinkedSpectra((Observation(spectrum, "source"),), (source,)), truth, [0.3]
 
 
-def _linked(exposure: float | None) -> _Case:
+def _linked(exposure: float) -> _Case:
     """Two bursts with the same temperature, one of them with a power law besides."""
     names = ("src1", "src2")
-    spectra = [_empty(name, "gbm_like", exposure or 10.0).noticing("10-1000") for name in names]
+    spectra = [_empty(name, "gbm_like", exposure).noticing("10-1000") for name in names]
     first = Source(
         "src1", {"bb": component("blackbody", K="lognormal(-11.5, 0.5)", kT="lognormal(3.5, 0.3)")}
     )
@@ -205,4 +219,5 @@ def _linked(exposure: float | None) -> _Case:
     return data, truth, [40.0, 40.0]
 
 
-_CASES = {"absorbed": _absorbed, "linked": _linked}
+#: With the usual exposure, s.
+_CASES = {"absorbed": (_absorbed, 40_000.0), "linked": (_linked, 10.0)}

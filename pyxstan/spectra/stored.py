@@ -34,7 +34,7 @@ def to_json(data: LinkedSpectra) -> str:
             }
             for source in data.sources
         ],
-        "held": {p.name: p.setting for p in data.collected.all if isinstance(p.setting, float)},
+        "held": data.collected.held,
     })  # fmt: skip
 
 

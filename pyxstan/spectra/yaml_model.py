@@ -32,6 +32,7 @@ import numpy as np
 
 from pyxstan.errors import DataError
 from pyxstan.output import replacing
+from pyxstan.priors import Prior
 from pyxstan.spectra.data import LinkedSpectra, Observation
 from pyxstan.spectra.model import Absorber, Population, Source, Used, component
 from pyxstan.spectra.spectrum import Spectrum
@@ -96,19 +97,28 @@ def _observation(entry: Any, position: int, folder: Path) -> Observation:
     files = {
         key: folder / str(given[key]) for key in ("background", "rmf", "arf") if given.get(key)
     }
+    name, row = given.get("name"), given.get("row")
+    if row is not None and type(row) is not int:
+        raise DataError(f"{where}: row '{row}' is not a whole number")
     spectrum = Spectrum.from_ogip(
-        folder / str(given["file"]), row=given.get("row"), name=given.get("name"), **files
+        folder / str(given["file"]), row=row, name=None if name is None else str(name), **files
     )
     group = given.get("group", {})
     if group is None or group == "none":
         spectrum = spectrum.ungrouped()
-    elif group:
-        spectrum = spectrum.grouped(**_table(group, f"{where}: group", ("minimum", "by")))
+    elif group != {}:
+        sizes = _table(group, f"{where}: group", ("minimum", "by"))
+        for key, size in sizes.items():
+            if not isinstance(size, int | float):
+                raise DataError(f"{where}: group: {key} '{size}' is not a number")
+        spectrum = spectrum.grouped(**sizes)
     if given.get("notice") is not None:
         spectrum = spectrum.noticing(str(given["notice"]))
     if given.get("ignore") is not None:
         spectrum = spectrum.ignoring(str(given["ignore"]))
-    return Observation(spectrum, given["source"], given.get("constant"), given.get("statistic"))
+    source = given["source"]
+    sources = [str(x) for x in source] if isinstance(source, list) else str(source)
+    return Observation(spectrum, sources, given.get("constant"), given.get("statistic"))
 
 
 def _source(name: str, entry: Any, folder: Path) -> Source:
@@ -242,6 +252,8 @@ def _as_table(source: Source) -> dict[str, Any]:
 
 def _plain(setting: Any) -> Any:
     """A setting as YAML has it."""
+    if isinstance(setting, Prior):
+        return f"{setting.family}({', '.join(map(repr, setting.arguments))})"
     return float(setting) if isinstance(setting, int | float) else str(setting)
 
 
@@ -251,10 +263,7 @@ def _ranges(spectrum: Spectrum) -> str:
         return ""
     low, high = spectrum.response.channel_low, spectrum.response.channel_high
     edges = np.flatnonzero(np.diff(np.concatenate([[0], spectrum.noticed.astype(int), [0]])))
-    # from the middle of the first channel to that of the last: channels that overlap are in
-    return ", ".join(
-        f"{0.5 * (low[a] + high[a]):.9g}-{0.5 * (low[b - 1] + high[b - 1]):.9g}"
-        if b - a > 1
-        else f"{low[a] + 0.4 * (high[a] - low[a]):.9g}-{low[a] + 0.6 * (high[a] - low[a]):.9g}"
-        for a, b in edges.reshape(-1, 2)
-    )
+    # inside of the outermost channels: all that overlap a range are noticed
+    inside = np.stack([low + 0.4 * (high - low), low + 0.6 * (high - low)])
+    ends = [inside[:, a:b] for a, b in edges.reshape(-1, 2)]
+    return ", ".join(f"{part.min():.9g}-{part.max():.9g}" for part in ends)

@@ -1,0 +1,214 @@
+"""The Stan program of linked spectra against NumPy: values and gradients, of all that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import log_densities
+import numpy as np
+import numpy.typing as npt
+import pytest
+from spectra_models import POWER_LAW, one, spectrum
+
+from pyxstan import registry
+from pyxstan.engine.build import build
+from pyxstan.spectra import Absorber, LinkedSpectra, Observation, Population, Source, component
+from pyxstan.spectra.problem import SpectraProblem, prepare
+
+FloatArray = npt.NDArray[np.float64]
+STATISTICS = ("cstat", "wstat", "pgstat", "chi2")
+
+
+@pytest.fixture(scope="module")
+def program(cache: Path) -> Path:
+    return build(registry.get("linked_spectra").program, ("log_prob",))
+
+
+COMPONENTS: dict[str, Any] = {
+    "powerlaw": POWER_LAW,
+    "powerlaw at index -1": component("powerlaw", K="lognormal(-7, 1)", index=-1, piv=3),
+    "powerlaw_flux": component(
+        "powerlaw_flux", F="lognormal(-6, 1)", index="normal(-1, 0.01)", a=0.5, b=8
+    ),
+    "cutoff_powerlaw": component(
+        "cutoff_powerlaw", K="lognormal(-7, 1)", index="normal(-1, 0.3)", xc="loguniform(1, 50)"
+    ),
+    "blackbody": component("blackbody", K="lognormal(-6, 1)", kT="uniform(0.2, 3)"),
+    "band": component(
+        "band", K="lognormal(-7, 1)", alpha="normal(-0.7, 0.2)", beta="normal(-2.5, 0.2)",
+        xp="lognormal(1, 0.3)", piv=2,
+    ),
+    "bremsstrahlung": component("bremsstrahlung", K="lognormal(-7, 1)", kT="gamma(3, 1)"),
+    "gaussian_line": {
+        "c": POWER_LAW,
+        "line": component(
+            "gaussian_line", F="lognormal(-8, 1)", mu="normal(6.4, 0.1)", sigma="half_normal(0.3)"
+        ),
+    },
+    "narrow line": {
+        "c": POWER_LAW,
+        "line": component("gaussian_line", F="lognormal(-8, 1)", mu=1.83, sigma=0),
+    },
+    "nothing but a power law": {
+        "c": POWER_LAW, "nothing": component("blackbody", K=0, kT="loguniform(0.1, 5)"),
+    },
+}  # fmt: skip
+
+ABSORBERS: dict[str, dict[str, Absorber]] = {
+    "galactic": {"galactic": Absorber(0.3)},
+    "redshifted": {"own": Absorber("loguniform(0.01, 10)", redshift=1.5)},
+    "both": {"galactic": Absorber(0.1), "own": Absorber("lognormal(-1, 1)", redshift=0.4)},
+    "none": {"no": Absorber(0)},
+}
+
+
+def line_behind_gas() -> LinkedSpectra:
+    return one(COMPONENTS["gaussian_line"], absorption=ABSORBERS["both"])
+
+
+def two_in_one() -> LinkedSpectra:
+    other = Source("two", {"c": component("blackbody", K="lognormal(-8, 1)", kT="= src.c.kT * 2")})
+    found = one(COMPONENTS["blackbody"], "wstat", others=(other,))
+    seen = replace(found.observations[0], source=("src", "two"))
+    alone = Observation(spectrum(name="t"), "two")
+    return replace(found, observations=(seen, alone))
+
+
+def two_instruments() -> LinkedSpectra:
+    found = one(COMPONENTS["powerlaw"], "pgstat", absorption=ABSORBERS["redshifted"])
+    other = Observation(
+        spectrum(name="t").noticing("1-5").grouped(by=3), "src", constant="lognormal(0, 0.1)"
+    )
+    return replace(found, observations=(*found.observations, other))
+
+
+def linked() -> LinkedSpectra:
+    """Every kind of link, in chains."""
+    second = component("cutoff_powerlaw", K="= ratio * src.c.K ** bend / 3",
+                       index="= slope * (src.c.index + 0.2) - 0.1", xc="= 9 / src.c.K ** 0.1")  # fmt: skip
+    third = component("powerlaw", K="= src.d.K ** -bend * 1e-6", index="= src.d.index * spread")
+    return one(
+        {"c": POWER_LAW, "d": second, "e": third},
+        coefficients={"ratio": "lognormal(0, 0.3)", "bend": "normal(1, 0.05)",
+                      "slope": "uniform(0.5, 1.5)", "spread": "gamma(20, 20)"},
+    )  # fmt: skip
+
+
+def population() -> LinkedSpectra:
+    names = "abc"
+    part = component("powerlaw", K="from norms", index="from indices")
+    sources = tuple(Source(name, {"c": part}) for name in names)
+    seen = tuple(Observation(spectrum("wstat", name=name), name) for name in names)
+    return LinkedSpectra(
+        seen,
+        sources,
+        populations={
+            "indices": Population("normal(-1.8, 0.3)", "half_normal(0.3)"),
+            "norms": Population("lognormal(-8, 1)", "uniform(0, 2)"),
+        },
+    )
+
+
+def bounds() -> LinkedSpectra:
+    """Every prior on a parameter of either scale."""
+    positive = ("normal(-1, 2)", "lognormal(-1, 1)", "half_normal(2)", "gamma(2, 3)",
+                "inv_gamma(3, 2)", "uniform(0, 3)", "loguniform(0.1, 2)")  # fmt: skip
+    any_number = ("normal(-1, 2)", "uniform(-3, 0)", "lognormal(0, 1)", "half_normal(1)")
+    parts = {
+        f"c{k}": component("bremsstrahlung", K=1e-4, kT=prior) for k, prior in enumerate(positive)
+    } | {f"p{k}": component("powerlaw", K=1e-4, index=p) for k, p in enumerate(any_number)}
+    return one(parts)
+
+
+def zero_counts(statistic: str) -> Callable[[], LinkedSpectra]:
+    def made() -> LinkedSpectra:
+        found = one(POWER_LAW, statistic)
+        empty = found.observations[0].spectrum
+        none = np.zeros_like(empty.counts)
+        behind = empty.background
+        if behind is not None:
+            behind = replace(behind, counts=none)
+        seen = replace(
+            found.observations[0], spectrum=replace(empty, counts=none, background=behind)
+        )
+        return replace(found, observations=(seen,))
+
+    return made
+
+
+CASES: dict[str, Callable[[], LinkedSpectra]] = {
+    **{name: lambda used=used: one(used) for name, used in COMPONENTS.items()},
+    **{
+        f"{name}, {statistic}": lambda name=name, statistic=statistic: one(
+            POWER_LAW, statistic, absorption=ABSORBERS[name]
+        )
+        for name, statistic in zip(ABSORBERS, STATISTICS, strict=True)
+    },
+    **{f"zero counts, {name}": zero_counts(name) for name in ("cstat", "wstat", "pgstat")},
+    "line behind gas": line_behind_gas,
+    "two sources in one spectrum": two_in_one,
+    "one source, two spectra and a constant": two_instruments,
+    "links": linked,
+    "populations": population,
+    "every prior": bounds,
+}
+
+
+def prepared(data: LinkedSpectra) -> SpectraProblem:
+    return prepare("linked_spectra", data, {}, {})
+
+
+def density(found: SpectraProblem) -> log_densities.Values:
+    """NumPy's log density of z, up to a constant."""
+
+    def values(z: FloatArray) -> FloatArray:
+        x, total = found.parameters.values(found.center + z @ found.scale.T)
+        for each in found.spectra:
+            expected = each.expected(found.parameters.named(x))
+            total = total + each.log_likelihood(expected).sum(axis=-1)
+        return np.asarray(total)
+
+    return values
+
+
+def compare(data: LinkedSpectra, program: Path, folder: Path) -> None:
+    found = prepared(data)
+    points = 0.7 * np.random.default_rng(9).standard_normal((6, len(found.center)))
+    numpy_density = density(found)
+    value, gradient = log_densities.log_prob(program, found.stan_data, points, folder)
+    apart = value - numpy_density(points)
+    assert np.isfinite(value).all()
+    assert np.ptp(value) > 0.1
+    assert np.ptp(apart) < 1e-10 * max(1.0, np.abs(value).max())
+    for point, slopes in zip(points, gradient, strict=True):
+        near = log_densities.slopes(numpy_density, point, 1e-3)
+        np.testing.assert_allclose(slopes, near, rtol=1e-6, atol=1e-6 * np.abs(slopes).max())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_stan_and_numpy_agree(name: str, program: Path, tmp_path: Path) -> None:
+    compare(CASES[name](), program, tmp_path)
+
+
+def test_table_of_cross_sections(program: Path, tmp_path: Path) -> None:
+    table = tmp_path / "gas.csv"
+    table.write_text("energy,cross_section\n0.1,1e-20\n1,2e-22\n40,1e-26\n")
+    gas = {"gas": Absorber("lognormal(0, 1)", redshift=0.5, table=str(table))}
+    compare(one(absorption=gas), program, tmp_path)
+
+
+def test_band_function_that_is_not_defined(program: Path, tmp_path: Path) -> None:
+    """Where both powers are alike there is no likelihood, neither here nor there."""
+    found = prepared(one(COMPONENTS["band"]))
+    names = list(found.parameters.priors)
+    u = np.stack([found.center] * 3)
+    for column, values in (("src.c.alpha", (-0.7, -2.6, -2.2)), ("src.c.beta", (-2.5, -2.5, -2.1))):
+        k = names.index(column)
+        u[:, k] = [found.parameters.u_of(k, value) for value in values]
+    points = np.linalg.solve(found.scale, (u - found.center).T).T
+    value, _ = log_densities.log_prob(program, found.stan_data, points, tmp_path)
+    assert np.isfinite(value).tolist() == [True, False, False]
+    assert np.isfinite(density(found)(points)).tolist() == [True, False, False]
