@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.spectra.absorption import NH
@@ -126,6 +129,11 @@ class LinkedSpectra:
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that aren't held."""
         return tuple(p.name for p in self.collected.varying)
+
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """Counts of every channel of all spectra."""
+        return np.concatenate([o.spectrum.counts for o in self.observations])
 
     @property
     def spectra(self) -> tuple[str, ...]:

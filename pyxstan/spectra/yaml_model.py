@@ -225,7 +225,8 @@ def write(data: LinkedSpectra, truth: Mapping[str, Any], directory: Path) -> lis
         temporary.write_text(yaml.safe_dump(tree, sort_keys=False))
     with replacing(values) as temporary:
         named = {name: np.asarray(x).tolist() for name, x in truth.items()}
-        named |= {"parameter": list(data.parameters)} if "value" in named else {}
+        if "value" in named:
+            named["value"] = dict(zip(data.parameters, named["value"], strict=True))
         temporary.write_text(json.dumps(named, indent=1) + "\n")
     return [model, *files, values]
 
