@@ -125,6 +125,13 @@ class LinkedSpectra:
 
         return read(Path(path))
 
+    def write(self, directory: str | Path) -> list[Path]:
+        """Write ``model.yaml`` and the OGIP files that it names; see `from_yaml`."""
+        from pyxstan.spectra.yaml_model import write_model
+
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        return write_model(self, Path(directory))
+
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that aren't held."""
@@ -151,7 +158,7 @@ class LinkedSpectra:
         names = [p.name for p in found if isinstance(p.setting, Prior)]
         for name in priors:
             if name not in names:
-                raise DataError(f"no free parameter '{name}'; there are {', '.join(names)}")
+                raise DataError(f"no parameter '{name}' that is free; there are {', '.join(names)}")
         return collect([replace(p, setting=priors.get(p.name, p.setting)) for p in found])
 
     def _parameters(self) -> list[Parameter]:

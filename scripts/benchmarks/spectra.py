@@ -149,7 +149,7 @@ def compare(arguments: argparse.Namespace) -> None:
                 )  # fmt: skip
                 with np.load(output) as file:
                     draws_of = file["draws"]
-                    weights = file["weights"] if "weights" in file else None
+                    weights = file.get("weights")
                     if weights is not None:
                         ess = float(weights.sum() ** 2 / (weights**2).sum())
                     else:
