@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pyxstan.spectra.binning import Binned
     from pyxstan.spectra.components import COMPONENTS
     from pyxstan.spectra.data import LinkedSpectra, Observation
-    from pyxstan.spectra.posterior_fluxes import fluxes, luminosities
     from pyxstan.spectra.model import Absorber, Population, Source, component
+    from pyxstan.spectra.posterior_fluxes import fluxes, luminosities
     from pyxstan.spectra.response import Response
     from pyxstan.spectra.simulation import fake
     from pyxstan.spectra.spectrum import Spectrum
