@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from astropy import units
 from spectra_models import POWER_LAW, one, spectrum
 
 import pyxstan
+from pyxstan.inference_data import assemble, group
 from pyxstan.spectra import (
     Absorber,
     LinkedSpectra,
@@ -20,6 +22,8 @@ from pyxstan.spectra import (
     Source,
     component,
     fake,
+    fluxes,
+    luminosities,
 )
 
 K, INDEX = "lognormal(-7, 1)", "normal(-1.8, 0.4)"
@@ -457,7 +461,13 @@ FLUXES: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda fit: fluxes(fit, 1 * KEV, 2 * KEV, probability=68),
         "probability 68: expected a number between 0 and 1",
     ),
-    "no fit": (lambda fit: fluxes(5, 1 * KEV, 2 * KEV), "expected a fit of linked_spectra"),
+    "no fit": (
+        lambda fit: fluxes(5, 1 * KEV, 2 * KEV), "expected what pyxstan.fit returned, got int",
+    ),
+    "another fit": (
+        lambda fit: fluxes(assemble({"posterior": group(fit, "posterior")}, {}), KEV, 2 * KEV),
+        "expected a fit of linked_spectra",
+    ),
     "no redshift": (
         lambda fit: luminosities(fit, 1 * KEV, 2 * KEV), "luminosities: no source has a redshift",
     ),
