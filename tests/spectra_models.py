@@ -40,4 +40,4 @@ def one(used: Any = POWER_LAW, statistic: str = "cstat", **more: Any) -> LinkedS
     parts = used if isinstance(used, dict) else {"c": used}
     source = Source("src", parts, more.pop("absorption", {}))
     seen = Observation(spectrum(statistic), "src", more.pop("constant", None))
-    return LinkedSpectra((seen,), (source, *more.pop("others", ())), **more)
+    return LinkedSpectra((seen,), (source,), **more)

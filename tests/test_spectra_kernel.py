@@ -71,10 +71,10 @@ def line_behind_gas() -> LinkedSpectra:
 
 def two_in_one() -> LinkedSpectra:
     other = Source("two", {"c": component("blackbody", K="lognormal(-8, 1)", kT="= src.c.kT * 2")})
-    found = one(COMPONENTS["blackbody"], "wstat", others=(other,))
+    found = one(COMPONENTS["blackbody"], "wstat")
     seen = replace(found.observations[0], source=("src", "two"))
     alone = Observation(spectrum(name="t"), "two")
-    return replace(found, observations=(seen, alone))
+    return LinkedSpectra((seen, alone), (*found.sources, other))
 
 
 def two_instruments() -> LinkedSpectra:
@@ -87,8 +87,12 @@ def two_instruments() -> LinkedSpectra:
 
 def linked() -> LinkedSpectra:
     """Every kind of link, in chains."""
-    second = component("cutoff_powerlaw", K="= ratio * src.c.K ** bend / 3",
-                       index="= slope * (src.c.index + 0.2) - 0.1", xc="= 9 / src.c.K ** 0.1")  # fmt: skip
+    second = component(
+        "cutoff_powerlaw",
+        K="= ratio * src.c.K ** bend / 3",
+        index="= slope * (src.c.index + 0.2) - 0.1",
+        xc="= 9 / src.c.K ** 0.1",
+    )
     third = component("powerlaw", K="= src.d.K ** -bend * 1e-6", index="= src.d.index * spread")
     return one(
         {"c": POWER_LAW, "d": second, "e": third},
@@ -139,6 +143,19 @@ def zero_counts(statistic: str) -> Callable[[], LinkedSpectra]:
     return made
 
 
+def background_of_no_size() -> LinkedSpectra:
+    """In some channels, where the counts are the source's alone."""
+    found = one(POWER_LAW, "wstat")
+    seen = found.observations[0].spectrum
+    assert seen.background is not None
+    size = np.where(np.arange(len(seen.counts)) % 5 == 0, 0.0, 5.0)
+    behind = replace(seen.background, backscal=size)
+    return replace(
+        found,
+        observations=(replace(found.observations[0], spectrum=replace(seen, background=behind)),),
+    )
+
+
 CASES: dict[str, Callable[[], LinkedSpectra]] = {
     **{name: lambda used=used: one(used) for name, used in COMPONENTS.items()},
     **{
@@ -148,6 +165,7 @@ CASES: dict[str, Callable[[], LinkedSpectra]] = {
         for name, statistic in zip(ABSORBERS, STATISTICS, strict=True)
     },
     **{f"zero counts, {name}": zero_counts(name) for name in ("cstat", "wstat", "pgstat")},
+    "background of no size": background_of_no_size,
     "line behind gas": line_behind_gas,
     "two sources in one spectrum": two_in_one,
     "one source, two spectra and a constant": two_instruments,

@@ -87,9 +87,10 @@ class LinkedSpectra:
     def __post_init__(self) -> None:
         for name, kind in (("observations", Observation), ("sources", Source)):
             given = getattr(self, name)
-            if not (isinstance(given, Iterable) and all(type(one) is kind for one in given)):
+            all_of_them = tuple(given) if isinstance(given, Iterable) else (given,)
+            if not all(type(one) is kind for one in all_of_them):
                 raise DataError(f"linked_spectra: {name}: expected a list of {kind.__name__}")
-            object.__setattr__(self, name, tuple(given))
+            object.__setattr__(self, name, all_of_them)
         if not self.observations:
             raise DataError("linked_spectra: no spectrum")
         _unique("spectra", (o.name for o in self.observations))
@@ -184,7 +185,8 @@ class LinkedSpectra:
             prior = setting_of(name, given, "")
             positive = isinstance(prior, Prior) and prior.family in _POSITIVE
             add(name, positive, "", "coefficient of a link", prior)
-        members = {p.setting.population: p for p in found if isinstance(p.setting, Drawn)}
+        drawn = [p for p in reversed(found) if isinstance(p.setting, Drawn)]
+        members = {p.setting.population: p for p in drawn if isinstance(p.setting, Drawn)}
         for name, population in self.populations.items():
             if name not in members:
                 raise DataError(f"population {name}: no parameter is drawn 'from {name}'")

@@ -214,18 +214,25 @@ def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
 def _statistic(observation: Observation, binned: Binned) -> str:
     spectrum = observation.spectrum
     chosen = observation.statistic or spectrum.statistic()
-    if chosen in ("wstat", "pgstat") and spectrum.background is None:
-        raise DataError(f"{observation.name}: {chosen} asks for a background")
-    if chosen == "wstat" and not spectrum.background.poisson:  # type: ignore[union-attr]
-        raise DataError(f"{observation.name}: wstat asks for a background in counts")
-    if chosen in ("cstat", "wstat", "pgstat") and not spectrum.poisson:
-        raise DataError(f"{observation.name}: {chosen} asks for counts, the file has rates")
+    behind = spectrum.background
+
+    def refuse(asks: str) -> None:
+        raise DataError(f"{observation.name}: {chosen} asks for {asks}")
+
     if chosen == "chi2":
+        if spectrum.poisson:
+            refuse("errors, the file has counts")
         _, error, _, sigma, alpha = likelihood.columns(binned).T
         variance = error**2 + (alpha * sigma) ** 2
         if not (variance > 0).all():
             where = int(np.argmin(variance > 0)) + 1
             raise DataError(f"{observation.name}: chi2, but group {where} has no error")
+    elif not spectrum.poisson:
+        refuse("counts, the file has rates")
+    elif chosen != "cstat" and behind is None:
+        refuse("a background")
+    elif chosen != "cstat" and behind is not None and behind.poisson != (chosen == "wstat"):
+        refuse("a background in counts" if chosen == "wstat" else "a background with errors")
     return chosen
 
 

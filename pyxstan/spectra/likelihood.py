@@ -78,9 +78,13 @@ def drawn(
 def columns(binned: Binned) -> Floats:
     """Counts, their error, background, its error and its scale of each group, shape (groups, 5).
 
-    Zero where there is none; the scale of no background is one.
+    Zero where there is none; the scale of no background is one. The error of background counts is
+    their square root.
     """
     none = np.zeros(binned.size)
+    sigma = binned.background_errors
+    if sigma is None and binned.background_counts is not None:
+        sigma = np.sqrt(binned.background_counts)
     return np.stack(
         [
             none + filled if given is None else given
@@ -88,7 +92,7 @@ def columns(binned: Binned) -> Floats:
                 (binned.counts, 0.0),
                 (binned.errors, 0.0),
                 (binned.background_counts, 0.0),
-                (binned.background_errors, 0.0),
+                (sigma, 0.0),
                 (binned.alpha, 1.0),
             )
         ],

@@ -255,7 +255,7 @@ def _power(unit: str) -> tuple[int, float]:
         wanted = units.Unit(unit)
     except ValueError:
         raise DataError(f"unit '{unit}': not a unit that astropy knows") from None
-    per = units.cm**-2 * units.s**-1
+    per = (units.cm**2 * units.s) ** -1
     for photon in (units.ph, units.dimensionless_unscaled):
         for power in (0, 1, 2):
             ours = photon * units.keV**power * per

@@ -151,8 +151,9 @@ def profiled_background(
     # of the two forms of a quadratic's root the one that adds
     below = root - np.minimum(half, 0.0)
     far = b * (m / np.where(below > 0, below, 1.0))
-    found = np.where(half >= 0, (half + root) / (a * (a + 1)), far)
-    return np.asarray(np.where(o == 0, b / (a + 1), found))
+    per = np.where(a > 0, a, 1.0)
+    found = np.where(half >= 0, (half + root) / (per * (a + 1)), far)
+    return np.asarray(np.where((o == 0) | (a == 0), b / (a + 1), found))
 
 
 def wstat(
@@ -219,9 +220,9 @@ def gaussian_profiled_background(
     below = root - np.minimum(half, 0.0)
     below = np.where(below > 0, below, 1.0)
     far = np.maximum(c * (m / below) + a * o * variance / below, 0.0)
-    found = np.where(half >= 0, (half + root) / a, far)
+    found = np.where(half >= 0, (half + root) / np.where(a > 0, a, 1.0), far)
     found = np.where(o == 0, np.maximum(c, 0.0), found)
-    return np.asarray(np.where(sigma == 0, b, found))
+    return np.asarray(np.where((sigma == 0) | (a == 0), b, found))
 
 
 def pgstat(

@@ -57,18 +57,39 @@ def read(path: Path) -> LinkedSpectra:
     import yaml
 
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = _loaded(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {getattr(error, 'strerror', None) or 'not a text'}") from None
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = "" if line is None else f", line {line + 1}"
-        raise DataError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
+        what = getattr(error, "problem", None) or getattr(error, "reason", "unreadable")
+        raise DataError(f"{path}{where}: not YAML: {what}") from None
     try:
         return _model(_table(tree, "the file", _TOP), path.parent)
     except DataError as error:
         said = str(error)
         raise DataError(said if said.startswith(str(path.parent)) else f"{path}: {said}") from None
+
+
+def _loaded(text: str) -> Any:
+    """The tree of a text in YAML; a key that is there twice is a mistake."""
+    import yaml
+
+    def table(loader: Any, node: Any) -> Any:
+        keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+        for (key, _), name in zip(node.value, keys, strict=True):
+            if keys.count(name) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key '{name}' is there twice", problem_mark=key.start_mark
+                )
+        return loader.construct_mapping(node, deep=True)
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor("tag:yaml.org,2002:map", table)
+    return yaml.load(text, Loader)
 
 
 def _model(tree: Mapping[str, Any], folder: Path) -> LinkedSpectra:
