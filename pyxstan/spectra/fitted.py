@@ -181,7 +181,7 @@ class FittedSpectrum:
     @cached_property
     def residual(self) -> Floats:
         """Data less what is expected, in units of `sigma`."""
-        return (self.rate[0] - self.total[2]) / self.sigma
+        return np.asarray((self.rate[0] - self.total[2]) / self.sigma)
 
     @cached_property
     def cumulated(self) -> tuple[Floats, Floats, Floats]:
