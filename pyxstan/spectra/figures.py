@@ -145,8 +145,9 @@ def _counts(spectra: Sequence[FittedSpectrum]) -> Figure:
     figure, panels = _panels(
         len(spectra), "spectra", below=True, height=3.1 if len(spectra) > 1 else 3.9
     )
+    name = "source + background" if any(one.has_background for one in spectra) else "model"
     for one, (above, below) in zip(spectra, panels, strict=False):
-        _draw_counts(above, one)
+        _draw_counts(above, one, name)
         _draw_residuals(below, one)
         above.tick_params(labelbottom=False)
         _tidy(above, below)
@@ -164,7 +165,7 @@ def _labels(panels: Sequence[tuple[Any, Any]], above: str, below: str) -> None:
             lower.set_ylabel(below, fontsize=9)
 
 
-def _draw_counts(axes: Any, one: FittedSpectrum) -> None:
+def _draw_counts(axes: Any, one: FittedSpectrum, name: str) -> None:
     """Data, the folded model and the background."""
     low, high = one.edges
     rate, down, up = one.rate
@@ -174,7 +175,6 @@ def _draw_counts(axes: Any, one: FittedSpectrum) -> None:
         color="0.1", zorder=3, label="data",
     )  # fmt: skip
     x, total = _steps(low, high, one.total)
-    name = "source + background" if one.has_background else "model"
     if one.draws > 1:
         _fill(axes, x, total, _COLORS[0])
         name += ", 68 and 95% bands"
@@ -202,7 +202,7 @@ def _flux_axis(axes: Any, lines: Floats, highest: Floats, errors: Floats) -> Non
     bottom = float(there.min()) if there.size else 0.1 * top
     bottom = max(bottom, top / 10**_DECADES)
     axes.set_ylim(bottom / 1.6, top * 1.6)
-    if top * 1.6**2 < bottom * 30:
+    if top * 1.6**2 < bottom * 80:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(
             LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
