@@ -142,9 +142,12 @@ def _fill(axes: Any, x: Floats, bands: Floats, color: str) -> None:
 
 
 def _counts(spectra: Sequence[FittedSpectrum]) -> Figure:
-    figure, panels = _panels(len(spectra), "spectra", below=True, height=3.1)
+    figure, panels = _panels(
+        len(spectra), "spectra", below=True, height=3.1 if len(spectra) > 1 else 3.9
+    )
+    name = "source + background" if any(one.has_background for one in spectra) else "model"
     for one, (above, below) in zip(spectra, panels, strict=False):
-        _draw_counts(above, one)
+        _draw_counts(above, one, name)
         _draw_residuals(below, one)
         above.tick_params(labelbottom=False)
         _tidy(above, below)
@@ -162,7 +165,7 @@ def _labels(panels: Sequence[tuple[Any, Any]], above: str, below: str) -> None:
             lower.set_ylabel(below, fontsize=9)
 
 
-def _draw_counts(axes: Any, one: FittedSpectrum) -> None:
+def _draw_counts(axes: Any, one: FittedSpectrum, name: str) -> None:
     """Data, the folded model and the background."""
     low, high = one.edges
     rate, down, up = one.rate
@@ -172,18 +175,16 @@ def _draw_counts(axes: Any, one: FittedSpectrum) -> None:
         color="0.1", zorder=3, label="data",
     )  # fmt: skip
     x, total = _steps(low, high, one.total)
-    name = "source + background" if one.has_background else "model"
     if one.draws > 1:
         _fill(axes, x, total, _COLORS[0])
         name += ", 68 and 95% bands"
     axes.plot(x, total[2], color=_COLORS[0], lw=1.3, label=name)
-    lowest = one.total[2]
     if one.has_background:
         _, source = _steps(low, high, one.source)
         axes.plot(x, source[2], ls=_DASHES[0], color=_COLORS[1], lw=1.1, label="source")
-        _, behind = _steps(low, high, one.behind)
+        _, behind = _steps(low, high, np.where(one.behind > 0, one.behind, np.nan))
         axes.plot(x, behind, ls=":", color=_COLORS[2], lw=1.3, label="background, scaled")
-        lowest = np.concatenate([lowest, one.behind, one.source[2]])
+    lowest = np.concatenate([one.total[2], one.behind])
     _flux_axis(axes, lowest, np.concatenate([one.total[4], rate + up]), rate - down)
     _energy_axis(axes, low[0], high.max())
     axes.set_title(plain(one.title), fontsize=9)
@@ -191,6 +192,8 @@ def _draw_counts(axes: Any, one: FittedSpectrum) -> None:
 
 def _flux_axis(axes: Any, lines: Floats, highest: Floats, errors: Floats) -> None:
     """Logarithmic where there is anything positive, around lines and the ends of error bars."""
+    from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+
     top = float(np.nanmax(highest))
     if not top > 0:
         return
@@ -199,6 +202,12 @@ def _flux_axis(axes: Any, lines: Floats, highest: Floats, errors: Floats) -> Non
     bottom = float(there.min()) if there.size else 0.1 * top
     bottom = max(bottom, top / 10**_DECADES)
     axes.set_ylim(bottom / 1.6, top * 1.6)
+    if top * 1.6**2 < bottom * 80:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(
+            LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
+        )
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_residuals(axes: Any, one: FittedSpectrum) -> None:
@@ -221,9 +230,10 @@ def _draw_residuals(axes: Any, one: FittedSpectrum) -> None:
 
 
 def _unfolded(sources: Sequence[UnfoldedSource], count: int) -> Figure:
+    labels = list(dict.fromkeys(label for one in sources for label in one.components))
     figure, panels = _panels(count, "sources", below=False, height=2.6 if count > 1 else 3.6)
     for k, (one, (axes, _)) in enumerate(zip(sources, panels, strict=True)):
-        _draw_unfolded(axes, one)
+        _draw_unfolded(axes, one, labels)
         axes.set_xlabel("energy (keV)", fontsize=9)
         if k % 2 == 0:
             axes.set_ylabel("$E^2 f(E)$ (keV s$^{-1}$ cm$^{-2}$)", fontsize=9)
@@ -235,14 +245,16 @@ def _unfolded(sources: Sequence[UnfoldedSource], count: int) -> Figure:
     return figure
 
 
-def _draw_unfolded(axes: Any, one: UnfoldedSource) -> None:
+def _draw_unfolded(axes: Any, one: UnfoldedSource, labels: Sequence[str]) -> None:
+    """Draw the sum with its bands, its components, and the sum without absorption."""
     name = "source"
     if not np.array_equal(one.total[0], one.total[4]):
         _fill(axes, one.energy, one.total, _COLORS[0])
         name = "source, 68 and 95% bands"
     axes.plot(one.energy, one.total[2], color=_COLORS[0], lw=1.5, label=name)
     if len(one.components) > 1:
-        for k, (label, flux) in enumerate(one.components.items()):
+        for label, flux in one.components.items():
+            k = labels.index(label)
             axes.plot(
                 one.energy, flux, ls=_DASHES[k % len(_DASHES)], lw=1.2,
                 color=_COLORS[1 + k % (len(_COLORS) - 1)], label=label,
@@ -352,4 +364,6 @@ def _label(name: str, unit: str, typical: float) -> tuple[str, float]:
     words = [f"$10^{{{scale}}}$"] if scale else []
     for base, exponent in zip(wanted.bases, wanted.powers, strict=True):
         words.append(f"{base}" if exponent == 1 else f"{base}$^{{{exponent}}}$")
-    return plain(name) + (f"\n({' '.join(words)})" if words else ""), 10.0**-power
+    half = len(words) if len(words) < 4 else (len(words) + 1) // 2
+    lines = " ".join(words[:half]) + "\n" * (half < len(words)) + " ".join(words[half:])
+    return plain(name) + (f"\n({lines})" if words else ""), 10.0**-power

@@ -70,8 +70,10 @@ def display_bins(low: Floats, high: Floats, counts: Floats, variance: Floats) ->
                 starts.append(first)
                 first, total, square = k + 1, 0.0, 0.0
         some = total > 0 and total**2 >= _FEWEST**2 * square
-        if first <= run[-1] and (some or not starts):  # else it joins the bin before
-            starts.append(first)
+        if first <= run[-1]:  # what is left joins the bin before, if that is better
+            wide = np.log(high[run[-1]] / low[first]) >= narrowest
+            if (some and wide) or not starts:
+                starts.append(first)
         found += starts
     return np.array(found, dtype=np.intp)
 
@@ -181,7 +183,7 @@ class FittedSpectrum:
     @cached_property
     def residual(self) -> Floats:
         """Data less what is expected, in units of `sigma`."""
-        return (self.rate[0] - self.total[2]) / self.sigma
+        return np.asarray((self.rate[0] - self.total[2]) / self.sigma)
 
     @cached_property
     def cumulated(self) -> tuple[Floats, Floats, Floats]:
