@@ -3,8 +3,8 @@
     python scripts/examples/absorbed_survey.py OUT [--sources 100] [--seed 1]
 
 Photon indices are Gaussian, -1.8 +- 0.3; the logarithm of the column density is from 20 to 24,
-three times as often above 22 as below. Each source has a spectrum through a telescope like Chandra and
-one through a telescope like NuSTAR, with a free factor between the two, and is fitted by itself
+three times as often above 22 as below. Each source has a spectrum through a telescope like Chandra
+and one through a telescope like NuSTAR, with a free factor between them, and is fitted by itself
 under a uniform prior on its index. The stack of the 100 posteriors has to find the population
 again. OUT gets the draws, the table of the sources and the stack. About a second a source.
 """
