@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _COLORS = ("#1f4e79", "#c55a11", "#548235", "#7f6000", "#7030a0")
 _DASHES = ((0, (5, 2)), (0, (5, 2, 1, 2)), (0, (2, 1.5)), (0, (8, 2)), (0, (5, 1, 1, 1, 1, 1)))
 #: Panels of a figure, and parameters of a corner plot, at most.
-_PANELS, _CORNER = 6, 12
+_PANELS, _CORNER = 6, 10
 #: Beyond these powers of ten the values of a corner plot are scaled.
 _POWERS = (-2, 3)
 #: Decades that a flux is shown over, at most.

@@ -36,6 +36,8 @@ _SIGNIFICANCE, _FEWEST = 4.0, 2.0
 _SOME, _MOST = 12, 80
 #: Next to each other: a gap is wider than so much of the energy.
 _GAP = 1e-3
+#: Constants that are by spectrum, and not by channel.
+_BY_SPECTRUM = ("exposure", "statistic")
 
 
 def band(draws: Floats) -> Floats:
@@ -239,6 +241,3 @@ def fitted_spectra(idata: Any) -> tuple[FittedSpectrum, ...]:
             )
         )
     return tuple(found)
-
-
-_BY_SPECTRUM = ("exposure", "statistic")
