@@ -22,7 +22,7 @@ data {
   int<lower=D> P; // all of them
   array[P] int<lower=0, upper=1> positive;
   // of the free: x anywhere (0), between two ends (1), above zero (2); ln x between two ends (3);
-  // x, or ln x, is bottom + width u without ends, and bottom + width inv_logit(u) between two
+  // x, or ln x, is bottom + width u without ends, and bottom + width Phi(u) between two
   array[D] int<lower=0, upper=3> bounds;
   vector[D] bottom;
   vector[D] width;
@@ -73,9 +73,9 @@ model {
   z ~ flat();
   for (d in 1 : D) {
     int between = bounds[d] % 2;
-    x[d] = bottom[d] + width[d] * (between ? inv_logit(u[d]) : u[d]);
+    x[d] = bottom[d] + width[d] * (between ? Phi(u[d]) : u[d]);
     if (between) {
-      target += log_inv_logit(u[d]) + log1m_inv_logit(u[d]); // uniform, or log-uniform
+      target += -0.5 * square(u[d]); // uniform, or log-uniform
     }
     if (bounds[d] == 2) {
       target += x[d]; // ln x

@@ -127,9 +127,9 @@ class Parameters:
                     continue
                 assert row.prior is not None
                 between = bounds[k] in (_BETWEEN, _LOG_BETWEEN)
-                x[:, k] = bottom[k] + width[k] * (special.expit(u[:, k]) if between else u[:, k])
+                x[:, k] = bottom[k] + width[k] * (special.ndtr(u[:, k]) if between else u[:, k])
                 if between:
-                    log_prior += special.log_expit(u[:, k]) + special.log_expit(-u[:, k])
+                    log_prior += -0.5 * u[:, k] ** 2
                 if bounds[k] == _ABOVE:
                     log_prior += x[:, k]
                 if bounds[k] in (_ABOVE, _LOG_BETWEEN):
@@ -165,7 +165,7 @@ class Parameters:
             at = float(np.log(value)) if value > 0 else np.nan
         at = (at - bottom[k]) / width[k]
         if bounds[k] in (_BETWEEN, _LOG_BETWEEN):
-            at = float(special.logit(at)) if 0 < at < 1 else np.nan
+            at = float(special.ndtri(at)) if 0 < at < 1 else np.nan
         if not np.isfinite(at):
             prior = self.rows[k].prior
             raise DataError(f"value of {name}: {value:g} is outside of its prior, {prior}")
