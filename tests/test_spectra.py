@@ -223,11 +223,8 @@ def test_a_population_is_recovered() -> None:
     )
     values = {f"{name}.pl.K": 5e-3 for name in names}
     values |= {"indices.mean": -1.5, "indices.sd": 0.3}
-    raw = {
-        f"{name}.pl.index in units of indices.sd": (x + 1.5) / 0.3
-        for name, x in zip(names, true, strict=True)
-    }
-    data = ps.fake(data, values | raw, seed=rng, background=[10.0] * 12)
+    members = {f"{name}.pl.index": x for name, x in zip(names, true, strict=True)}
+    data = ps.fake(data, values | members, seed=rng, background=[10.0] * 12)
     idata = pyxstan.fit("linked_spectra", data, seed=2, progress=False)
     assert pyxstan.verdict(idata).good
     mean, sd = moments(idata, "indices.mean"), moments(idata, "indices.sd")
