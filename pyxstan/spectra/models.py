@@ -24,7 +24,7 @@ MODELS = (
             ),
             Option("exposure", "of each spectrum, s; default: that of the case", kind=float),
         ),
-        adapt_delta=0.9,
+        adapt_delta=0.95,
         open_priors=True,
     ),
 )  # fmt: skip
