@@ -7,6 +7,7 @@
 
 #include <stan/model/model_header.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <mutex>
@@ -130,16 +131,21 @@ inline void power_law_correction(const Grid& grid, double index, Flux& flux) {
 }
 
 // Entries of responses are single precision in their files. As such they take half of the memory,
-// whose speed is what folding takes: a copy of a data vector, made once.
+// whose speed is what folding takes: a copy of a data vector, made once; null where it would not hold
+// the same numbers.
 inline const float* single(const double* data, Eigen::Index size) {
   static std::mutex mutex;
   static std::map<const double*, std::vector<float>> copies;
   const std::lock_guard<std::mutex> lock(mutex);
-  auto& copy = copies[data];
-  if (static_cast<Eigen::Index>(copy.size()) != size) {
+  const auto found = copies.find(data);
+  auto& copy = found == copies.end() ? copies[data] : found->second;
+  if (found == copies.end()) {
     copy.assign(data, data + size);
+    if (!std::equal(copy.begin(), copy.end(), data)) {
+      copy.clear();
+    }
   }
-  return copy.data();
+  return copy.empty() ? nullptr : copy.data();
 }
 
 // Wider instructions where the processor has them; these functions hand on no types of Eigen's, whose
@@ -149,22 +155,23 @@ inline const float* single(const double* data, Eigen::Index size) {
 #else
 #define PYXSTAN_WIDE
 #endif
-
-// y[i] += a x[i]
-PYXSTAN_WIDE static void add_times(double a, const float* x, Eigen::Index size, double* y) {
-  for (Eigen::Index i = 0; i < size; ++i) {
-    y[i] += a * static_cast<double>(x[i]);
+#define PYXSTAN_FOLDING(NUMBER)                                                                    \
+  /* y[i] += a x[i] */                                                                             \
+  PYXSTAN_WIDE static void add_times(double a, const NUMBER* x, Eigen::Index size, double* y) {    \
+    for (Eigen::Index i = 0; i < size; ++i) {                                                      \
+      y[i] += a * static_cast<double>(x[i]);                                                       \
+    }                                                                                              \
+  }                                                                                                \
+  /* the sum of x[i] y[i] */                                                                       \
+  PYXSTAN_WIDE static double sum_of_products(const NUMBER* x, const double* y, Eigen::Index size) { \
+    double sum = 0;                                                                                \
+    for (Eigen::Index i = 0; i < size; ++i) {                                                      \
+      sum += static_cast<double>(x[i]) * y[i];                                                     \
+    }                                                                                              \
+    return sum;                                                                                    \
   }
-}
-
-// The sum of x[i] y[i]
-PYXSTAN_WIDE static double sum_of_products(const float* x, const double* y, Eigen::Index size) {
-  double sum = 0;
-  for (Eigen::Index i = 0; i < size; ++i) {
-    sum += static_cast<double>(x[i]) * y[i];
-  }
-  return sum;
-}
+PYXSTAN_FOLDING(float)
+PYXSTAN_FOLDING(double)
 
 enum { POWERLAW = 1, POWERLAW_FLUX, CUTOFF_POWERLAW, BLACKBODY, BAND, BREMSSTRAHLUNG, GAUSSIAN_LINE };
 
@@ -371,7 +378,10 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
     const std::size_t begin = row[5] - 1, end = begin + row[6];
     for (std::size_t k = begin; k < end; ++k) {
       const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
-      pyxstan::add_times(seen[segment[k][0] - 1], entries + at, size, expected.data() + segment[k][1] - 1);
+      double* const into = expected.data() + segment[k][1] - 1;
+      const double photons = seen[segment[k][0] - 1];
+      entries ? pyxstan::add_times(photons, entries + at, size, into)
+              : pyxstan::add_times(photons, value.data() + at, size, into);
     }
     Eigen::VectorXd back(groups);
     for (Eigen::Index g = 0; g < groups; ++g) {
@@ -387,7 +397,9 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
     Array slope(Array::Zero(bins));
     for (std::size_t k = begin; k < end; ++k) {
       const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
-      slope[segment[k][0] - 1] += pyxstan::sum_of_products(entries + at, back.data() + segment[k][1] - 1, size);
+      const double* const from = back.data() + segment[k][1] - 1;
+      slope[segment[k][0] - 1] += entries ? pyxstan::sum_of_products(entries + at, from, size)
+                                          : pyxstan::sum_of_products(value.data() + at, from, size);
     }
     slope *= area.segment(first_bin, bins).array();
     for (const Slope& one : slopes) {
