@@ -318,6 +318,8 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert made.status == 0
     assert f"wrote {folder / 'model.yaml'}" in made.out
+    described = run(["describe", "linked_spectra", folder / "model.yaml"], capsys)
+    assert described.out == LinkedSpectra.from_yaml(folder / "model.yaml").describe() + "\n"
     done = run(
         ["fit", "linked_spectra", folder / "model.yaml", "-o", out, "--seed", 1, "--draws", 400,
          "--warmup", 400, "--prior", "src2.pl.index=uniform(-1.6, -1.4)"], capsys,
