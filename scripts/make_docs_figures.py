@@ -65,9 +65,18 @@ def stacking() -> dict[str, Any]:
     }
 
 
+def spectra() -> dict[str, Any]:
+    """Two bursts of one temperature."""
+    idata = pyxstan.fit(
+        "linked_spectra", ROOT / "data" / "spectra_simulated" / "model.yaml", seed=SEED
+    )
+    figures = pyxstan.plot(idata)
+    return {"spectra_counts": figures["counts"], "spectra_unfolded": figures["unfolded"]}
+
+
 def main() -> None:
     """Fit the examples and write their figures."""
-    chosen = concordance() | cluster() | stacking()
+    chosen = concordance() | cluster() | stacking() | spectra()
     FIGURES.mkdir(parents=True, exist_ok=True)
     for name, figure in chosen.items():
         figure.savefig(FIGURES / f"{name}.png", dpi=160)

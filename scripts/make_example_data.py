@@ -1,9 +1,10 @@
-"""Make the example data: a cross-calibration campaign, an image of a cluster, a population.
+"""Make the example data: a calibration campaign, a cluster image, a population, two spectra.
 
 `data/e0102_simulated` is about four lines of a supernova remnant; its layout is that of the
 campaigns on 1E 0102.2-7219 (Plucinski et al. 2017): 13 instruments, two oxygen and two neon lines.
 `data/cluster_simulated` is a double beta model, `data/stack_simulated` a Gaussian population of
-photon indices behind posterior samples of 30 objects. All numbers are simulated here.
+photon indices behind posterior samples of 30 objects, `data/spectra_simulated` two bursts of one
+temperature. All numbers are simulated here.
 
     python scripts/make_example_data.py
 """
@@ -18,12 +19,14 @@ import pandas as pd
 
 import pyxstan
 from pyxstan.cluster.workflow import write
+from pyxstan.spectra.workflow import write as write_spectra
 from pyxstan.stacking.workflow import write as write_samples
 
 DATA = Path(__file__).parents[1] / "data"
 FOLDER = DATA / "e0102_simulated"
 CLUSTER = DATA / "cluster_simulated"
 STACK = DATA / "stack_simulated"
+SPECTRA = DATA / "spectra_simulated"
 #: Instrument -> (stated prior sd of its log effective area, how far it truly is off, scatter).
 INSTRUMENTS = {
     "RGS1": (0.04, -0.021, 0.020),
@@ -95,6 +98,13 @@ def stack() -> None:
     checksums(STACK, *(path.name for path in write_samples(data, truth, STACK)))
 
 
+def spectra() -> None:
+    """Write OGIP files, model.yaml, truth.json and SHA256SUMS."""
+    data, truth = pyxstan.simulate("linked_spectra", seed=SEED, case="linked")
+    SPECTRA.mkdir(parents=True, exist_ok=True)
+    checksums(SPECTRA, *(path.name for path in write_spectra(data, truth, SPECTRA)))
+
+
 def checksums(folder: Path, *names: str) -> None:
     """Write SHA256SUMS of files."""
     sums = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
@@ -102,10 +112,11 @@ def checksums(folder: Path, *names: str) -> None:
 
 
 def main() -> None:
-    """Make all three."""
+    """Make all of them."""
     campaign()
     cluster()
     stack()
+    spectra()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 //
 //   theta_k = shift_k + sum_t weight_t [x_by(t)] theta_from(t)
 //
-// where x_by(t) is a coefficient that is free itself (or the standard deviation of a population).
+// where x_by(t) is a coefficient that is free itself. Some of the free ones are drawn from a Gaussian
+// population on their own scale, with a mean and standard deviation that are parameters too.
 // Expected counts of a channel: sum_j R_cj area_j exposure int_j f(E) dE (see linked_spectra.hpp).
 functions {
   #include functions/priors.stanfunctions
@@ -28,6 +29,9 @@ data {
   vector[D] width;
   array[D] int<lower=1> prior_family; // see functions/priors.stanfunctions
   array[2] vector[D] prior_arguments;
+  // of those drawn from a population: its mean and standard deviation among the parameters; else 0
+  array[D] int<lower=0, upper=P> drawn_mean;
+  array[D] int<lower=0, upper=P> drawn_sd;
   vector[P - D] shift; // of the others
   int<lower=0> T;
   array[P - D + 1] int<lower=1> first_term; // of each of the others
@@ -77,13 +81,13 @@ model {
     if (between) {
       target += -0.5 * square(u[d]); // uniform, or log-uniform
     }
-    if (bounds[d] == 2) {
+    if (bounds[d] == 2 && !drawn_mean[d]) {
       target += x[d]; // ln x
     }
     if (bounds[d] >= 2) {
       x[d] = exp(x[d]);
     }
-    if (!between) {
+    if (!between && !drawn_mean[d]) {
       target += prior_lpdf(segment(x, d, 1) | prior_family[d], segment(prior_arguments[1], d, 1),
                            segment(prior_arguments[2], d, 1));
     }
@@ -95,6 +99,12 @@ model {
       theta[D + k] += weight[t] * (by[t] > 0 ? x[by[t]] : 1) * theta[from[t]];
     }
     x[D + k] = positive[D + k] ? exp(theta[D + k]) : theta[D + k];
+  }
+  for (d in 1 : D) {
+    if (drawn_mean[d]) {
+      real sd = x[drawn_sd[d]];
+      target += -0.5 * square((theta[d] - theta[drawn_mean[d]]) / sd) - log(sd);
+    }
   }
   x ~ folded(spectrum, term, component, fixed, absorber, energy, log_energy, sigma, area, segment,
              value, counts);

@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.spectra.absorption import NH
@@ -123,10 +126,22 @@ class LinkedSpectra:
 
         return read(Path(path))
 
+    def write(self, directory: str | Path) -> list[Path]:
+        """Write ``model.yaml`` and the OGIP files that it names; see `from_yaml`."""
+        from pyxstan.spectra.yaml_model import write_model
+
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        return write_model(self, Path(directory))
+
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that aren't held."""
         return tuple(p.name for p in self.collected.varying)
+
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """Counts of every channel of all spectra."""
+        return np.concatenate([o.spectrum.counts for o in self.observations])
 
     @property
     def spectra(self) -> tuple[str, ...]:
@@ -144,7 +159,7 @@ class LinkedSpectra:
         names = [p.name for p in found if isinstance(p.setting, Prior)]
         for name in priors:
             if name not in names:
-                raise DataError(f"no free parameter '{name}'; there are {', '.join(names)}")
+                raise DataError(f"no parameter '{name}' that is free; there are {', '.join(names)}")
         return collect([replace(p, setting=priors.get(p.name, p.setting)) for p in found])
 
     def _parameters(self) -> list[Parameter]:

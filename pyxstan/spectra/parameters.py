@@ -13,10 +13,11 @@ from scipy import special
 
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
-from pyxstan.spectra.links import Link, Term, parse
+from pyxstan.spectra.links import Link, parse
 from pyxstan.spectra.model import Drawn, Linked
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 #: What bounds a free parameter, see ``stan_models/linked_spectra.stan``.
 _FREE, _BETWEEN, _ABOVE, _LOG_BETWEEN = 0, 1, 2, 3
 #: So many standard deviations from zero a normal prior has no positive number.
@@ -43,8 +44,11 @@ class _Row:
 
     name: str
     positive: bool
+    #: Of a free one; of one that is drawn from a population a guess of where that is.
     prior: Prior | None
-    link: Link
+    link: Link = field(default_factory=Link)
+    #: That it is drawn from.
+    population: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,8 @@ class Parameters:
 
     @property
     def priors(self) -> dict[str, Prior]:
-        """Of the free parameters that the user named."""
-        named = {p.name for p in self.all}
-        return {r.name: r.prior for r in self.rows if r.prior is not None and r.name in named}
+        """Of the free parameters that have one of their own."""
+        return {r.name: r.prior for r in self.rows if r.prior is not None and r.population is None}
 
     @cached_property
     def _ends(self) -> tuple[np.ndarray, Floats, Floats]:
@@ -130,14 +133,46 @@ class Parameters:
                 x[:, k] = bottom[k] + width[k] * (special.ndtr(u[:, k]) if between else u[:, k])
                 if between:
                     log_prior += -0.5 * u[:, k] ** 2
-                if bounds[k] == _ABOVE:
+                if bounds[k] == _ABOVE and row.population is None:
                     log_prior += x[:, k]
                 if bounds[k] in (_ABOVE, _LOG_BETWEEN):
                     x[:, k] = np.exp(x[:, k])
-                if not between:
+                if not between and row.population is None:
                     log_prior += row.prior.log_density(x[:, k])
                 theta[:, k] = np.log(x[:, k]) if row.positive else x[:, k]
+            for k, mean, sd in self._drawn:
+                log_prior += -0.5 * ((theta[:, k] - theta[:, mean]) / x[:, sd]) ** 2
+                log_prior -= np.log(x[:, sd])
         return x, log_prior
+
+    @cached_property
+    def _drawn(self) -> list[tuple[int, int, int]]:
+        """Positions of what is drawn from a population, of its mean and of its sd."""
+        return [
+            (k, self.position[f"{row.population}.mean"], self.position[f"{row.population}.sd"])
+            for k, row in enumerate(self.rows)
+            if row.population is not None
+        ]
+
+    def spread(self, v: Floats) -> tuple[Floats, Floats]:
+        """u from coordinates v that are the same, but those of populations in units of their sd.
+
+        There is no highest density where a population is a point, as there is in u.
+
+        Returns
+        -------
+        u, log_jacobian
+            Of shape (draws, free) and (draws,).
+        """
+        _, bottom, width = self._ends
+        x, _ = self.values(v)
+        u, log_jacobian = v.copy(), np.zeros(len(v))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for k, mean, sd in self._drawn:
+                middle = np.log(x[:, mean]) if self.rows[mean].positive else x[:, mean]
+                u[:, k] = (middle + x[:, sd] * v[:, k] - bottom[k]) / width[k]
+                log_jacobian += np.log(x[:, sd])
+        return u, log_jacobian
 
     def named(self, x: Floats) -> dict[str, Floats]:
         """Columns of `values` by name."""
@@ -167,7 +202,7 @@ class Parameters:
         if bounds[k] in (_BETWEEN, _LOG_BETWEEN):
             at = float(special.ndtri(at)) if 0 < at < 1 else np.nan
         if not np.isfinite(at):
-            prior = self.rows[k].prior
+            prior = self.rows[k].population or self.rows[k].prior
             raise DataError(f"value of {name}: {value:g} is outside of its prior, {prior}")
         return at
 
@@ -187,6 +222,8 @@ class Parameters:
             "width": width,
             "prior_family": [prior.code for prior in priors],
             "prior_arguments": np.array([prior.stan_arguments for prior in priors]).T,
+            "drawn_mean": self._positions(1),
+            "drawn_sd": self._positions(2),
             "shift": [row.link.shift for row in others],
             "T": len(terms),
             "first_term": np.append(0, np.cumsum(sizes)).astype(int) + 1,
@@ -194,6 +231,13 @@ class Parameters:
             "by": [0 if term.by is None else self.position[term.by] + 1 for term in terms],
             "weight": [term.weight for term in terms],
         }
+
+    def _positions(self, which: int) -> Ints:
+        """From one, in what `_drawn` has, of every free parameter; zero for the others."""
+        found = np.zeros(self.free, dtype=np.int64)
+        for one in self._drawn:
+            found[one[0]] = one[which] + 1
+        return found
 
 
 def _middle(prior: Prior) -> float:
@@ -232,12 +276,13 @@ def collect(given: Iterable[Parameter]) -> Parameters:
             raise DataError(f"two parameters are called '{p.name}'")
         scales[p.name] = p.positive
     units = {p.name: p.unit for p in given}
+    settings = {p.name: p.setting for p in given}
     free: list[_Row] = []
     links: dict[str, Link] = {}
     for p in given:
         match p.setting:
             case Prior():
-                free.append(_Row(p.name, p.positive, _checked(p, p.setting), Link()))
+                free.append(_Row(p.name, p.positive, _checked(p, p.setting)))
             case Linked(expression=text):
                 try:
                     links[p.name] = parse(text, positive=p.positive, scales=scales)
@@ -255,9 +300,8 @@ def collect(given: Iterable[Parameter]) -> Parameters:
                         if units[mean] != p.unit
                         else f"{p.name}: its likes in population '{name}' are of another scale"
                     )
-                raw = f"{p.name} in units of {name}.sd"
-                free.append(_Row(raw, False, Prior("normal", (0.0, 1.0)), Link()))
-                links[p.name] = Link(0.0, (Term(1.0, None, mean), Term(1.0, f"{name}.sd", raw)))
+                around = _around(settings[mean], p.positive)
+                free.append(_Row(p.name, p.positive, around, population=name))
             case float() as number:
                 if p.positive and not number > 0:
                     if number == 0:
@@ -270,6 +314,26 @@ def collect(given: Iterable[Parameter]) -> Parameters:
     rows = [*free, *_ordered(links, {row.name for row in free}, scales)]
     position = {row.name: k for k, row in enumerate(rows)}
     return Parameters(given, tuple(rows), len(free), position)
+
+
+def _around(mean: float | Prior | Linked | Drawn, positive: bool) -> Prior:
+    """Where a population with that mean may be."""
+    middle = 0.0
+    if isinstance(mean, float):
+        middle = float(np.log(mean)) if positive and mean > 0 else mean
+    elif isinstance(mean, Prior):
+        a, b = mean.stan_arguments
+        match mean.family:
+            case "lognormal":
+                middle = a
+            case "loguniform":
+                middle = 0.5 * float(np.log(a * b))
+            case "normal" | "uniform":
+                middle = a if mean.family == "normal" else 0.5 * (a + b)
+                middle = float(np.log(middle)) if positive and middle > 0 else middle
+            case _:
+                middle = float(np.log(_middle(mean)))
+    return Prior("lognormal" if positive else "normal", (middle, 1.0))
 
 
 def _checked(p: Parameter, prior: Prior) -> Prior:

@@ -97,7 +97,9 @@ def _values(parameters: Parameters, given: Mapping[str, float]) -> dict[str, Flo
             raise DataError(f"simulate: no value of {name}")
         u[0, k] = parameters.u_of(k, rest.pop(name))
     for name in rest:
-        raise DataError(f"simulate: no free parameter '{name}'; there are {', '.join(free)}")
+        raise DataError(
+            f"simulate: no parameter '{name}' that is free; there are {', '.join(free)}"
+        )
     return parameters.named(parameters.values(u)[0])
 
 
@@ -135,7 +137,9 @@ def simulate(
         truth |= {name: x for name, x in named.items() if name in truth}
     for name, value in given.items():
         if name not in truth:
-            raise DataError(f"simulate: no free parameter '{name}'; there are {', '.join(truth)}")
+            raise DataError(
+                f"simulate: no parameter '{name}' that is free; there are {', '.join(truth)}"
+            )
         truth[name] = value
     values = _values(collected, truth)
     found = fake(data, truth, seed=rng, background=background)

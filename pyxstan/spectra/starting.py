@@ -19,7 +19,8 @@ _WIDEST = 3.0
 def guess(parameters: Parameters, spectra: list[Folded]) -> tuple[Floats, Floats]:
     """The mode, and the Cholesky factor of the inverse of the expected information there.
 
-    Fisher scoring (Levenberg and Marquardt's damping) from a few points of the prior.
+    Fisher scoring (Levenberg and Marquardt's damping) from a few points of the prior, in the
+    coordinates of `Parameters.spread`.
     """
     rng = np.random.default_rng(1)
     middle = parameters.start()
@@ -29,14 +30,25 @@ def guess(parameters: Parameters, spectra: list[Folded]) -> tuple[Floats, Floats
     heights = _log_posterior(parameters, spectra, trials)
     order = np.argsort(-heights)[:_STARTS]
     found = [_climb(parameters, spectra, trials[k]) for k in order]
-    center, information, _ = max(found, key=lambda one: one[2])
+    top, information, _ = max(found, key=lambda one: one[2])
     values, vectors = np.linalg.eigh(information)
     covariance = (vectors / np.maximum(values, _WIDEST**-2)) @ vectors.T
-    return center, np.linalg.cholesky(covariance)
+    # from there to u, in which the sampler moves
+    steps = _STEP * np.concatenate([np.eye(len(top)), -np.eye(len(top)), np.zeros((1, len(top)))])
+    u, _ = parameters.spread(top + steps)
+    jacobian = (u[: len(top)] - u[len(top) : -1]).T / (2 * _STEP)
+    return u[-1], np.linalg.cholesky(jacobian @ covariance @ jacobian.T)
+
+
+def _values(parameters: Parameters, v: Floats) -> tuple[Floats, Floats]:
+    """Every parameter and the log prior density of v, see `Parameters.spread`."""
+    u, log_jacobian = parameters.spread(v)
+    x, log_prior = parameters.values(u)
+    return x, log_prior + log_jacobian
 
 
 def _log_posterior(parameters: Parameters, spectra: list[Folded], u: Floats) -> Floats:
-    x, total = parameters.values(u)
+    x, total = _values(parameters, u)
     values = parameters.named(x)
     with np.errstate(all="ignore"):
         for one in spectra:
@@ -74,12 +86,12 @@ def _slopes(parameters: Parameters, spectra: list[Folded], u: Floats) -> tuple[F
     """Gradient of the log posterior density, and the expected information."""
     size = len(u)
     near = u + _STEP * np.concatenate([np.eye(size), -np.eye(size), np.zeros((1, size))])
-    x, log_prior = parameters.values(near)
+    x, log_prior = _values(parameters, near)
     values = parameters.named(x)
     up, down, here = log_prior[:size], log_prior[size:-1], log_prior[-1]
     slope = (up - down) / (2 * _STEP)
     wide = u + 0.1 * np.concatenate([np.eye(size), -np.eye(size)])
-    _, around = parameters.values(wide)
+    _, around = _values(parameters, wide)
     curvature = -(around[:size] + around[size:] - 2 * here) / 0.01
     information = np.diag(np.maximum(np.nan_to_num(curvature), 1e-3))
     with np.errstate(all="ignore"):

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pyxstan.errors import DataError
-from pyxstan.spectra.model import Absorber, Source, Used
+from pyxstan.spectra.model import Absorber, Linked, Source, Used
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def to_json(data: LinkedSpectra) -> str:
-    """The sources, and the parameters that are held."""
+    """The sources, the parameters that are held or linked, and what is in each spectrum."""
     return json.dumps({
         "sources": [
             {
@@ -35,6 +35,8 @@ def to_json(data: LinkedSpectra) -> str:
             for source in data.sources
         ],
         "held": data.collected.held,
+        "linked": [p.name for p in data.collected.all if isinstance(p.setting, Linked)],
+        "spectra": {one.name: one.sources for one in data.observations},
     })  # fmt: skip
 
 

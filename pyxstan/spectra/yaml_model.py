@@ -188,7 +188,19 @@ def _complete(given: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def write(data: LinkedSpectra, truth: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Write the spectra as OGIP files, the model as ``model.yaml``, and the truth as JSON.
+    """Write what `write_model` does, and the truth as JSON."""
+    files = write_model(data, directory)
+    values = directory / "truth.json"
+    with replacing(values) as temporary:
+        named = {name: np.asarray(x).tolist() for name, x in truth.items()}
+        if "value" in named:
+            named["value"] = dict(zip(data.parameters, named["value"], strict=True))
+        temporary.write_text(json.dumps(named, indent=1) + "\n")
+    return [*files, values]
+
+
+def write_model(data: LinkedSpectra, directory: Path) -> list[Path]:
+    """Write the spectra as OGIP files, and the model as ``model.yaml``, which comes first.
 
     Raises
     ------
@@ -241,14 +253,10 @@ def write(data: LinkedSpectra, truth: Mapping[str, Any], directory: Path) -> lis
             name: {"mean": _plain(p.mean), "sd": _plain(p.sd)}
             for name, p in data.populations.items()
         }
-    model, values = directory / "model.yaml", directory / "truth.json"
+    model = directory / "model.yaml"
     with replacing(model) as temporary:
         temporary.write_text(yaml.safe_dump(tree, sort_keys=False))
-    with replacing(values) as temporary:
-        named = {name: np.asarray(x).tolist() for name, x in truth.items()}
-        named |= {"parameter": list(data.parameters)} if "value" in named else {}
-        temporary.write_text(json.dumps(named, indent=1) + "\n")
-    return [model, *files, values]
+    return [model, *files]
 
 
 def _as_table(source: Source) -> dict[str, Any]:

@@ -1,0 +1,256 @@
+"""Spectra: posteriors against grids, published numbers, fluxes, populations, two telescopes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import arviz as az
+import astropy.units as u
+import numpy as np
+import numpy.typing as npt
+import pytest
+import xarray as xr
+from scipy import optimize
+
+import pyxstan
+import pyxstan.spectra as ps
+from pyxstan.inference_data import assemble, group
+from pyxstan.spectra import stored
+from pyxstan.spectra.folding import all_folded
+from pyxstan.spectra.instruments import INSTRUMENTS
+
+FloatArray = npt.NDArray[np.float64]
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def observed(
+    name: str, instrument: str, source: str, exposure: float, notice: str, constant: Any = None
+) -> ps.Observation:
+    """An empty spectrum with a background region of three times the size."""
+    response = INSTRUMENTS[instrument].response()
+    zero = np.zeros(response.channels)
+    behind = ps.Spectrum(f"{name} background", zero, exposure, backscal=np.array([3.0]))
+    spectrum = ps.Spectrum(name, zero, exposure, response=response, background=behind)
+    return ps.Observation(spectrum.noticing(notice), source, constant)
+
+
+def moments(idata: Any, name: str) -> tuple[float, float, float]:
+    """Mean, standard deviation and its smallest ESS of a parameter."""
+    draws = group(idata, "posterior")["value"].sel(parameter=name, drop=True)
+    return float(draws.mean()), float(draws.std()), float(az.ess(draws.to_numpy()))
+
+
+@pytest.mark.parametrize("held", ["absorption held", "absorption free"])
+def test_posterior_is_the_grid(held: str) -> None:
+    """Of norm and index (or column density): means within 0.03 sd, sds within 2%."""
+    free = held == "absorption free"
+    index = -1.8 if free else "uniform(-3, 0)"
+    column = "loguniform(0.01, 10)" if free else 0.3
+    source = ps.Source(
+        "s",
+        {"pl": ps.component("powerlaw", K="loguniform(1e-6, 1e-2)", index=index)},
+        {"gas": ps.Absorber(column)},
+    )
+    data = ps.LinkedSpectra([observed("x", "chandra_like", "s", 2e4, "0.5-7")], [source])
+    second = ("s.gas.NH", 0.3) if free else ("s.pl.index", -1.8)
+    data = ps.fake(data, {"s.pl.K": 5e-5, second[0]: second[1]}, seed=4, background=[0.5])
+    names = ("s.pl.K", second[0])
+    idata = pyxstan.fit("linked_spectra", data, seed=1, draws=5000, progress=False)
+    found = {name: moments(idata, name) for name in names}
+    assert min(ess for _, _, ess in found.values()) > 5000
+    axes = [
+        mean + sd * np.linspace(-5, 6, 90) if (mean, sd) else None for mean, sd, _ in found.values()
+    ]
+    axes = [np.where(axis > 0, axis, np.nan) if k == 0 or free else axis
+            for k, axis in enumerate(axes)]  # fmt: skip
+    axes = [axis[np.isfinite(axis)] for axis in axes]
+    first, other = (x.ravel() for x in np.meshgrid(*axes, indexing="ij"))
+    values = {
+        "s.pl.K": first,
+        "s.pl.index": np.full(first.shape, -1.8) if free else other,
+        "s.gas.NH": other if free else np.full(first.shape, 0.3),
+    }
+    (fold,) = all_folded(data)
+    log_p = fold.log_likelihood(fold.expected(values)).sum(axis=1) - np.log(first)
+    log_p -= np.log(other) if free else 0.0
+    p = np.exp(log_p - log_p.max()).reshape(len(axes[0]), len(axes[1]))
+    for axis, weights, name in zip(axes, (p.sum(axis=1), p.sum(axis=0)), names, strict=True):
+        mean = weights @ axis / weights.sum()
+        sd = np.sqrt(weights @ (axis - mean) ** 2 / weights.sum())
+        assert abs(found[name][0] - mean) < 0.03 * sd, name
+        assert abs(found[name][1] / sd - 1) < 0.02, name
+
+
+def test_maximum_likelihood_of_a_burst() -> None:
+    """GRB 090217206, NaI n6: K = 2.571, index = -1.185, -ln L = 867.81 (lower errors .2, .015)."""
+    folder = SHARED / "gbm_bn090217206"
+    spectrum = ps.Spectrum.from_ogip(
+        folder / "bn090217206_n6_srcspectra.pha",
+        background=folder / "bn090217206_n6_bkgspectra.bak",
+        rmf=folder / "bn090217206_n6_weightedrsp.rsp",
+    ).noticing("10-30, 40-950")
+    source = ps.Source(
+        "grb", {"pl": ps.component("powerlaw", K="lognormal(0, 3)", index="normal(-1, 1)")}
+    )
+    data = ps.LinkedSpectra([ps.Observation(spectrum, "grb")], [source])
+    (fold,) = all_folded(data)
+    assert (fold.statistic, fold.binned.size) == ("pgstat", 117)
+
+    def surprise(x: FloatArray) -> float:
+        values = {"grb.pl.K": np.exp(x[:1]), "grb.pl.index": x[1:]}
+        return -float(fold.log_likelihood(fold.expected(values)).sum())
+
+    best = optimize.minimize(
+        surprise, [0.5, -1.0], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-9}
+    )
+    assert np.exp(best.x[0]) == pytest.approx(2.571, abs=6e-4)
+    assert best.x[1] == pytest.approx(-1.185, abs=6e-4)
+    assert best.fun == pytest.approx(867.81, abs=0.01)
+    # the posterior under wide priors is about as wide as the errors
+    idata = pyxstan.fit("linked_spectra", data, seed=1, draws=2000, progress=False)
+    assert moments(idata, "grb.pl.K")[1] == pytest.approx(0.2, rel=0.15)
+    assert moments(idata, "grb.pl.index")[1] == pytest.approx(0.015, rel=0.1)
+
+
+def burst_model() -> ps.LinkedSpectra:
+    """The linked pair with the truth of 3ML's tutorial."""
+    first = ps.component("blackbody", K="lognormal(-16.1, 1)", kT="lognormal(5.7, 2)")
+    second = ps.component("blackbody", K="lognormal(-13.8, 1)", kT="= src1.bb.kT")
+    power = ps.component("powerlaw_flux", F="lognormal(4.6, 1)", index="normal(-1, 1)", a=10, b=500)
+    return ps.LinkedSpectra(
+        [observed(name, "gbm_like", name, 20.0, "10-30000") for name in ("src1", "src2")],
+        [ps.Source("src1", {"bb": first}), ps.Source("src2", {"bb": second, "pl": power})],
+    )
+
+
+def posterior_of(data: ps.LinkedSpectra, rows: FloatArray) -> Any:
+    """A fit that has these draws, shape (draws, parameters)."""
+    posterior = xr.Dataset(
+        {"value": (("chain", "draw", "parameter"), rows[None])},
+        coords={"chain": [0], "draw": np.arange(len(rows)), "parameter": list(data.parameters)},
+    )
+    return assemble({"posterior": posterior}, {"spectral_model": stored.to_json(data)})
+
+
+def test_fluxes_are_those_of_the_tutorial() -> None:
+    """At its best fit, within 1%."""
+    data = burst_model()
+    best = {
+        "src1.bb.K": 4.68e-8, "src1.bb.kT": 510.0, "src2.bb.K": 9.7e-8, "src2.bb.kT": 510.0,
+        "src2.pl.F": 206.0, "src2.pl.index": -1.511,
+    }  # fmt: skip
+    idata = posterior_of(data, np.array([[best[name] for name in data.parameters]]))
+    sources = ps.fluxes(idata, 1 * u.keV, 1 * u.MeV)["median"]
+    assert sources["src1"] == pytest.approx(5.71e-6, rel=0.01)
+    assert sources["src2"] == pytest.approx(4.85e-5, rel=0.01)
+    total = ps.fluxes(idata, 1 * u.keV, 1 * u.MeV, by="total")["median"]["total"]
+    assert total == pytest.approx(5.42e-5, rel=0.01)
+    photons = ps.fluxes(
+        idata, 10 * u.keV, 500 * u.keV, unit="1 / (cm2 s)", by="component"
+    )["median"]  # fmt: skip
+    assert photons["src1.bb"] == pytest.approx(2.12, rel=0.01)
+    assert photons["src2.bb"] == pytest.approx(4.38, rel=0.01)
+    assert photons["src2.pl"] == pytest.approx(206.0, rel=1e-9)
+
+
+def test_sums_of_fluxes_keep_correlations() -> None:
+    """Of two norms whose sum is always the same; and units, ranges, luminosity by hand."""
+    parts = {
+        "a": ps.component("powerlaw", K="lognormal(0, 1)", index=-2),
+        "b": ps.component("powerlaw", K="lognormal(0, 1)", index=-2),
+    }
+    source = ps.Source("s", parts, redshift=0.1)
+    data = ps.LinkedSpectra([observed("x", "chandra_like", "s", 1e4, "0.5-7")], [source])
+    norm = np.linspace(0.1, 0.9, 101)
+    idata = posterior_of(data, np.stack([norm, 1 - norm], axis=1))
+    energy = np.log(10) * u.keV.to(u.erg)  # of E^-2 from 1 to 10 keV
+    each = ps.fluxes(idata, 1 * u.keV, 10 * u.keV, by="component")
+    assert each.loc["s.a", "sd"] == pytest.approx(norm.std() * energy)
+    total = ps.fluxes(idata, 1 * u.keV, 10 * u.keV, by="total")
+    assert total.loc["total", "mean"] == pytest.approx(energy, rel=1e-9)
+    assert total.loc["total", "sd"] < 1e-9 * energy
+    photons = ps.fluxes(idata, 1 * u.keV, 10 * u.keV, unit="ph / (m2 s)")
+    assert photons.loc["s", "mean"] == pytest.approx(0.9e4, rel=1e-9)
+    nufnu = ps.fluxes(idata, 1 * u.keV, 10 * u.keV, unit="keV2 / (cm2 s)")
+    assert nufnu.loc["s", "mean"] == pytest.approx(9, rel=1e-9)
+    from astropy.cosmology import Planck18
+
+    area = 4 * np.pi * Planck18.luminosity_distance(0.1).to_value("cm") ** 2
+    luminosity = ps.luminosities(idata, 1 * u.keV, 10 * u.keV)
+    assert luminosity.loc["s", "mean"] == pytest.approx(energy * area, rel=1e-9)
+
+
+def test_linked_fit_finds_the_truth_and_is_sharper() -> None:
+    data = burst_model()
+    truth = {
+        "src1.bb.K": 5e-8, "src1.bb.kT": 500.0, "src2.bb.K": 1e-7, "src2.pl.F": 200.0,
+        "src2.pl.index": -1.5,
+    }  # fmt: skip
+    data = ps.fake(data, truth, seed=3, background=[20.0, 20.0])
+    linked = pyxstan.fit("linked_spectra", data, seed=1, progress=False)
+    assert pyxstan.verdict(linked).good
+    for name, value in truth.items():
+        mean, sd, _ = moments(linked, name)
+        assert abs(mean - value) < 3.5 * sd, name
+    both = group(linked, "posterior")["value"].sel(parameter=["src1.bb.kT", "src2.bb.kT"])
+    np.testing.assert_array_equal(both[..., 0], both[..., 1])
+    own = ps.component("blackbody", K="lognormal(-13.8, 1)", kT="lognormal(5.7, 2)")
+    parts = {**data.sources[1].components, "bb": own}
+    apart = replace(data, sources=(data.sources[0], replace(data.sources[1], components=parts)))
+    unlinked = pyxstan.fit("linked_spectra", apart, seed=1, progress=False)
+    sds = [moments(fit, "src1.bb.kT")[1] for fit in (linked, unlinked)]
+    assert sds[0] < 0.85 * sds[1]
+
+
+def test_a_population_is_recovered() -> None:
+    """Twelve indices from a Gaussian: its mean and sd, and members drawn towards it."""
+    rng = np.random.default_rng(5)
+    true = rng.normal(-1.5, 0.3, 12)
+    names = [f"s{k}" for k in range(12)]
+    sources = [
+        ps.Source(
+            name,
+            {"pl": ps.component("powerlaw", K="lognormal(-2, 2)", index="from indices", piv=100)},
+        )
+        for name in names
+    ]
+    data = ps.LinkedSpectra(
+        [observed(name, "gbm_like", name, 10.0, "10-1000") for name in names],
+        sources,
+        populations={"indices": ps.Population(mean="normal(-1, 1)", sd="half_normal(1)")},
+    )
+    values = {f"{name}.pl.K": 5e-3 for name in names}
+    values |= {"indices.mean": -1.5, "indices.sd": 0.3}
+    members = {f"{name}.pl.index": x for name, x in zip(names, true, strict=True)}
+    data = ps.fake(data, values | members, seed=rng, background=[10.0] * 12)
+    idata = pyxstan.fit("linked_spectra", data, seed=2, progress=False)
+    assert pyxstan.verdict(idata).good
+    mean, sd = moments(idata, "indices.mean"), moments(idata, "indices.sd")
+    assert abs(mean[0] + 1.5) < 3 * mean[1] < 0.6
+    assert abs(sd[0] - 0.3) < 3 * sd[1]
+    assert sd[1] < 0.2
+    for name, x in zip(names, true, strict=True):
+        found = moments(idata, f"{name}.pl.index")
+        assert abs(found[0] - x) < 4 * found[1], name
+
+
+def test_two_telescopes_and_a_constant() -> None:
+    source = ps.Source(
+        "s", {"pl": ps.component("powerlaw", K="lognormal(-9, 2)", index="normal(-2, 1)")}
+    )
+    data = ps.LinkedSpectra(
+        [
+            observed("low", "chandra_like", "s", 3e4, "0.5-7"),
+            observed("high", "nustar_like", "s", 3e4, "3-60", "lognormal(0, 0.3)"),
+        ],
+        [source],
+    )
+    truth = {"s.pl.K": 1e-3, "s.pl.index": -1.8, "high.constant": 1.15}
+    data = ps.fake(data, truth, seed=6, background=[1.0, 1.0])
+    idata = pyxstan.fit("linked_spectra", data, seed=1, progress=False)
+    for name, value in truth.items():
+        mean, sd, _ = moments(idata, name)
+        assert abs(mean - value) < 3.5 * sd, name
+    assert moments(idata, "high.constant")[1] < 0.05
