@@ -59,11 +59,21 @@ def list_() -> None:
 
 @commands.command()
 @click.argument("model")
-def describe(model: str) -> None:
-    """Say what MODEL needs, returns and lets you change."""
+@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
+def describe(model: str, inputs: tuple[Path, ...]) -> None:
+    """Say what MODEL needs, returns and lets you change; or what the model in INPUTS is."""
     from pyxstan import registry
 
-    click.echo(registry.describe(model))
+    if not inputs:
+        click.echo(registry.describe(model))
+        return
+    entry = registry.get(model)
+    data = entry.family.read(inputs, entry.split_reading({})[0])
+    if not hasattr(data, "describe"):
+        raise DataError(
+            f"{model}: nothing to describe in {inputs[0]}, the model is the same always"
+        )
+    click.echo(data.describe())
 
 
 @commands.command()

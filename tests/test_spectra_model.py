@@ -119,8 +119,8 @@ def test_zero_is_held_at_zero() -> None:
     assert data.collected.held["src.a.K"] == data.collected.held["src.b.K"] == 0.0
 
 
-@pytest.mark.parametrize("shift", [-1.3, 0.0, 2.1])
-def test_populations(shift: float) -> None:
+def test_populations() -> None:
+    """Members have the population's density; in units of its sd they are its mean + sd v."""
     data = one(
         {"a": power_law(K="from norms", index="from indices"), "b": power_law(K="from norms")},
         populations={
@@ -128,17 +128,36 @@ def test_populations(shift: float) -> None:
             "norms": Population("loguniform(1e-6, 1)", 0.7),
         },
     )
-    found = values(
-        data,
-        {
-            "indices.mean": -1.9, "indices.sd": 0.4, "norms.mean": 2e-3, "src.b.index": -1,
-            "src.a.index in units of indices.sd": shift, "src.a.K in units of norms.sd": shift,
-            "src.b.K in units of norms.sd": 0.0,
+    parameters = data.collected
+    alone = one(
+        {"a": power_law(K=1, index=-2), "b": power_law(K=1)},
+        coefficients={
+            "mean": "normal(-2, 1)", "sd": "half_normal(1)", "norm": "loguniform(1e-6, 1)",
         },
-    )  # fmt: skip
-    assert found["src.a.index"] == pytest.approx(-1.9 + 0.4 * shift)
-    assert found["src.a.K"] == pytest.approx(2e-3 * np.exp(0.7 * shift))
-    assert found["src.b.K"] == pytest.approx(2e-3)
+    ).collected  # fmt: skip
+    v = np.random.default_rng(3).normal(0, 0.7, (5, parameters.free))
+    u, log_jacobian = parameters.spread(v)
+    x, log_prior = parameters.values(u)
+    found = parameters.named(x)
+    free = [row.name for row in parameters.rows[: parameters.free]]
+    column = {name: v[:, k] for k, name in enumerate(free)}
+    index = found["indices.mean"] + found["indices.sd"] * column["src.a.index"]
+    np.testing.assert_allclose(found["src.a.index"], index)
+    norms = {name: found["norms.mean"] * np.exp(0.7 * column[name]) for name in
+             ("src.a.K", "src.b.K")}  # fmt: skip
+    for name, norm in norms.items():
+        np.testing.assert_allclose(found[name], norm)
+
+    names = {"src.b.index": "src.b.index", "indices.mean": "mean", "indices.sd": "sd",
+             "norms.mean": "norm"}  # fmt: skip
+    order = [row.name for row in alone.rows[: alone.free]]
+    own = np.stack([column[next(k for k, n in names.items() if n == name)] for name in order], -1)
+    expected = alone.values(own)[1]
+    expected += stats.norm.logpdf(index, found["indices.mean"], found["indices.sd"])
+    for norm in norms.values():
+        expected += stats.norm.logpdf(np.log(norm), np.log(found["norms.mean"]), 0.7)
+    assert np.ptp(log_prior - expected) < 1e-9
+    np.testing.assert_allclose(log_jacobian, np.log(found["indices.sd"]) + 2 * np.log(0.7))
 
 
 NORMAL = stats.truncnorm(-0.5, np.inf, 1, 2)
@@ -308,7 +327,7 @@ def test_simulated_to_yaml_and_back(case: str, tmp_path: Path) -> None:
     files = write(data, truth, tmp_path)
     same(LinkedSpectra.from_yaml(files[0]), data)
     stored = json.loads((tmp_path / "truth.json").read_text())
-    assert stored == {"value": truth["value"].tolist(), "parameter": list(data.parameters)}
+    assert stored == {"value": dict(zip(data.parameters, truth["value"], strict=True))}
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,6 +337,8 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert made.status == 0
     assert f"wrote {folder / 'model.yaml'}" in made.out
+    described = run(["describe", "linked_spectra", folder / "model.yaml"], capsys)
+    assert described.out == LinkedSpectra.from_yaml(folder / "model.yaml").describe() + "\n"
     done = run(
         ["fit", "linked_spectra", folder / "model.yaml", "-o", out, "--seed", 1, "--draws", 400,
          "--warmup", 400, "--prior", "src2.pl.index=uniform(-1.6, -1.4)"], capsys,
@@ -325,9 +346,9 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert done.status == 0, done.err
     fit = read(out)
     posterior = group(fit, "posterior")["value"]
-    truth = json.loads((folder / "truth.json").read_text())
-    assert list(posterior["parameter"].values) == truth["parameter"]
-    pull = (np.array(truth["value"]) - posterior.mean(("chain", "draw"))) / posterior.std(
+    truth = json.loads((folder / "truth.json").read_text())["value"]
+    assert list(posterior["parameter"].values) == list(truth)
+    pull = (np.array(list(truth.values())) - posterior.mean(("chain", "draw"))) / posterior.std(
         ("chain", "draw")
     )
     assert float(np.abs(pull).max()) < 4

@@ -352,7 +352,7 @@ SPECTRA: dict[str, Case] = {
     ),
     "prior of nothing": (
         lambda: fitted(one(), priors={"src.c.norm": "normal(0, 1)"}),
-        "no free parameter 'src.c.norm'; there are src.c.K, src.c.index",
+        "no parameter 'src.c.norm' that is free; there are src.c.K, src.c.index",
     ),
     "prior without support": (
         lambda: fitted(one(), priors={"src.c.K": "uniform(-2, -1)"}),
@@ -382,11 +382,12 @@ SPECTRA: dict[str, Case] = {
     ),
     "fake with a value too many": (
         lambda: fake(one(power_law(K=1)), {"src.c.K": 1e-3, "src.c.index": -2}, seed=1),
-        "simulate: no free parameter 'src.c.K'; there are src.c.index",
+        "simulate: no parameter 'src.c.K' that is free; there are src.c.index",
     ),
     "simulated parameter": (
         lambda: pyxstan.simulate("linked_spectra", {"K": 1}, seed=1),
-        "simulate: no free parameter 'K'; there are source.pl.K, source.pl.index, source.gas.NH",
+        "simulate: no parameter 'K' that is free; there are source.pl.K, source.pl.index, "
+        "source.gas.NH",
     ),
     "simulated values": (
         lambda: pyxstan.simulate("linked_spectra", {"value": [1, 2]}, seed=1),
