@@ -33,6 +33,8 @@ PRIORS = (
     "inv_gamma(300, 30)",
     "uniform(2, 5)",
     "uniform(-0.3, 1e4)",
+    "loguniform(2, 5)",
+    "loguniform(1e-3, 1e4)",
 )
 QUANTILES = np.array([1e-6, 0.01, 0.2, 0.5, 0.8, 0.99, 1 - 1e-6])
 #: Beyond the quantiles: far tails.
@@ -48,6 +50,7 @@ def in_scipy(prior: Prior) -> Any:
         "gamma": lambda: stats.gamma(a, scale=1 / b),
         "inv_gamma": lambda: stats.invgamma(a, scale=b),
         "uniform": lambda: stats.uniform(a, b - a),
+        "loguniform": lambda: stats.loguniform(a, b),
     }[prior.family]()
 
 
@@ -55,7 +58,7 @@ def points(prior: Prior) -> np.ndarray:
     distribution = in_scipy(prior)
     found = np.sort(np.append(distribution.ppf(QUANTILES), distribution.median() * STRETCHES))
     around = distribution.pdf(found * (1 + 2e-5)) * distribution.pdf(found * (1 - 2e-5))
-    return found[around > 0] if prior.family == "uniform" else found
+    return found[around > 0] if prior.family.endswith("uniform") else found
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +92,9 @@ def test_stan_density_is_normalised(text: str, run: Runner) -> None:
     np.testing.assert_allclose(got["g_x.1"], slope, rtol=1e-3, atol=1e-6 * np.abs(slope).max())
 
 
-def test_stan_gives_nothing_outside_of_a_uniform_prior(run: Runner) -> None:
-    run.write("data.json", {"family": 6, "a": [2.0], "b": [5.0]})
+@pytest.mark.parametrize("family", [6, 7])
+def test_stan_gives_nothing_outside_of_a_uniform_prior(family: int, run: Runner) -> None:
+    run.write("data.json", {"family": family, "a": [2.0], "b": [5.0]})
     run.write("points.json", {"params_r": [[1.9], [2.1], [5.1]]})
     done = run.start(
         "log_prob unconstrained_params=points.json data file=data.json output file=out.csv"
@@ -105,12 +109,12 @@ def test_stan_gives_nothing_outside_of_a_uniform_prior(run: Runner) -> None:
 
 
 def test_stan_refuses_an_unknown_code(run: Runner) -> None:
-    run.write("data.json", {"family": 7, "a": [1.0], "b": [1.0]})
+    run.write("data.json", {"family": 8, "a": [1.0], "b": [1.0]})
     run.write("points.json", {"params_r": [[1.0]]})
     done = run.start(
         "log_prob unconstrained_params=points.json data file=data.json output file=out.csv"
     )
-    assert "unknown prior family 7" in done.stdout + done.stderr
+    assert "unknown prior family 8" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("text", PRIORS)
