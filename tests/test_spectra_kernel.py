@@ -180,16 +180,11 @@ def prepared(data: LinkedSpectra) -> SpectraProblem:
 
 
 def density(found: SpectraProblem) -> log_densities.Values:
-    """NumPy's log density of z, up to a constant, with responses in single precision as there."""
-    spectra = []
-    for each in found.spectra:
-        matrix = each.matrix.copy()
-        matrix.data = matrix.data.astype(np.float32).astype(np.float64)
-        spectra.append(replace(each, matrix=matrix))
+    """NumPy's log density of z, up to a constant."""
 
     def values(z: FloatArray) -> FloatArray:
         x, total = found.parameters.values(found.center + z @ found.scale.T)
-        for each in spectra:
+        for each in found.spectra:
             expected = each.expected(found.parameters.named(x))
             total = total + each.log_likelihood(expected).sum(axis=-1)
         return np.asarray(total)
