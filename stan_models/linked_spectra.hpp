@@ -388,6 +388,10 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
         m += entries ? pyxstan::sum_of_products(entries + at, photons, size)
                      : pyxstan::sum_of_products(value.data() + at, photons, size);
       }
+      if (m < 0 && row[0] != 4) {  // entries of a response may be negative; Poisson counts are not
+        lp = -std::numeric_limits<double>::infinity();
+        m = 0;
+      }
       const auto of = counts.row(group_at + g);
       const pyxstan::Likelihood found = row[0] == 1   ? pyxstan::cstat(of[0], m)
                                         : row[0] == 2 ? pyxstan::wstat(of[0], of[2], of[4], m)
