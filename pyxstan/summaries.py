@@ -74,8 +74,7 @@ def summary(idata: Any, variables: list[str] | None = None) -> pd.DataFrame:
     columns |= _beside(idata, chosen)
     table = pd.DataFrame({name: _flatten(dataset) for name, dataset in columns.items()})
     table = table.reindex([*_flatten(columns["mean"])])
-    units = {name: str(chosen[name].attrs.get("units", "")) for name in names}
-    table["unit"] = [units[label.split("[")[0]] for label in table.index]
+    table["unit"] = [unit for name in names for unit in _units(chosen[name])]
     table.attrs["verdict"] = verdict(idata).line
     return table
 
@@ -106,6 +105,13 @@ def _beside(idata: Any, chosen: xr.Dataset) -> dict[str, xr.Dataset]:
         if beside in constant:
             columns.setdefault(beside, xr.Dataset())[name] = constant[beside]
     return columns
+
+
+def _units(values: xr.DataArray) -> list[str]:
+    """Of each number of a variable: a coordinate may have them, where they differ."""
+    if "unit" in values.coords:
+        return [str(unit) for unit in values["unit"].to_numpy()]
+    return [str(values.attrs.get("units", ""))] * values[0, 0].size
 
 
 def _flatten(dataset: xr.Dataset) -> dict[str, float]:

@@ -1,6 +1,6 @@
 // Folded spectra: the log likelihood of all channels given every parameter of the model, and its
 // gradient by hand. What automatic differentiation would record for each energy and each entry of a
-// response is two passes over them here: expected counts out, slopes back.
+// response is one pass over them here: expected counts out, slopes back.
 // The same in NumPy: pyxstan/spectra/folding.py, with the formulas in shapes.py and statistics.py.
 #ifndef PYXSTAN_LINKED_SPECTRA_HPP
 #define PYXSTAN_LINKED_SPECTRA_HPP
@@ -275,7 +275,8 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
 //   term       spectrum, source
 //   component  source, type, four parameters (0: none)
 //   absorber   spectrum, source, parameter, first optical depth
-//   segment    bin of the spectrum, first group of the spectrum, first value; one more row at the end
+//   segment    of a row of the response: group of the spectrum, first bin, first value; by groups, and
+//              one more at the end
 template <bool propto, typename X, typename Fixed, typename Energy, typename LogEnergy, typename Sigma,
           typename Area, typename Value, typename Counts>
 stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectrum, const pyxstan::Table& term,
@@ -371,35 +372,38 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
       }
     }
 
-    // fold: segments of the response's columns
+    // Fold: the response by its rows, each of which is read once. Its counts are expected from it, their
+    // likelihood has a slope, and what that says of the photons goes back through it.
     const double constant = row[7] > 0 ? x[row[7] - 1] : 1;
     const Array seen = constant * flux * area.segment(first_bin, bins).array();
-    Eigen::VectorXd expected = Eigen::VectorXd::Zero(groups);
-    const std::size_t begin = row[5] - 1, end = begin + row[6];
-    for (std::size_t k = begin; k < end; ++k) {
-      const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
-      double* const into = expected.data() + segment[k][1] - 1;
-      const double photons = seen[segment[k][0] - 1];
-      entries ? pyxstan::add_times(photons, entries + at, size, into)
-              : pyxstan::add_times(photons, value.data() + at, size, into);
-    }
-    Eigen::VectorXd back(groups);
+    Array slope(Array::Zero(bins));
+    const std::size_t end = row[5] - 1 + row[6];
+    std::size_t k = row[5] - 1;
     for (Eigen::Index g = 0; g < groups; ++g) {
+      const std::size_t begin = k;
+      double m = 0;
+      for (; k < end && segment[k][0] == g + 1; ++k) {
+        const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
+        const double* const photons = seen.data() + segment[k][1] - 1;
+        m += entries ? pyxstan::sum_of_products(entries + at, photons, size)
+                     : pyxstan::sum_of_products(value.data() + at, photons, size);
+      }
+      if (m < 0 && row[0] != 4) {  // entries of a response may be negative; Poisson counts are not
+        lp = -std::numeric_limits<double>::infinity();
+        m = 0;
+      }
       const auto of = counts.row(group_at + g);
-      const double m = expected[g];
       const pyxstan::Likelihood found = row[0] == 1   ? pyxstan::cstat(of[0], m)
                                         : row[0] == 2 ? pyxstan::wstat(of[0], of[2], of[4], m)
                                         : row[0] == 3 ? pyxstan::pgstat(of[0], of[2], of[3], of[4], m)
                                                       : pyxstan::chi2(of[0], of[1], of[2], of[3], of[4], m);
       lp += found.value;
-      back[g] = found.slope;
-    }
-    Array slope(Array::Zero(bins));
-    for (std::size_t k = begin; k < end; ++k) {
-      const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
-      const double* const from = back.data() + segment[k][1] - 1;
-      slope[segment[k][0] - 1] += entries ? pyxstan::sum_of_products(entries + at, from, size)
-                                          : pyxstan::sum_of_products(value.data() + at, from, size);
+      for (std::size_t l = begin; l < k; ++l) {
+        const Eigen::Index at = segment[l][2] - 1, size = segment[l + 1][2] - 1 - at;
+        double* const into = slope.data() + segment[l][1] - 1;
+        entries ? pyxstan::add_times(found.slope, entries + at, size, into)
+                : pyxstan::add_times(found.slope, value.data() + at, size, into);
+      }
     }
     slope *= area.segment(first_bin, bins).array();
     for (const Slope& one : slopes) {

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import xarray as xr
-from scipy import optimize
+from scipy import optimize, stats
 
 import pyxstan
 import pyxstan.spectra as ps
@@ -254,3 +254,58 @@ def test_two_telescopes_and_a_constant() -> None:
         mean, sd, _ = moments(idata, name)
         assert abs(mean - value) < 3.5 * sd, name
     assert moments(idata, "high.constant")[1] < 0.05
+
+
+@pytest.mark.parametrize("ends", [(6.45, 10.0), (6.55, 10.0), (1.0, 10.0), (6.0, 6.2), (8.0, 12.0)])
+def test_flux_of_a_line_that_an_end_cuts(ends: tuple[float, float]) -> None:
+    line = {"line": ps.component("gaussian_line", F="lognormal(0, 1)", mu=6.4, sigma=0.5)}
+    data = ps.LinkedSpectra(
+        [observed("x", "chandra_like", "s", 1e4, "0.5-7")], [ps.Source("s", line)]
+    )
+    idata = posterior_of(data, np.ones((1, 1)))
+    found = ps.fluxes(idata, ends[0] * u.keV, ends[1] * u.keV, unit="ph / (cm2 s)")
+    wanted = np.diff(stats.norm(6.4, 0.5).cdf(ends))[0]
+    assert found.loc["s", "mean"] == pytest.approx(wanted, rel=1e-9)
+
+
+def test_fake_spectra_refuse_what_they_cannot_be() -> None:
+    data = burst_model()
+    values = {
+        "src1.bb.K": 5e-8, "src1.bb.kT": 500.0, "src2.bb.K": 1e-7, "src2.pl.F": 200.0,
+        "src2.pl.index": -1.5,
+    }  # fmt: skip
+    with pytest.raises(pyxstan.DataError, match="1 backgrounds, but 2 spectra"):
+        ps.fake(data, values, seed=1, background=[1.0])
+    with pytest.raises(pyxstan.DataError, match="src1: background: expected numbers from 0 up"):
+        ps.fake(data, values, seed=1, background=[-1.0, 1.0])
+    gaussian = replace(data.observations[0], statistic="chi2")
+    with pytest.raises(pyxstan.DataError, match="src1: fake makes Poisson counts"):
+        ps.fake(replace(data, observations=(gaussian, data.observations[1])), values, seed=1)
+
+
+def test_no_background_in_yaml_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, _ = pyxstan.simulate("linked_spectra", seed=1)
+    model = data.write(tmp_path / "files")[0]
+    text = model.read_text().replace("  source: source\n", "  source: source\n  background: none\n")
+    model.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    (found,) = ps.LinkedSpectra.from_yaml(model).observations
+    assert found.spectrum.background is None
+
+
+def test_zero_where_it_cannot_be() -> None:
+    body = ps.component("blackbody", K="lognormal(0, 1)", kT=0)
+    with pytest.raises(pyxstan.DataError, match=r"s\.bb\.kT: 0, expected a positive number"):
+        ps.LinkedSpectra(
+            [observed("x", "chandra_like", "s", 1e4, "0.5-7")], [ps.Source("s", {"bb": body})]
+        )
+
+
+def test_summaries_have_the_units_of_each_parameter() -> None:
+    data, _ = pyxstan.simulate("linked_spectra", seed=1)
+    idata = pyxstan.fit("linked_spectra", data, seed=1, draws=50, warmup=200, progress=False)
+    table = pyxstan.summary(idata)
+    assert table.loc["value[source.pl.K]", "unit"] == "ph / (s cm2 keV)"
+    assert table.loc["value[source.gas.NH]", "unit"] == "1e22 cm-2"

@@ -11,6 +11,7 @@ import log_densities
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import sparse
 from spectra_models import POWER_LAW, one, spectrum
 
 from pyxstan import registry
@@ -222,6 +223,25 @@ def test_responses_in_single_precision(program: Path, tmp_path: Path) -> None:
     spectrum = replace(observation.spectrum, response=response)
     data = replace(data, observations=(replace(observation, spectrum=spectrum),))
     compare(data, program, tmp_path)
+
+
+def test_negative_counts_are_impossible(program: Path, tmp_path: Path) -> None:
+    """Of a response with a row below zero, of Poisson counts: neither here nor there."""
+    data = one(POWER_LAW)
+    observation = data.observations[0]
+    response = observation.spectrum.response
+    assert response is not None
+    matrix = response.matrix.toarray()
+    matrix[len(matrix) // 2] *= -1
+    spectrum = replace(
+        observation.spectrum, response=replace(response, matrix=sparse.csr_array(matrix))
+    )
+    data = replace(data, observations=(replace(observation, spectrum=spectrum),))
+    found = prepared(data)
+    point = np.zeros((1, len(found.center)))
+    value, _ = log_densities.log_prob(program, found.stan_data, point, tmp_path)
+    assert np.isneginf(density(found)(point)).all()
+    assert not np.isfinite(value).any()
 
 
 def test_table_of_cross_sections(program: Path, tmp_path: Path) -> None:

@@ -165,18 +165,28 @@ class LinkedSpectra:
     def _parameters(self) -> list[Parameter]:
         found: list[Parameter] = []
 
-        def add(name: str, positive: bool, unit: str, description: str, given: Setting) -> None:
+        def add(
+            name: str,
+            positive: bool,
+            unit: str,
+            description: str,
+            given: Setting,
+            zero: bool = False,
+        ) -> None:
             setting = setting_of(name, given, unit)
+            if positive and setting == 0 and not zero:
+                raise DataError(f"{name}: 0, expected a positive number")
             found.append(Parameter(name, positive, unit, description, setting))
 
         for source in self.sources:
             for label, used in source.components.items():
                 for p in COMPONENTS[used.kind].parameters:
                     name = f"{source.name}.{label}.{p.name}"
-                    add(name, p.scale == "log", p.unit, p.description, used.settings[p.name])
+                    given = used.settings[p.name]
+                    add(name, p.scale == "log", p.unit, p.description, given, p.zero)
             for label, absorber in source.absorption.items():
                 name = f"{source.name}.{label}.NH"
-                add(name, True, NH.unit, NH.description, absorber.NH)
+                add(name, True, NH.unit, NH.description, absorber.NH, NH.zero)
         for observation in self.observations:
             if observation.constant is not None:
                 name = f"{observation.name}.constant"

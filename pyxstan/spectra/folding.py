@@ -157,18 +157,18 @@ class Folded:
         return likelihood.log_likelihood(self.statistic, self.binned, expected)
 
     def segments(self) -> Iterator[tuple[int, int, Floats]]:
-        """Bin, first group and values of each run of the columns of the response."""
-        m = self.matrix
-        for j in range(m.shape[1]):
-            rows = m.indices[m.indptr[j] : m.indptr[j + 1]]
-            column = m.data[m.indptr[j] : m.indptr[j + 1]]
-            if not len(rows):
+        """Group, first bin and values of each run of the rows of the response."""
+        m = sparse.csr_array(self.matrix)
+        for g in range(m.shape[0]):
+            bins = m.indices[m.indptr[g] : m.indptr[g + 1]]
+            row = m.data[m.indptr[g] : m.indptr[g + 1]]
+            if not len(bins):
                 continue
-            cuts = np.flatnonzero(np.diff(rows) > _GAP) + 1
-            for part, inside in zip(np.split(rows, cuts), np.split(column, cuts), strict=True):
+            cuts = np.flatnonzero(np.diff(bins) > _GAP) + 1
+            for part, inside in zip(np.split(bins, cuts), np.split(row, cuts), strict=True):
                 values = np.zeros(part[-1] - part[0] + 1)
                 values[part - part[0]] = inside
-                yield j, int(part[0]), values
+                yield g, int(part[0]), values
 
 
 def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
@@ -258,10 +258,10 @@ def stan_data(spectra: list[Folded], data: LinkedSpectra, position: Mapping[str,
     point = bins = group = found = 0
     for s, one in enumerate(spectra):
         begin = len(segment)
-        for j, first, column in one.segments():
-            segment.append((j + 1, first + 1, found + 1))
-            values.append(column)
-            found += len(column)
+        for g, first, run in one.segments():
+            segment.append((g + 1, first + 1, found + 1))
+            values.append(run)
+            found += len(run)
         spectrum.append((
             1 + likelihood.STATISTICS.index(one.statistic), point + 1, len(one.area), group + 1,
             one.binned.size, begin + 1, len(segment) - begin,

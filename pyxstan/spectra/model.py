@@ -168,7 +168,8 @@ class Absorber:
     table: str | None = None
 
     def __post_init__(self) -> None:
-        _check_redshift("absorption", self.redshift)
+        redshift = _checked_redshift("absorption", self.redshift)
+        object.__setattr__(self, "redshift", redshift)
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,8 @@ class Source:
             raise DataError(f"source {self.name}: no component")
         check_names(f"source {self.name}", (self.name, *self.components, *self.absorption))
         if self.redshift is not None:
-            _check_redshift(f"source {self.name}", self.redshift)
+            redshift = _checked_redshift(f"source {self.name}", self.redshift)
+            object.__setattr__(self, "redshift", redshift)
         for both in set(self.components) & set(self.absorption):
             raise DataError(f"source {self.name}: '{both}' names a component and an absorber")
 
@@ -205,9 +207,14 @@ def check_names(where: str, names: Iterable[Any]) -> None:
             )
 
 
-def _check_redshift(where: str, redshift: Any) -> None:
-    if not (isinstance(redshift, int | float) and -1 < redshift < math.inf):
+def _checked_redshift(where: str, redshift: Any) -> float:
+    try:
+        number = math.nan if isinstance(redshift, bool) else float(redshift)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not -1 < number < math.inf:
         raise DataError(f"{where}: redshift {redshift} is not a number above -1")
+    return number
 
 
 @dataclass(frozen=True)

@@ -209,20 +209,19 @@ def _line(
     """Of E^power times a Gaussian line, where it is between the ends."""
     norm, mu, sigma = (own[name][:, None] for name in ("F", "mu", "sigma"))
     sigma = np.maximum(sigma, 1e-9 * mu)
-    edges = np.linspace(-_LINE, _LINE, _LINE_STEPS + 1)
+    # steps in standard deviations, up to the ends of the range
+    first, last = (np.clip((end - mu) / sigma, -_LINE, _LINE) for end in ends)
     node, weight = np.polynomial.legendre.leggauss(_NODES)
-    half = 0.5 * np.diff(edges)[:, None]
-    t = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * node).ravel()
-    energy = mu + sigma * t
-    low, high = ends
-    inside = (energy > low) & (energy < high)
+    part = (np.arange(_LINE_STEPS)[:, None] + 0.5 * (1 + node)).ravel() / _LINE_STEPS
+    t = first + (last - first) * part
+    energy = np.clip(mu + sigma * t, *ends)
     passed = np.ones_like(energy)
-    safe = np.where(inside, energy, mu)
-    depth_of = depths(source, safe) if columns else {}
+    depth_of = depths(source, energy) if columns else {}
     for label, column in columns.items():
         passed = passed * np.exp(-column[:, None] * depth_of[label])
-    density = np.exp(-0.5 * t * t) / np.sqrt(2 * np.pi) * (half * weight).ravel()
-    return np.asarray(np.sum(norm * inside * passed * safe**power * density, axis=1))
+    density = np.exp(-0.5 * t * t) / np.sqrt(2 * np.pi) * (last - first)
+    step = np.tile(0.5 * weight / _LINE_STEPS, _LINE_STEPS)
+    return np.asarray(np.sum(norm * passed * energy**power * density * step, axis=1))
 
 
 def _quadrature(low: float, high: float) -> tuple[Floats, Floats]:

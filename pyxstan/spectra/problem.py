@@ -91,9 +91,12 @@ def prepare(
     for observation, one in zip(data.observations, spectra, strict=True):
         spectrum = observation.spectrum
         notes += [f"{one.name}: {line}" for line in spectrum.notes]
+        binned, channels = one.binned, one.binned.membership.nnz
+        groups = "" if binned.size == channels else f"{binned.size} groups of "
+        ends = f"{np.min(binned.energy_low):.4g} to {np.max(binned.energy_high):.4g} keV"
         notes.append(
-            f"{one.name}: {one.statistic}, {one.binned.size} channels, "
-            f"{one.binned.counts.sum():g} counts in {spectrum.exposure:g} s"
+            f"{one.name}: {one.statistic}, {groups}{channels} channels from {ends}, "
+            f"{binned.counts.sum():g} counts in {spectrum.exposure:g} s"
         )
     center, scale = guess(parameters, spectra)
     return SpectraProblem(

@@ -27,7 +27,7 @@ def groups(problem: SpectraProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
     kept = np.arange(0, count, max(1, -(-chains * count // _MOST_DRAWS)))
     rng = np.random.default_rng([seed, 1])
     thinned = {name: x[:, kept].ravel() for name, x in values.items()}
-    mean = {p.name: np.array([values[p.name].mean()]) for p in data.collected.all}
+    mean = problem.values(draws.variables["z"].mean(axis=(0, 1))[None])  # which links follow
     expected, log_like, drawn, deviance = [], [], [], 0.0
     for one in spectra:
         of_source = one.expected(thinned)

@@ -45,14 +45,21 @@ def fake(
     Raises
     ------
     DataError
-        A parameter that is missing or isn't free, or that is outside of its prior.
+        A parameter that is missing or isn't free, or that is outside of its prior; a spectrum that
+        is fitted with Gaussian errors; backgrounds that aren't one for each, from 0 up.
     """
+    if background is not None and len(background) != len(data.observations):
+        raise DataError(
+            f"fake: {len(background)} backgrounds, but {len(data.observations)} spectra"
+        )
     rng = np.random.default_rng(seed)
     values = _values(data.collected, parameters)
     sources = {source.name: source for source in data.sources}
     found = []
     for k, one in enumerate(data.observations):
         spectrum = one.spectrum
+        if one.statistic in ("chi2", "pgstat"):
+            raise DataError(f"{one.name}: fake makes Poisson counts, but it is for {one.statistic}")
         bare = replace(
             spectrum,
             noticed=np.ones(1, dtype=bool),
@@ -61,12 +68,19 @@ def fake(
         )
         made = folded(replace(one, spectrum=bare), tuple(sources[name] for name in one.sources))
         expected = made.expected(values)[0]
-        if not np.isfinite(expected).all():
-            raise DataError(f"{one.name}: the model has no finite counts at these parameters")
+        if not (np.isfinite(expected) & (expected >= 0)).all():
+            raise DataError(
+                f"{one.name}: the model has no counts (finite, from 0 up) at these parameters"
+            )
         behind = spectrum.background
         if behind is not None:
             given = behind.counts if background is None else background[k]
-            mean = np.broadcast_to(np.asarray(given, dtype=float), behind.counts.shape)
+            mean = np.asarray(given, dtype=float)
+            if (mean.ndim and mean.shape != behind.counts.shape) or not (mean >= 0).all():
+                raise DataError(
+                    f"{one.name}: background: expected numbers from 0 up, one a channel or for all"
+                )
+            mean = np.broadcast_to(mean, behind.counts.shape)
             behind = replace(behind, counts=_drawn(rng, mean), poisson=True, errors=None)
             alpha = made.binned.alpha
             assert alpha is not None

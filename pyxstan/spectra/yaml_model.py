@@ -116,7 +116,9 @@ def _observation(entry: Any, position: int, folder: Path) -> Observation:
         if key not in given:
             raise DataError(f"{where}: {key} is missing")
     files = {
-        key: folder / str(given[key]) for key in ("background", "rmf", "arf") if given.get(key)
+        key: "none" if str(given[key]).lower() == "none" else folder / str(given[key])
+        for key in ("background", "rmf", "arf")
+        if given.get(key)
     }
     name, row = given.get("name"), given.get("row")
     if row is not None and type(row) is not int:

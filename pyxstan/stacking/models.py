@@ -186,6 +186,7 @@ MODELS = (
             Option("concentration", "of the Dirichlet prior of the fractions", 1.0, float),
             _LIKELIHOOD,
         ),
+        adapt_delta=0.97,  # where components come close to each other
     ),
     _entry(
         "stack_multivariate",

@@ -4,7 +4,7 @@
 
 The truth is that of the tutorial of linked parameters of 3ML (two blackbodies of 500 keV, one of
 them with a power law besides), through a response of our own; OUT gets spectra, model, fits and
-figures. Some seconds, once the model is compiled.
+figures. Half a minute, most of it figures, once the model is compiled.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
+import pandas as pd
 
 import pyxstan
 import pyxstan.spectra as ps
@@ -47,6 +48,11 @@ def model(linked: bool) -> tuple[ps.Source, ps.Source]:
     return ps.Source("src1", {"bb": first}), ps.Source("src2", {"bb": second, "pl": power})
 
 
+def show(table: pd.DataFrame) -> None:
+    """Print with four digits."""
+    print(table.to_string(float_format="{:.4g}".format))
+
+
 def main() -> None:
     """Run the example."""
     out = Path(sys.argv[1])
@@ -73,12 +79,18 @@ def main() -> None:
     )
     for name, idata in (("linked", linked), ("unlinked", unlinked)):
         print(f"\n{name}:")
-        print(pyxstan.summary(idata)[["mean", "sd", "2.5%", "97.5%"]].to_string())
+        print(
+            pyxstan.summary(idata)[["mean", "sd", "2.5%", "97.5%"]].to_string(
+                float_format="{:.4g}".format
+            )
+        )
         write_fit(idata, out / f"{name}.nc")
         pyxstan.plot(idata, out / name)
     print("\nfluxes of the linked fit from 1 keV to 1 MeV, erg / (cm2 s):")
     for by in ("source", "component", "total"):
-        print(ps.fluxes(linked, 1 * u.keV, 1 * u.MeV, by=by).to_string())
+        print(
+            ps.fluxes(linked, 1 * u.keV, 1 * u.MeV, by=by).to_string(float_format="{:.4g}".format)
+        )
     print(f"\nwrote {out}")
 
 
