@@ -22,6 +22,7 @@ Peers, in an environment of their own: ``threeML==2.6.1 astromodels==2.6.0 ultra
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import subprocess
@@ -66,8 +67,8 @@ def write_data(response: Path, folder: Path, seed: int) -> None:
             {
                 "bb": ps.component(
                     "blackbody",
-                    K=f"lognormal({np.log(1e-7)!r}, 1)",
-                    kT=f"lognormal({np.log(300)!r}, 2)",
+                    K=f"lognormal({math.log(1e-7)}, 1)",
+                    kT=f"lognormal({math.log(300)}, 2)",
                 )
             },
         ),
@@ -75,10 +76,10 @@ def write_data(response: Path, folder: Path, seed: int) -> None:
             "src2",
             {
                 "bb": ps.component(
-                    "blackbody", K=f"lognormal({np.log(1e-6)!r}, 1)", kT="= src1.bb.kT"
+                    "blackbody", K=f"lognormal({math.log(1e-6)}, 1)", kT="= src1.bb.kT"
                 ),
                 "pl": ps.component(
-                    "powerlaw_flux", F=f"lognormal({np.log(100)!r}, 1)", index="normal(-1, 1)",
+                    "powerlaw_flux", F=f"lognormal({math.log(100)}, 1)", index="normal(-1, 1)",
                     a=10, b=500,
                 ),
             },
