@@ -80,7 +80,7 @@ def draw_figure(result: Calibration, variables: Sequence[str], title: str, path:
     figure, axes = plt.subplots(
         1,
         len(variables),
-        figsize=(3.6 * len(variables), 3.2),
+        figsize=(max(3.6 * len(variables), 5.5), 3.2),
         sharey=True,
         squeeze=False,
         layout="constrained",
@@ -103,7 +103,7 @@ def draw_figure(result: Calibration, variables: Sequence[str], title: str, path:
         axis.set(title=variable, xlabel="rank / (number of draws + 1)")
     axes[0, 0].set_ylabel("ECDF - uniform")
     axes[0, 0].legend(fontsize="small")
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize="medium", wrap=True)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
