@@ -183,7 +183,7 @@ def gradient() -> None:
     # with the low-energy tail that such a response has, down to the first channel
     below = large.channel_high[:, None] < large.energy_low
     matrix = large.matrix + sparse.csr_array(below * (0.03 / 4096))
-    large = replace(large, matrix=matrix)
+    large = replace(large, matrix=matrix.astype(np.float32))  # as files have it
     counts = np.zeros(4096)
     source = ps.Source(
         "s",
