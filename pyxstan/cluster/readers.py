@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import math
 import os
 import re
 import warnings
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,9 +25,8 @@ from pyxstan.cluster.data import (
 )
 from pyxstan.cluster.masks import Physical, read_mask
 from pyxstan.errors import DataError
+from pyxstan.fits_files import content, is_truncated, reason
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_BZIP2_MAGIC = b"BZh"
 #: Peaks that tell the unit of an exposure map: no telescope has 5000 cm2 behind one pixel's
 #: photons, no observation worth fitting has less than 1e6 cm2 s.
 _LARGEST_AREA = 5000.0
@@ -102,11 +98,11 @@ def read_image(path: str | Path, *, wcs: bool = False) -> FitsImage:
     """
     from astropy.io import fits
 
-    content = _content(Path(path))
+    whole = content(Path(path), "a FITS image")
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         try:
-            with fits.open(io.BytesIO(content), memmap=False) as hdus:
+            with fits.open(io.BytesIO(whole), memmap=False) as hdus:
                 list(hdus)
                 _refuse_truncated(path, found)
                 image = _first_image(hdus, str(path))
@@ -114,7 +110,7 @@ def read_image(path: str | Path, *, wcs: bool = False) -> FitsImage:
             raise
         except Exception as error:
             _refuse_truncated(path, found)
-            raise DataError(f"{path}: not a readable FITS image ({_reason(error)})") from None
+            raise DataError(f"{path}: not a readable FITS image ({reason(error)})") from None
         _refuse_truncated(path, found)
         if not wcs:
             return image
@@ -122,38 +118,9 @@ def read_image(path: str | Path, *, wcs: bool = False) -> FitsImage:
     return replace(image, wcs=coordinates, no_wcs=why)
 
 
-def _content(path: Path) -> bytes:
-    """Everything in a file, unpacked, so that damage shows and no file stays open."""
-    if not path.exists():
-        raise DataError(f"{path}: no such file")
-    if path.is_dir():
-        raise DataError(f"{path}: a directory, expected a FITS image")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror})") from None
-    try:
-        if content.startswith(_GZIP_MAGIC):
-            content = gzip.decompress(content)
-        elif content.startswith(_BZIP2_MAGIC):
-            content = bz2.decompress(content)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{path}: a damaged compressed file ({_reason(error)})") from None
-    if not content.strip():
-        raise DataError(f"{path}: the file is empty")
-    if not content.startswith(b"SIMPLE  ="):
-        raise DataError(f"{path}: not a FITS file")
-    return content
-
-
 def _refuse_truncated(path: str | Path, found: list[warnings.WarningMessage]) -> None:
-    if any("truncated" in str(warning.message) for warning in found):
+    if is_truncated(found):
         raise DataError(f"{path}: not a readable FITS image (the file is cut short)")
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _first_image(hdus: Any, source: str) -> FitsImage:
@@ -184,7 +151,7 @@ def _celestial(header: Any) -> tuple[Any, str]:
         sky = found.pixel_to_world(0, 0)
         return (found, "") if hasattr(sky, "icrs") else (None, "no celestial coordinates")
     except Exception as error:
-        return None, f"coordinates that can't be read ({_reason(error)})"
+        return None, f"coordinates that can't be read ({reason(error)})"
 
 
 def read_cluster_image(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import math
 import os
 import re
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyxstan.errors import DataError
+from pyxstan.fits_files import content, is_truncated, reason
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_BZIP2_MAGIC = b"BZh"
 #: How a keyword or a cell says that there is no such file.
 _NO_FILE = ("", "none")
 
@@ -83,7 +79,7 @@ class Table:
                 return self.data.field(number - 1)
             except Exception as error:
                 raise DataError(
-                    f"{self.source}: column {column} can't be read ({_reason(error)})"
+                    f"{self.source}: column {column} can't be read ({reason(error)})"
                 ) from None
 
     def flat(self, column: str) -> tuple[Floats, Ints]:
@@ -241,55 +237,22 @@ def read_tables(path: Path) -> list[Table]:
     """
     from astropy.io import fits
 
-    content = _content(path)
+    whole = content(path, "a FITS file")
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         try:
-            with fits.open(io.BytesIO(content), memmap=False) as hdus:
+            with fits.open(io.BytesIO(whole), memmap=False) as hdus:
                 tables = [
                     Table(str(path), hdu.header.copy(), hdu.data)
                     for hdu in hdus
                     if isinstance(hdu, fits.BinTableHDU) and hdu.data is not None
                 ]
         except Exception as error:
-            reason = "the file is cut short" if _is_truncated(found) else _reason(error)
-            raise DataError(f"{path}: not a readable FITS file ({reason})") from None
-    if _is_truncated(found):
+            why = "the file is cut short" if is_truncated(found) else reason(error)
+            raise DataError(f"{path}: not a readable FITS file ({why})") from None
+    if is_truncated(found):
         raise DataError(f"{path}: not a readable FITS file (the file is cut short)")
     return tables
-
-
-def _content(path: Path) -> bytes:
-    """Everything in a file, unpacked, so that damage shows and no file stays open."""
-    if not path.exists():
-        raise DataError(f"{path}: no such file")
-    if path.is_dir():
-        raise DataError(f"{path}: a directory, expected a FITS file")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror})") from None
-    try:
-        if content.startswith(_GZIP_MAGIC):
-            content = gzip.decompress(content)
-        elif content.startswith(_BZIP2_MAGIC):
-            content = bz2.decompress(content)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{path}: a damaged compressed file ({_reason(error)})") from None
-    if not content.strip():
-        raise DataError(f"{path}: the file is empty")
-    if not content.startswith(b"SIMPLE  ="):
-        raise DataError(f"{path}: not a FITS file")
-    return content
-
-
-def _is_truncated(found: list[warnings.WarningMessage]) -> bool:
-    return any("truncated" in str(warning.message) for warning in found)
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def path_and_number(name: str | os.PathLike[str]) -> tuple[Path, int | None]:

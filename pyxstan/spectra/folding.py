@@ -102,6 +102,22 @@ def depths(source: Source, energy: Floats) -> dict[str, Floats]:
     }
 
 
+def transmission(
+    source: Source, values: Mapping[str, Floats], depth_of: Mapping[str, Floats], energies: int
+) -> Floats:
+    """What a source's absorbers let pass, broadcasting with (draws, energies).
+
+    Parameters
+    ----------
+    depth_of
+        What `depths` gives for the energies, which are so many.
+    """
+    depth: Floats = np.zeros((1, energies))
+    for label, each in depth_of.items():
+        depth = depth + np.asarray(values[f"{source.name}.{label}.NH"])[:, None] * each
+    return np.asarray(np.exp(-depth))
+
+
 def source_flux(
     source: Source, values: Mapping[str, Floats], grid: Grid, depth_of: Mapping[str, Floats]
 ) -> Floats:
@@ -114,10 +130,7 @@ def source_flux(
     depth_of
         What `depths` gives for the grid's points.
     """
-    depth: Floats = np.zeros((1, len(grid.points)))
-    for label, each in depth_of.items():
-        depth = depth + np.asarray(values[f"{source.name}.{label}.NH"])[:, None] * each
-    passed = np.exp(-depth)
+    passed = transmission(source, values, depth_of, len(grid.points))
     found: Floats = np.zeros((1, len(grid.low)))
     for label, used in source.components.items():
         own = {name: values[f"{source.name}.{label}.{name}"] for name in used.settings}

@@ -10,7 +10,7 @@ import numpy as np
 from pyxstan.errors import DataError
 from pyxstan.spectra.components import COMPONENTS
 from pyxstan.spectra.fitted import Floats, band
-from pyxstan.spectra.folding import depths
+from pyxstan.spectra.folding import depths, transmission
 from pyxstan.spectra.model import Source, Used
 
 #: Energies that a curve is drawn at, and around each line, to so many standard deviations.
@@ -53,10 +53,7 @@ def unfolded(
         for label, used in source.components.items()
     }
     energy = _energies(source, of, low, high)
-    depth = np.zeros((1, len(energy)))
-    for label, each in depths(source, energy).items():
-        depth = depth + draws[f"{source.name}.{label}.NH"][:, None] * each
-    passed = np.exp(-depth)
+    passed = transmission(source, draws, depths(source, energy), len(energy))
     bare = {
         label: energy**2 * _flux(used, of[label], energy)
         for label, used in source.components.items()
