@@ -63,6 +63,13 @@ data {
 
   vector[D] center; // guess of u ...
   matrix[D, D] scale; // ... and the square root of its covariance
+  // Ridges that aren't straight: where, in z of their own, and how they bend
+  int<lower=0> curves;
+  array[curves] int<lower=1, upper=D> path;
+  int<lower=0> knots;
+  vector[knots] knot;
+  real<lower=0> softness;
+  array[curves] matrix[D, knots] bend;
 }
 transformed data {
   vector[points] log_energy = log(energy);
@@ -72,6 +79,12 @@ parameters {
 }
 model {
   vector[D] u = center + scale * z;
+  for (c in 1 : curves) {
+    int k = path[c];
+    vector[knots] steps = (z[k] - knot) / softness;
+    u += bend[c] * (softness * log1p_exp(steps));
+    target += log(scale[k, k] + bend[c][k] * inv_logit(steps)); // du / dz
+  }
   vector[P] theta;
   vector[P] x;
   z ~ flat();

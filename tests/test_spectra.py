@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,18 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def observed(
-    name: str, instrument: str, source: str, exposure: float, notice: str, constant: Any = None
+    name: str,
+    instrument: str,
+    source: str,
+    exposure: float,
+    notice: str,
+    constant: Any = None,
+    backscal: float = 3.0,
 ) -> ps.Observation:
-    """An empty spectrum with a background region of three times the size."""
+    """An empty spectrum with a background region that is larger."""
     response = INSTRUMENTS[instrument].response()
     zero = np.zeros(response.channels)
-    behind = ps.Spectrum(f"{name} background", zero, exposure, backscal=np.array([3.0]))
+    behind = ps.Spectrum(f"{name} background", zero, exposure, backscal=np.array([backscal]))
     spectrum = ps.Spectrum(name, zero, exposure, response=response, background=behind)
     return ps.Observation(spectrum.noticing(notice), source, constant)
 
@@ -81,6 +88,77 @@ def test_posterior_is_the_grid(held: str) -> None:
         sd = np.sqrt(weights @ (axis - mean) ** 2 / weights.sum())
         assert abs(found[name][0] - mean) < 0.03 * sd, name
         assert abs(found[name][1] / sd - 1) < 0.02, name
+
+
+def faint(seed: int, norm: float, column: float, backscal: float = 10.0) -> ps.LinkedSpectra:
+    """A few dozen counts, a background of none in most channels, and priors over decades."""
+    seen = observed("x", "chandra_like", "s", 2e4, "0.5-8", backscal=backscal)
+    source = ps.Source(
+        "s",
+        {"pl": ps.component("powerlaw", K="loguniform(1e-8, 0.1)", index="uniform(-5, 1)")},
+        {"gas": ps.Absorber("loguniform(1e-3, 100)")},
+    )
+    data = ps.LinkedSpectra([seen], [source])
+    truth = {"s.pl.K": norm, "s.pl.index": -1.8, "s.gas.NH": column}
+    data = ps.fake(data, truth, seed=seed, background=[0.02])
+    behind = data.observations[0].spectrum.background
+    assert behind is not None
+    assert (behind.counts == 0).mean() > 0.9
+    return data
+
+
+@pytest.mark.parametrize(
+    ("seed", "norm", "column"), [(1, 3e-6, 0.1), (2, 3e-6, 0.1), (4, 3e-6, 0.03), (1, 8e-6, 1.0)]
+)
+def test_faint_sources_converge(seed: int, norm: float, column: float) -> None:
+    """A ridge of norm, index and column density, which nothing ends but the priors."""
+    data = faint(seed, norm, column)
+    assert 20 < data.counts.sum() < 90
+    idata = pyxstan.fit("linked_spectra", data, seed=seed, progress=False)
+    assert pyxstan.verdict(idata).line.startswith("converged")
+    value = group(idata, "posterior")["value"]
+    assert float(az.rhat(value)["value"].max()) <= 1.01
+    assert float(az.ess(value)["value"].min()) > 800
+
+
+def test_what_only_the_prior_limits_is_said() -> None:
+    """With so little background W takes all for it: two modes, one of them without a source."""
+    data = faint(1, 3e-6, 0.1, backscal=3.0)
+    idata = pyxstan.fit("linked_spectra", data, seed=1, progress=False)
+    line = pyxstan.verdict(idata).line
+    assert "the data set no lower limit on s.pl.K" in line
+    assert re.search(r"x: \d+ of \d+ groups have no background counts, where the W", line)
+    seen = data.observations[0]
+    few = replace(data, observations=(replace(seen, spectrum=seen.spectrum.grouped(background=1)),))
+    line = pyxstan.verdict(pyxstan.fit("linked_spectra", few, seed=1, progress=False)).line
+    assert line.startswith("converged")
+    assert "lower limit on s.pl.K" not in line
+    assert "no background" not in line
+
+
+def test_posterior_of_a_faint_source_is_the_grid() -> None:
+    """Of three parameters between the ends of their priors: their cumulative distributions."""
+    data = faint(1, 3e-6, 0.1)
+    idata = pyxstan.fit("linked_spectra", data, seed=2, draws=5000, progress=False)
+    # in what the priors are flat in; the norm no further than there is anything
+    edges = np.linspace(-14.5, -7.5, 61), np.linspace(-5, 1, 41), np.linspace(np.log(1e-3), 2, 51)
+    norm, indices, column = (0.5 * (x[1:] + x[:-1]) for x in edges)
+    (fold,) = all_folded(data)
+    heights = []
+    for index in indices:
+        fixed = {"s.pl.K": np.ones(len(column)), "s.pl.index": np.full(len(column), index)}
+        unit = fold.expected({**fixed, "s.gas.NH": np.exp(column)})
+        every = (np.exp(norm)[:, None, None] * unit).reshape(len(norm) * len(column), -1)
+        heights.append(fold.log_likelihood(every).sum(axis=1).reshape(len(norm), -1))
+    log_p = np.stack(heights, axis=1)
+    p = np.exp(log_p - log_p.max())
+    draws = group(idata, "posterior")["value"]
+    for k, name in enumerate(("s.pl.K", "s.pl.index", "s.gas.NH")):
+        below = np.cumsum(np.moveaxis(p, k, 0).sum(axis=(1, 2))) / p.sum()
+        own = draws.sel(parameter=name).to_numpy().ravel()
+        own = np.sort(own if name == "s.pl.index" else np.log(own))
+        apart = np.searchsorted(own, edges[k][1:]) / len(own) - below
+        assert np.abs(apart).max() < 0.015, name  # three standard deviations of 10,000 draws
 
 
 def test_maximum_likelihood_of_a_burst() -> None:

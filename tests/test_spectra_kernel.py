@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import sparse
+from scipy.special import expit
 from spectra_models import POWER_LAW, one, spectrum
 
 from pyxstan import registry
 from pyxstan.engine.build import build
 from pyxstan.spectra import Absorber, LinkedSpectra, Observation, Population, Source, component
+from pyxstan.spectra.coordinates import Coordinates
 from pyxstan.spectra.problem import SpectraProblem, prepare
 
 FloatArray = npt.NDArray[np.float64]
@@ -180,11 +182,22 @@ def prepared(data: LinkedSpectra) -> SpectraProblem:
     return prepare("linked_spectra", data, {}, {})
 
 
+def log_slope(coordinates: Coordinates, z: FloatArray) -> FloatArray:
+    """Logarithm of the determinant of du / dz, shape (points,)."""
+    told = coordinates.stan_data()
+    total = np.zeros(len(z))
+    for path, bend in zip(told["path"] - 1, told["bend"], strict=True):
+        steps = (z[:, path, None] - told["knot"]) / told["softness"]
+        total += np.log(told["scale"][path, path] + expit(steps) @ bend[path])
+    return total
+
+
 def density(found: SpectraProblem) -> log_densities.Values:
     """NumPy's log density of z, up to a constant."""
 
     def values(z: FloatArray) -> FloatArray:
-        x, total = found.parameters.values(found.center + z @ found.scale.T)
+        x, total = found.parameters.values(found.coordinates.u(z))
+        total = total + log_slope(found.coordinates, z)
         for each in found.spectra:
             expected = each.expected(found.parameters.named(x))
             total = total + each.log_likelihood(expected).sum(axis=-1)
@@ -195,7 +208,7 @@ def density(found: SpectraProblem) -> log_densities.Values:
 
 def compare(data: LinkedSpectra, program: Path, folder: Path) -> None:
     found = prepared(data)
-    points = 0.7 * np.random.default_rng(9).standard_normal((6, len(found.center)))
+    points = 0.7 * np.random.default_rng(9).standard_normal((6, found.parameters.free))
     numpy_density = density(found)
     value, gradient = log_densities.log_prob(program, found.stan_data, points, folder)
     apart = value - numpy_density(points)
@@ -210,6 +223,23 @@ def compare(data: LinkedSpectra, program: Path, folder: Path) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_stan_and_numpy_agree(name: str, program: Path, tmp_path: Path) -> None:
     compare(CASES[name](), program, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["line behind gas", "every prior", "two sources in one spectrum"])
+def test_coordinates_lead_back(name: str) -> None:
+    """From z to u and back; their Jacobian is triangular in the order of the curves."""
+    found = prepared(CASES[name]())
+    coordinates, size = found.coordinates, found.parameters.free
+    assert coordinates.curves
+    points = np.random.default_rng(3).standard_normal((5, size))
+    u = coordinates.u(points)
+    np.testing.assert_allclose([coordinates.z(one) for one in u], points, atol=1e-8)
+    rest = [k for k in range(size) if k not in [curve.path for curve in coordinates.curves]]
+    constant = np.linalg.slogdet(coordinates.scale[np.ix_(rest, rest)])[1]
+    for point, wanted in zip(points, log_slope(coordinates, points), strict=True):
+        step = 1e-5 * np.eye(size)
+        jacobian = (coordinates.u(point + step) - coordinates.u(point - step)) / 2e-5
+        assert np.linalg.slogdet(jacobian)[1] == pytest.approx(wanted + constant, abs=1e-6)
 
 
 def test_responses_in_single_precision(program: Path, tmp_path: Path) -> None:
@@ -238,7 +268,7 @@ def test_negative_counts_are_impossible(program: Path, tmp_path: Path) -> None:
     )
     data = replace(data, observations=(replace(observation, spectrum=spectrum),))
     found = prepared(data)
-    point = np.zeros((1, len(found.center)))
+    point = np.zeros((1, found.parameters.free))
     value, _ = log_densities.log_prob(program, found.stan_data, point, tmp_path)
     assert np.isneginf(density(found)(point)).all()
     assert not np.isfinite(value).any()
@@ -255,11 +285,11 @@ def test_band_function_that_is_not_defined(program: Path, tmp_path: Path) -> Non
     """Where both powers are alike there is no likelihood, neither here nor there."""
     found = prepared(one(COMPONENTS["band"]))
     names = list(found.parameters.priors)
-    u = np.stack([found.center] * 3)
+    u = np.stack([found.coordinates.u(np.zeros(found.parameters.free))] * 3)
     for column, values in (("src.c.alpha", (-0.7, -2.6, -2.2)), ("src.c.beta", (-2.5, -2.5, -2.1))):
         k = names.index(column)
         u[:, k] = [found.parameters.u_of(k, value) for value in values]
-    points = np.linalg.solve(found.scale, (u - found.center).T).T
+    points = np.stack([found.coordinates.z(one) for one in u])
     value, _ = log_densities.log_prob(program, found.stan_data, points, tmp_path)
     assert np.isfinite(value).tolist() == [True, False, False]
     assert np.isfinite(density(found)(points)).tolist() == [True, False, False]

@@ -455,7 +455,13 @@ def test_grouped() -> None:
     apart = spectrum.ignoring("2-3").grouped(4)
     assert apart.groups().counts.tolist() == [3, 11, 5]
     assert apart.ungrouped().groups().counts.tolist() == [3, 0, 2, 9, 1, 0, 4]
-    for options in ({}, {"minimum": 2, "by": 2}, {"by": 1.5}, {"by": 0}, {"minimum": -1}):
+    counts = np.array([0, 1, 0, 0, 2, 1, 0, 0.0])
+    behind = replace(spectrum, background=Spectrum("b", counts, 5.0))
+    assert behind.grouped(background=1).groups().background_counts.tolist() == [1, 2, 1]
+    for options in (
+        {}, {"minimum": 2, "by": 2}, {"by": 1.5}, {"by": 0}, {"minimum": -1}, {"background": 1},
+        {"background": np.nan},
+    ):  # fmt: skip
         with pytest.raises(DataError, match=r"^grouped: "):
             spectrum.grouped(**options)
 

@@ -145,6 +145,11 @@ class Parameters:
                 log_prior -= np.log(x[:, sd])
         return x, log_prior
 
+    @property
+    def populations(self) -> set[str]:
+        """Names of those that parameters are drawn from."""
+        return {row.population for row in self.rows if row.population is not None}
+
     @cached_property
     def _drawn(self) -> list[tuple[int, int, int]]:
         """Positions of what is drawn from a population, of its mean and of its sd."""

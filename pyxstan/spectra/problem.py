@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
+from pyxstan.spectra import likelihood
+from pyxstan.spectra.coordinates import Coordinates
 from pyxstan.spectra.folding import Floats, Folded, all_folded, stan_data
 from pyxstan.spectra.parameters import Parameters
 from pyxstan.spectra.starting import guess
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
     from pyxstan.spectra.data import LinkedSpectra
 
 
+#: Groups without background counts that are too many for the W statistic.
+_MANY = 0.5
+#: Of u, standard normal under a uniform prior: beyond this there is a twentieth of it; and at least
+#: so many draws there are held by the end of the prior alone.
+_AT_END, _HELD = 1.645, 0.025
+
+
 @dataclass(frozen=True)
 class SpectraProblem:
     """What a fit of spectra is made of; see `pyxstan.registry.Problem`."""
@@ -28,9 +37,8 @@ class SpectraProblem:
     data: LinkedSpectra
     parameters: Parameters
     spectra: list[Folded]
-    #: Guess of u, the sampler's coordinates before whitening, and the root of its covariance.
-    center: Floats
-    scale: Floats
+    #: The sampler's.
+    coordinates: Coordinates
     stan_data: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -59,18 +67,18 @@ class SpectraProblem:
                 for name, x in zip(names, column, strict=True)
                 if self.parameters.position[name] < self.parameters.free
             }
-        u = self.center.copy()
+        u = self.coordinates.u(np.zeros(len(self.coordinates.center)))
         for name, value in given.items():
             k = self.parameters.position.get(name, len(u))
             if k >= len(u):
                 there = ", ".join(self.parameters.priors)
                 raise DataError(f"no starting value for '{name}'; there are {there}")
             u[k] = self.parameters.u_of(k, value)
-        return {"z": np.linalg.solve(self.scale, u - self.center)}
+        return {"z": self.coordinates.z(u)}
 
     def values(self, z: Floats) -> dict[str, Floats]:
         """Every parameter by name, for the sampler's z, of its shape without the last axis."""
-        u = self.center + z.reshape(-1, z.shape[-1]) @ self.scale.T
+        u = self.coordinates.u(z.reshape(-1, z.shape[-1]))
         x, _ = self.parameters.values(u)
         return self.parameters.named(x.reshape(*z.shape[:-1], -1))
 
@@ -78,7 +86,21 @@ class SpectraProblem:
         """Posterior, likelihoods, predictions and data: with names, coordinates and units."""
         from pyxstan.spectra.results import groups
 
+        self.complaints.extend(self._open_ends(draws.variables["z"]))
         return groups(self, draws, seed)
+
+    def _open_ends(self, z: Floats) -> Iterator[str]:
+        """Say of which parameters the posterior goes on to an end of the prior."""
+        u = self.coordinates.u(z.reshape(-1, z.shape[-1]))
+        for end, beyond in (("lower", u < -_AT_END), ("upper", u > _AT_END)):
+            names = [
+                name
+                for name, prior in self.parameters.priors.items()
+                if prior.family in ("uniform", "loguniform")
+                and beyond[:, self.parameters.position[name]].mean() > _HELD
+            ]
+            if names and len(u) > 1:
+                yield f"the data set no {end} limit on {', '.join(names)} (the prior does)"
 
 
 def prepare(
@@ -87,7 +109,8 @@ def prepare(
     """Make the spectra ready for Stan: responses to the channels in use, the guess."""
     parameters = data.with_priors(priors)
     spectra = all_folded(data)
-    notes = []
+    notes: list[str] = []
+    complaints: list[str] = []
     for observation, one in zip(data.observations, spectra, strict=True):
         spectrum = observation.spectrum
         notes += [f"{one.name}: {line}" for line in spectrum.notes]
@@ -98,19 +121,24 @@ def prepare(
             f"{one.name}: {one.statistic}, {groups}{channels} channels from {ends}, "
             f"{binned.counts.sum():g} counts in {spectrum.exposure:g} s"
         )
-    center, scale = guess(parameters, spectra)
+        empty = int((likelihood.columns(binned)[:, 2] == 0).sum())
+        if one.statistic == "wstat" and empty > _MANY * binned.size:
+            complaints.append(
+                f"{one.name}: {empty} of {binned.size} groups have no background counts, where "
+                "the W statistic takes counts of the source for background (group to one or more)"
+            )
+    coordinates = guess(parameters, spectra)
     return SpectraProblem(
         data=data,
         parameters=parameters,
         spectra=spectra,
-        center=center,
-        scale=scale,
+        coordinates=coordinates,
         stan_data={
             **parameters.stan_data(),
             **stan_data(spectra, data, parameters.position),
-            "center": center,
-            "scale": scale,
+            **coordinates.stan_data(),
         },
         notes=notes,
+        complaints=complaints,
         priors={name: str(prior) for name, prior in parameters.priors.items()},
     )

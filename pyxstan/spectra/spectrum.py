@@ -290,7 +290,13 @@ class Spectrum:
             raise DataError(f"{self.source}: no channel is left to use")
         return new
 
-    def grouped(self, minimum: float | None = None, *, by: int | None = None) -> Spectrum:
+    def grouped(
+        self,
+        minimum: float | None = None,
+        *,
+        by: int | None = None,
+        background: float | None = None,
+    ) -> Spectrum:
         """Put the channels that are used into groups, in place of the groups there are.
 
         Parameters
@@ -299,21 +305,30 @@ class Spectrum:
             Counts that a group has at least. What is left at the end joins the last group.
         by
             Channels that a group has.
+        background
+            Counts of the background that a group has at least: where there are none, W is biased.
 
         Raises
         ------
         DataError
-            Both or neither are given, or not a positive number.
+            Not one of them is given, or not a positive number; a background that isn't there.
         """
-        if (minimum is None) == (by is None):
-            raise DataError("grouped: expected either minimum counts or a number of channels, by")
-        size = minimum if by is None else by
-        if size is None or not (math.isfinite(size) and size > 0) or (by and by != int(by)):
-            raise DataError(f"grouped: {size} is not a positive number")
-        used = self.used
-        if by is None:
-            return replace(self, grouping=group_by_counts(self.counts, used, float(size)))
-        return replace(self, grouping=group_by_width(used, int(by)))
+        given = [size for size in (minimum, by, background) if size is not None]
+        if len(given) != 1:
+            raise DataError(
+                "grouped: expected one of minimum counts, a number of channels (by), "
+                "minimum counts of the background"
+            )
+        if not (math.isfinite(given[0]) and given[0] > 0) or (by and by != int(by)):
+            raise DataError(f"grouped: {given[0]} is not a positive number")
+        if by is not None:
+            return replace(self, grouping=group_by_width(self.used, int(by)))
+        counts = self.counts
+        if background is not None:
+            if self.background is None:
+                raise DataError(f"grouped: {self.source} has no background")
+            counts = self.background.counts
+        return replace(self, grouping=group_by_counts(counts, self.used, float(given[0])))
 
     def ungrouped(self) -> Spectrum:
         """Every channel on its own, those noticed as they were."""

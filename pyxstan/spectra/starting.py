@@ -1,105 +1,117 @@
-"""Where the posterior is, and how wide: a first guess, which the sampler is whitened with."""
+"""Where the posterior is, and of what shape: the coordinates that the sampler moves in."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from pyxstan.spectra import likelihood
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+from scipy.interpolate import PchipInterpolator
+
+from pyxstan.spectra.coordinates import QUANTILES, Coordinates, Curve
 from pyxstan.spectra.folding import Floats, Folded
+from pyxstan.spectra.hill import STEP, Hill
 from pyxstan.spectra.parameters import Parameters
 
 #: Points of the prior that the search may start from, and from how many it does.
 _TRIALS, _STARTS = 40, 3
-#: Laps of the search, its longest step, and the step of finite differences.
-_LAPS, _LONGEST, _STEP = 60, 2.0, 1e-4
 #: The widest that a coordinate is taken for.
 _WIDEST = 3.0
+#: What is wider than this, in standard deviations of its prior, has a ridge; so many have at most.
+_LOOSE, _RIDGES = 0.05, 30
+#: Along a ridge: laps of the search for each point, the first distance of points, the longest, and
+#: by how much each is longer than the last; how many points there are at most on either side, and
+#: by how much the log density falls to the ends.
+_LAPS, _SHORTEST, _LONGEST, _LONGER, _POINTS, _FALL = 8, 0.03, 0.25, 1.4, 22, 8.0
+#: So much lower a log density is nothing.
+_NOTHING = 50.0
 
 
-def guess(parameters: Parameters, spectra: list[Folded]) -> tuple[Floats, Floats]:
-    """The mode, and the Cholesky factor of the inverse of the expected information there.
+def guess(parameters: Parameters, spectra: list[Folded]) -> Coordinates:
+    """The mode, found from a few points of the prior, and the shape of the posterior around it.
 
-    Fisher scoring (Levenberg and Marquardt's damping) from a few points of the prior, in the
-    coordinates of `Parameters.spread`.
+    What the data leave loose makes ridges, which may be curved: a source of few counts is as well
+    a steep one behind much gas. Each in turn becomes a `Curve`, with those before it held in their
+    middles; across all of them the posterior is taken for a Gaussian.
     """
     rng = np.random.default_rng(1)
-    middle = parameters.start()
-    trials = middle + np.concatenate(
-        [np.zeros((1, len(middle))), rng.normal(0, 1.0, (_TRIALS, len(middle)))]
-    )
-    heights = _log_posterior(parameters, spectra, trials)
-    order = np.argsort(-heights)[:_STARTS]
-    found = [_climb(parameters, spectra, trials[k]) for k in order]
-    top, information, _ = max(found, key=lambda one: one[2])
-    values, vectors = np.linalg.eigh(information)
-    covariance = (vectors / np.maximum(values, _WIDEST**-2)) @ vectors.T
+    size = parameters.free
+    hill = Hill(parameters, spectra, np.arange(size))
+    trials = np.concatenate([np.zeros((1, size)), rng.normal(0, 1.0, (_TRIALS, size))])
+    trials += parameters.start()
+    order = np.argsort(-hill.heights(trials))[:_STARTS]
+    top, information, _ = max((hill.climb(trials[k]) for k in order), key=lambda one: one[2])
+    _, parabolas = hill.parabolas(top)
+    base, curves = top, list[Curve]()
+    while (path := _loosest(hill, information)) is not None and len(curves) < _RIDGES:
+        base, curve = _ridge(hill.near(path, parabolas), path, base)
+        curves.append(curve)
+        hill = replace(hill, moving=hill.moving[hill.moving != path])
+        _, information = hill.slopes(base)
     # from there to u, in which the sampler moves
-    steps = _STEP * np.concatenate([np.eye(len(top)), -np.eye(len(top)), np.zeros((1, len(top)))])
-    u, _ = parameters.spread(top + steps)
-    jacobian = (u[: len(top)] - u[len(top) : -1]).T / (2 * _STEP)
-    return u[-1], np.linalg.cholesky(jacobian @ covariance @ jacobian.T)
+    steps = STEP * np.concatenate([np.eye(size), -np.eye(size), np.zeros((1, size))])
+    u, _ = parameters.spread(base + steps)
+    jacobian = (u[:size] - u[size:-1]).T[np.ix_(hill.moving, hill.moving)] / (2 * STEP)
+    scale = np.zeros((size, size))
+    scale[np.ix_(hill.moving, hill.moving)] = np.linalg.cholesky(
+        jacobian @ _inverse(information) @ jacobian.T
+    )
+    return Coordinates.around(u[-1], scale, curves)
 
 
-def _values(parameters: Parameters, v: Floats) -> tuple[Floats, Floats]:
-    """Every parameter and the log prior density of v, see `Parameters.spread`."""
-    u, log_jacobian = parameters.spread(v)
-    x, log_prior = parameters.values(u)
-    return x, log_prior + log_jacobian
+def _inverse(information: Floats) -> Floats:
+    values, vectors = np.linalg.eigh(information)
+    return np.asarray((vectors / np.maximum(values, _WIDEST**-2)) @ vectors.T)
 
 
-def _log_posterior(parameters: Parameters, spectra: list[Folded], u: Floats) -> Floats:
-    x, total = _values(parameters, u)
-    values = parameters.named(x)
-    with np.errstate(all="ignore"):
-        for one in spectra:
-            total = total + one.log_likelihood(one.expected(values)).sum(axis=-1)
-    return np.asarray(np.nan_to_num(total, nan=-np.inf))
+def _loosest(hill: Hill, information: Floats) -> int | None:
+    """What the data say so little of that the posterior may be no ellipsoid; None if nothing is.
+
+    Column densities come before others. Populations stay as they are.
+    """
+    widths = np.sqrt(np.diag(_inverse(information)))
+    order = []
+    for k, width in zip(hill.moving, widths, strict=True):
+        row = hill.parameters.rows[k]
+        of_population = row.population or row.name.rpartition(".")[0] in hill.parameters.populations
+        if width > _LOOSE and not of_population:
+            order.append((row.name.endswith(".NH"), width, int(k)))
+    return max(order)[-1] if order else None
 
 
-def _climb(
-    parameters: Parameters, spectra: list[Folded], u: Floats
-) -> tuple[Floats, Floats, float]:
-    """The top of the hill that u is on, the information there, and its height."""
-    damping = 1e-3
-    height = float(_log_posterior(parameters, spectra, u[None])[0])
-    slope, information = _slopes(parameters, spectra, u)
-    for _ in range(_LAPS):
-        damped = information + damping * np.diag(np.diag(information) + 1e-12)
-        step = np.linalg.solve(damped, slope)
-        step *= min(1.0, _LONGEST / np.abs(step).max()) if np.abs(step).max() > 0 else 1.0
-        there = float(_log_posterior(parameters, spectra, (u + step)[None])[0])
-        if there > height - 1e-9:
-            gain = there - height
-            u, height = u + step, there
-            damping = max(damping / 10, 1e-9)
-            slope, information = _slopes(parameters, spectra, u)
-            if gain < 1e-5 and np.abs(step).max() < 1e-2:
+def _highest(hill: Hill, v: Floats) -> tuple[Floats, float]:
+    """The highest point, and the logarithm of the mass around it, were that a Gaussian's."""
+    top, information, height = hill.climb(v, _LAPS)
+    return top, height - 0.5 * float(np.linalg.slogdet(information)[1])
+
+
+def _ridge(hill: Hill, path: int, base: Floats) -> tuple[Floats, Curve]:
+    """The ridge along a coordinate, and where its middle is.
+
+    It goes through the highest point of the hill for each value of the coordinate.
+    """
+    found = [_highest(hill, base)]
+    for way in (-1, 1):
+        at, stride = base, _SHORTEST
+        for _ in range(_POINTS):
+            at = at + way * stride * (np.arange(len(at)) == path)
+            at, mass = _highest(hill, at)
+            found.append((at, mass))
+            if not mass > max(one for _, one in found) - _FALL:
                 break
-        elif damping > 1e6:
-            break
-        else:
-            damping *= 10
-    return u, information, height
+            stride = min(_LONGER * stride, _LONGEST)
+    found.sort(key=lambda one: float(one[0][path]))
+    nodes = np.array([at for at, _ in found])
+    masses = np.array([mass for _, mass in found])
+    masses = np.maximum(masses - masses.max(), -_NOTHING)
+    t = np.linspace(nodes[0, path], nodes[-1, path], 2001)
+    density = np.exp(PchipInterpolator(nodes[:, path], masses)(t))
+    quantile = special.ndtri((np.cumsum(density) - 0.5 * density) / density.sum())
 
+    def along(columns: Floats, quantiles: NDArray[np.float64]) -> Floats:
+        at = np.interp(quantiles, quantile, t)
+        return np.stack([np.interp(at, nodes[:, path], c) for c in columns.T], axis=1)
 
-def _slopes(parameters: Parameters, spectra: list[Folded], u: Floats) -> tuple[Floats, Floats]:
-    """Gradient of the log posterior density, and the expected information."""
-    size = len(u)
-    near = u + _STEP * np.concatenate([np.eye(size), -np.eye(size), np.zeros((1, size))])
-    x, log_prior = _values(parameters, near)
-    values = parameters.named(x)
-    up, down, here = log_prior[:size], log_prior[size:-1], log_prior[-1]
-    slope = (up - down) / (2 * _STEP)
-    wide = u + 0.1 * np.concatenate([np.eye(size), -np.eye(size)])
-    _, around = _values(parameters, wide)
-    curvature = -(around[:size] + around[size:] - 2 * here) / 0.01
-    information = np.diag(np.maximum(np.nan_to_num(curvature), 1e-3))
-    with np.errstate(all="ignore"):
-        for one in spectra:
-            expected = one.expected(values)
-            each = (expected[:size] - expected[size:-1]) / (2 * _STEP)
-            of_counts = likelihood.slope(one.statistic, one.binned, expected[-1])
-            weight = likelihood.information(one.statistic, one.binned, expected[-1])
-            slope = slope + np.nan_to_num(each @ of_counts)
-            information = information + np.nan_to_num((each * weight) @ each.T)
-    return slope, information
+    u, _ = hill.parameters.spread(nodes)
+    return along(nodes, np.zeros(1))[0], Curve.through(path, along(u, QUANTILES))

@@ -4,7 +4,7 @@ spectra:
   - file: 3c273.pi            # relative to the YAML file; background:, rmf:, arf:, row: if need be
     source: quasar
     notice: 0.5-7             # keV; ranges with commas; ignore: likewise
-    group: {minimum: 20}      # or {by: 4}, or none; by default as the file says
+    group: {minimum: 20}      # or {by: 4}, {background: 1}, none; by default as the file says
     statistic: wstat          # by default what the file's flags ask for
     constant: lognormal(0, 0.1)
 sources:
@@ -130,7 +130,7 @@ def _observation(entry: Any, position: int, folder: Path) -> Observation:
     if group is None or group == "none":
         spectrum = spectrum.ungrouped()
     elif group != {}:
-        sizes = _table(group, f"{where}: group", ("minimum", "by"))
+        sizes = _table(group, f"{where}: group", ("minimum", "by", "background"))
         for key, size in sizes.items():
             if not isinstance(size, int | float):
                 raise DataError(f"{where}: group: {key} '{size}' is not a number")
