@@ -156,22 +156,127 @@ inline const float* single(const double* data, Eigen::Index size) {
 #define PYXSTAN_WIDE
 #endif
 #define PYXSTAN_FOLDING(NUMBER)                                                                    \
-  /* y[i] += a x[i] */                                                                             \
-  PYXSTAN_WIDE static void add_times(double a, const NUMBER* x, Eigen::Index size, double* y) {    \
-    for (Eigen::Index i = 0; i < size; ++i) {                                                      \
-      y[i] += a * static_cast<double>(x[i]);                                                       \
-    }                                                                                              \
-  }                                                                                                \
   /* the sum of x[i] y[i] */                                                                       \
-  PYXSTAN_WIDE static double sum_of_products(const NUMBER* x, const double* y, Eigen::Index size) { \
+  PYXSTAN_WIDE static double sum_of_products(const NUMBER* __restrict x, const double* __restrict y, \
+                                             Eigen::Index size) {                                  \
     double sum = 0;                                                                                \
     for (Eigen::Index i = 0; i < size; ++i) {                                                      \
       sum += static_cast<double>(x[i]) * y[i];                                                     \
     }                                                                                              \
     return sum;                                                                                    \
+  }                                                                                                \
+  /* y[i] += a x[i] */                                                                             \
+  PYXSTAN_WIDE static void add_times(double a, const NUMBER* __restrict x, Eigen::Index size,      \
+                                     double* __restrict y) {                                       \
+    for (Eigen::Index i = 0; i < size; ++i) {                                                      \
+      y[i] += a * static_cast<double>(x[i]);                                                       \
+    }                                                                                              \
+  }                                                                                                \
+  /* the same of four rows at once, for which y is read and written but once */                    \
+  PYXSTAN_WIDE static void add_sums_of_products(const NUMBER* __restrict x0, const NUMBER* __restrict x1, \
+                                                const NUMBER* __restrict x2, const NUMBER* __restrict x3, \
+                                                const double* __restrict y, Eigen::Index size,     \
+                                                double* __restrict sums) {                         \
+    double sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;                                                 \
+    for (Eigen::Index i = 0; i < size; ++i) {                                                      \
+      sum0 += static_cast<double>(x0[i]) * y[i];                                                   \
+      sum1 += static_cast<double>(x1[i]) * y[i];                                                   \
+      sum2 += static_cast<double>(x2[i]) * y[i];                                                   \
+      sum3 += static_cast<double>(x3[i]) * y[i];                                                   \
+    }                                                                                              \
+    sums[0] += sum0, sums[1] += sum1, sums[2] += sum2, sums[3] += sum3;                            \
+  }                                                                                                \
+  PYXSTAN_WIDE static void add_multiples(const double* a, const NUMBER* __restrict x0,             \
+                                         const NUMBER* __restrict x1, const NUMBER* __restrict x2, \
+                                         const NUMBER* __restrict x3, Eigen::Index size,           \
+                                         double* __restrict y) {                                   \
+    const double a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3];                                       \
+    for (Eigen::Index i = 0; i < size; ++i) {                                                      \
+      y[i] += a0 * static_cast<double>(x0[i]) + a1 * static_cast<double>(x1[i]) +                  \
+              a2 * static_cast<double>(x2[i]) + a3 * static_cast<double>(x3[i]);                   \
+    }                                                                                              \
   }
 PYXSTAN_FOLDING(float)
 PYXSTAN_FOLDING(double)
+
+// A run of entries of a row of the response, from a bin on.
+struct Run {
+  Eigen::Index bin, at, size;
+};
+
+// Up to four rows, each read for what is expected in its group and, while still at hand, for the slopes.
+template <typename Number>
+class Rows {
+ public:
+  explicit Rows(const Number* entries) : entries_(entries) {}
+
+  void clear() {
+    runs_.clear();
+    count_ = 0;
+  }
+  void add(const Run& run) { runs_.push_back(run); }
+  void end_row() { end_[++count_] = runs_.size(); }
+
+  // sums[r] = sum of the entries times photons.
+  void fold(const double* photons, double* sums) {
+    low_ = high_ = 0;
+    if (count_ == SIZE && end_[1] == 1 && end_[2] == 2 && end_[3] == 3 && end_[4] == 4) {  // a run in each
+      high_ = std::numeric_limits<Eigen::Index>::max();
+      for (const Run& run : runs_) {
+        low_ = std::max(low_, run.bin);
+        high_ = std::min(high_, run.bin + run.size);
+      }
+    }
+    for (int r = 0; r < count_; ++r) {
+      sums[r] = 0;
+      apart(r, [&](const Number* x, Eigen::Index size, Eigen::Index bin) {
+        sums[r] += sum_of_products(x, photons + bin, size);
+      });
+    }
+    if (low_ < high_) {
+      add_sums_of_products(common(0), common(1), common(2), common(3), photons + low_, high_ - low_, sums);
+    }
+  }
+
+  // slopes += sum of the entries times of_row[r].
+  void back(const double* of_row, double* slopes) const {
+    for (int r = 0; r < count_; ++r) {
+      apart(r, [&](const Number* x, Eigen::Index size, Eigen::Index bin) {
+        add_times(of_row[r], x, size, slopes + bin);
+      });
+    }
+    if (low_ < high_) {
+      add_multiples(of_row, common(0), common(1), common(2), common(3), high_ - low_, slopes + low_);
+    }
+  }
+
+  static constexpr int SIZE = 4;
+
+ private:
+  const Number* common(int r) const { return entries_ + runs_[r].at + (low_ - runs_[r].bin); }
+
+  // What a row has outside of the bins that are common to all four.
+  template <typename Do>
+  void apart(int r, const Do& act) const {
+    for (std::size_t k = end_[r]; k < end_[r + 1]; ++k) {
+      const Run& run = runs_[k];
+      const Eigen::Index end = run.bin + run.size;
+      const Eigen::Index left = low_ < high_ ? low_ : end, right = low_ < high_ ? high_ : end;
+      if (run.bin < left) {
+        act(entries_ + run.at, left - run.bin, run.bin);
+      }
+      if (right < end) {
+        act(entries_ + run.at + (right - run.bin), end - right, right);
+      }
+    }
+  }
+
+  const Number* entries_;
+  std::vector<Run> runs_;
+  std::size_t end_[SIZE + 1] = {};
+  int count_ = 0;
+  Eigen::Index low_ = 0, high_ = 0;
+};
 
 enum { POWERLAW = 1, POWERLAW_FLUX, CUTOFF_POWERLAW, BLACKBODY, BAND, BREMSSTRAHLUNG, GAUSSIAN_LINE };
 
@@ -378,33 +483,38 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
     const Array seen = constant * flux * area.segment(first_bin, bins).array();
     Array slope(Array::Zero(bins));
     const std::size_t end = row[5] - 1 + row[6];
-    std::size_t k = row[5] - 1;
-    for (Eigen::Index g = 0; g < groups; ++g) {
-      const std::size_t begin = k;
-      double m = 0;
-      for (; k < end && segment[k][0] == g + 1; ++k) {
-        const Eigen::Index at = segment[k][2] - 1, size = segment[k + 1][2] - 1 - at;
-        const double* const photons = seen.data() + segment[k][1] - 1;
-        m += entries ? pyxstan::sum_of_products(entries + at, photons, size)
-                     : pyxstan::sum_of_products(value.data() + at, photons, size);
+    const auto fold = [&](auto rows) {
+      std::size_t k = row[5] - 1;
+      constexpr Eigen::Index most = decltype(rows)::SIZE;
+      double expected[most], slopes_of[most];
+      for (Eigen::Index g = 0; g < groups; g += most) {
+        const int several = static_cast<int>(std::min(most, groups - g));
+        rows.clear();
+        for (int r = 0; r < several; ++r) {
+          for (; k < end && segment[k][0] == g + r + 1; ++k) {
+            rows.add({segment[k][1] - 1, segment[k][2] - 1, segment[k + 1][2] - segment[k][2]});
+          }
+          rows.end_row();
+        }
+        rows.fold(seen.data(), expected);
+        for (int r = 0; r < several; ++r) {
+          double m = expected[r];
+          if (m < 0 && row[0] != 4) {  // entries of a response may be negative; Poisson counts are not
+            lp = -std::numeric_limits<double>::infinity();
+            m = 0;
+          }
+          const auto of = counts.row(group_at + g + r);
+          const pyxstan::Likelihood found = row[0] == 1   ? pyxstan::cstat(of[0], m)
+                                            : row[0] == 2 ? pyxstan::wstat(of[0], of[2], of[4], m)
+                                            : row[0] == 3 ? pyxstan::pgstat(of[0], of[2], of[3], of[4], m)
+                                                          : pyxstan::chi2(of[0], of[1], of[2], of[3], of[4], m);
+          lp += found.value;
+          slopes_of[r] = found.slope;
+        }
+        rows.back(slopes_of, slope.data());
       }
-      if (m < 0 && row[0] != 4) {  // entries of a response may be negative; Poisson counts are not
-        lp = -std::numeric_limits<double>::infinity();
-        m = 0;
-      }
-      const auto of = counts.row(group_at + g);
-      const pyxstan::Likelihood found = row[0] == 1   ? pyxstan::cstat(of[0], m)
-                                        : row[0] == 2 ? pyxstan::wstat(of[0], of[2], of[4], m)
-                                        : row[0] == 3 ? pyxstan::pgstat(of[0], of[2], of[3], of[4], m)
-                                                      : pyxstan::chi2(of[0], of[1], of[2], of[3], of[4], m);
-      lp += found.value;
-      for (std::size_t l = begin; l < k; ++l) {
-        const Eigen::Index at = segment[l][2] - 1, size = segment[l + 1][2] - 1 - at;
-        double* const into = slope.data() + segment[l][1] - 1;
-        entries ? pyxstan::add_times(found.slope, entries + at, size, into)
-                : pyxstan::add_times(found.slope, value.data() + at, size, into);
-      }
-    }
+    };
+    entries ? fold(pyxstan::Rows<float>(entries)) : fold(pyxstan::Rows<double>(value.data()));
     slope *= area.segment(first_bin, bins).array();
     for (const Slope& one : slopes) {
       gradient[one.parameter] += constant * (slope * one.of_flux).sum();
