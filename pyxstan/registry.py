@@ -136,6 +136,9 @@ class Family(Protocol):
     def read(self, inputs: Sequence[Path], options: Mapping[str, Any]) -> Any:
         """Read the command line's input files into the family's data class."""
 
+    def vocabulary(self) -> list[str]:
+        """What a model of the user's is written with, by line; of models with `open_priors`."""
+
     def as_data(self, data: Any) -> Any:
         """Turn what `fit` was given into the family's data class."""
 
@@ -351,5 +354,7 @@ def describe(name: str) -> Description:
             choices = f" ({', '.join(option.choices)})" if option.choices else ""
             default = "" if option.default is None else f"; default {option.default}"
             lines.append(f"  {option.name}{choices}: {option.description}{default}")
+    if model.open_priors:
+        lines += ["", *model.family.vocabulary()]
     lines += ["", f"Reference: {model.reference}"]
     return Description("\n".join(lines))

@@ -21,6 +21,7 @@ import pyxstan.spectra as ps
 from pyxstan.inference_data import attributes, group, read
 from pyxstan.priors import parse
 from pyxstan.spectra import Absorber, LinkedSpectra, Population, component
+from pyxstan.spectra.components import COMPONENTS
 from pyxstan.spectra.yaml_model import write
 
 FloatArray = npt.NDArray[np.float64]
@@ -267,6 +268,13 @@ def full() -> LinkedSpectra:
         (a, b), (first, second), {"slope": "lognormal(0, 1)"},
         {"indices": Population("normal(-1.8, 0.3)", "half_normal(0.5)")},
     )  # fmt: skip
+
+
+def test_describe_says_what_models_are_written_with() -> None:
+    text = str(pyxstan.describe("linked_spectra"))
+    for entry in COMPONENTS.values():
+        assert f"\n  {entry.name}: {entry.formula}\n" in text
+    assert "\n    kT [keV]: temperature\n" in text
 
 
 def test_describe() -> None:

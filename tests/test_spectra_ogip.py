@@ -14,8 +14,19 @@ import pytest
 from scipy import sparse
 
 from pyxstan.errors import DataError
-from pyxstan.spectra import Response, Spectrum, write_response, write_spectrum
+from pyxstan.spectra import (
+    LinkedSpectra,
+    Observation,
+    Response,
+    Source,
+    Spectrum,
+    component,
+    likelihood,
+    write_response,
+    write_spectrum,
+)
 from pyxstan.spectra.binning import parse_ranges
+from pyxstan.spectra.folding import all_folded
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 ACIS = DATA / "acis_3c273"
@@ -146,6 +157,66 @@ def test_sherpa_agrees(tmp_path: Path) -> None:
         assert w_statistic(spectrum, expected_counts(spectrum)) == pytest.approx(
             shp.calc_stat(number), 1e-9
         )
+
+
+AT_HALF = np.linspace(0.5, 0.9, ogip.CHANNELS)
+#: Of a spectrum, and what is special in its response.
+FOR_SHERPA: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "plain": ({}, {}),
+    "channels from 0": ({"first": 0}, {"first": 0, "tlmin": 0}),
+    "fixed length": ({}, {"form": "fixed"}),
+    "groups": ({"columns": {"GROUPING": np.array([1, -1, 1, -1, -1, 1, 1, -1])}}, {}),
+    "BACKSCAL of each channel": ({"columns": {"BACKSCAL": AT_HALF}, "BACKSCAL": None}, {}),
+    "AREASCAL of each channel": ({"columns": {"AREASCAL": AT_HALF}, "AREASCAL": None}, {}),
+    "AREASCAL": ({"AREASCAL": 0.8}, {}),
+    "rates with errors": (
+        {
+            "counts": ogip.COUNTS / 1000.0, "column": "RATE", "POISSERR": False,
+            "columns": {"STAT_ERR": np.sqrt(ogip.COUNTS + 1) / 1000.0}, "BACKFILE": "none",
+        },
+        {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FOR_SHERPA)
+@pytest.mark.parametrize("written", [False, True], ids=["as it is", "written by us"])
+def test_sherpa_agrees_on_every_form(form: str, written: bool, tmp_path: Path) -> None:
+    """Counts, folded model and statistic of files by hand, and of those that we make of them."""
+    shp = pytest.importorskip("sherpa.astro.ui")
+    keywords, special = FOR_SHERPA[form]
+    first = keywords.get("first", 1)
+    ogip.write(tmp_path / "r.rmf", ogip.matrix(DETCHANS=8, **special), ogip.ebounds(first))
+    ogip.write(tmp_path / "r.arf", ogip.area())
+    behind = ogip.spectrum([2, 1, 0, 3, 4, 0, 2, 5], first=first, BACKSCAL=2.0)
+    ogip.write(tmp_path / "b.pha", behind)
+    names = {"RESPFILE": "r.rmf", "ANCRFILE": "r.arf", "BACKFILE": "b.pha"}
+    file = ogip.write(tmp_path / "s.pha", ogip.spectrum(**{**names, **keywords}))
+    ours = Spectrum.from_ogip(file)
+    if written:
+        assert ours.response is not None
+        write_response(ours.response, tmp_path / "own.rmf", tmp_path / "own.arf")
+        if ours.background is not None:
+            write_spectrum(ours.background, tmp_path / "own_b.pha")
+        file = write_spectrum(
+            ours, tmp_path / "own.pha", rmf="own.rmf", arf="own.arf",
+            background=None if ours.background is None else "own_b.pha",
+        )  # fmt: skip
+    law = component("powerlaw", K="loguniform(1e-6, 1)", index=-1.7)
+    (folded,) = all_folded(LinkedSpectra([Observation(ours, "q")], [Source("q", {"law": law})]))
+    expected = folded.expected({"q.law.K": np.array([4e-3]), "q.law.index": np.array([-1.7])})[0]
+    gaussian = folded.statistic == "chi2"
+    shp.clean()
+    shp.load_pha(1, str(file), use_errors=gaussian)
+    theirs = shp.create_model_component("powlaw1d", "law")
+    theirs.gamma, theirs.ampl = 1.7, 4e-3
+    shp.set_source(1, theirs)
+    shp.set_stat("chi2" if gaussian else "wstat")
+    data = shp.get_data(1)
+    np.testing.assert_allclose(data.get_dep(filter=True), folded.binned.counts, rtol=1e-12)
+    np.testing.assert_allclose(data.eval_model_to_fit(shp.get_model(1)), expected, rtol=1e-9)
+    statistic = likelihood.statistic(folded.statistic, folded.binned, expected).sum()
+    assert statistic == pytest.approx(shp.calc_stat(1), rel=1e-9)
 
 
 FORMS: dict[str, dict[str, Any]] = {

@@ -101,7 +101,8 @@ CASES = {
     "group": entry(f"{PLACE}: group: expected keys with values", "group: 20"),
     "group by": entry(f"{PLACE}: group: minimum 'many' is not a number", "group: {minimum: many}"),
     "group by both": entry(
-        "grouped: expected either minimum counts or a number of channels, by",
+        "grouped: expected one of minimum counts, a number of channels (by), minimum counts of "
+        "the background",
         "group: {minimum: 3, by: 2}",
     ),
     "statistic": entry(

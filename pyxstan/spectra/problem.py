@@ -10,7 +10,6 @@ import numpy as np
 
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
-from pyxstan.spectra import likelihood
 from pyxstan.spectra.coordinates import Coordinates
 from pyxstan.spectra.folding import Floats, Folded, all_folded, stan_data
 from pyxstan.spectra.parameters import Parameters
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from pyxstan.spectra.data import LinkedSpectra
 
 
-#: Groups without background counts that are too many for the W statistic.
-_MANY = 0.5
 #: Of u, standard normal under a uniform prior: beyond this there is a twentieth of it; and at least
 #: so many draws there are held by the end of the prior alone.
 _AT_END, _HELD = 1.645, 0.025
@@ -110,7 +107,6 @@ def prepare(
     parameters = data.with_priors(priors)
     spectra = all_folded(data)
     notes: list[str] = []
-    complaints: list[str] = []
     for observation, one in zip(data.observations, spectra, strict=True):
         spectrum = observation.spectrum
         notes += [f"{one.name}: {line}" for line in spectrum.notes]
@@ -121,12 +117,6 @@ def prepare(
             f"{one.name}: {one.statistic}, {groups}{channels} channels from {ends}, "
             f"{binned.counts.sum():g} counts in {spectrum.exposure:g} s"
         )
-        empty = int((likelihood.columns(binned)[:, 2] == 0).sum())
-        if one.statistic == "wstat" and empty > _MANY * binned.size:
-            complaints.append(
-                f"{one.name}: {empty} of {binned.size} groups have no background counts, where "
-                "the W statistic takes counts of the source for background (group to one or more)"
-            )
     coordinates = guess(parameters, spectra)
     return SpectraProblem(
         data=data,
@@ -139,6 +129,5 @@ def prepare(
             **coordinates.stan_data(),
         },
         notes=notes,
-        complaints=complaints,
         priors={name: str(prior) for name, prior in parameters.priors.items()},
     )

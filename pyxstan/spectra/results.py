@@ -12,10 +12,14 @@ from pyxstan.spectra.stored import to_json
 
 if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
+    from pyxstan.spectra.folding import Folded
     from pyxstan.spectra.problem import SpectraProblem
 
 #: Draws of which likelihoods and predictions are kept, at most.
 _MOST_DRAWS = 1000
+
+#: Of all counts: so many more are background for W than its region has.
+_TOO_MANY = 0.05
 
 
 def groups(problem: SpectraProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
@@ -34,6 +38,7 @@ def groups(problem: SpectraProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
         log_like.append(one.log_likelihood(of_source))
         drawn.append(likelihood.drawn(one.statistic, one.binned, of_source, rng))
         behind = likelihood.background(one.statistic, one.binned, of_source)
+        problem.complaints.extend(_misjudged(one, behind))
         expected.append((of_source, of_source + behind))
         deviance -= 2 * float(one.log_likelihood(one.expected(mean)).sum())
     problem.attributes["deviance_at_mean"] = deviance
@@ -92,6 +97,21 @@ def groups(problem: SpectraProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
             coords={**channels, "spectrum_name": list(data.spectra)},
         ),
     }
+
+
+def _misjudged(one: Folded, behind: np.ndarray) -> list[str]:
+    """Say where W takes counts of the source for background: in groups without any of its own."""
+    if one.statistic != "wstat":
+        return []
+    counts, _, off, _, alpha = likelihood.columns(one.binned).T
+    taken, measured = behind.sum(axis=1).mean(), (alpha * off).sum()
+    if taken - measured <= _TOO_MANY * counts.sum():
+        return []
+    empty = f"none in {(off == 0).sum()} of {len(off)} groups"
+    return [
+        f"{one.name}: the W statistic takes {taken:.3g} of {counts.sum():g} counts for background, "
+        f"of which its region says {measured:.3g} ({empty}: group to one or more)"
+    ]
 
 
 def _column(problem: SpectraProblem, k: int) -> np.ndarray:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from pyxstan.errors import DataError
+from pyxstan.spectra.components import COMPONENTS
 from pyxstan.spectra.data import LinkedSpectra
 from pyxstan.spectra.figures import figures
 from pyxstan.spectra.problem import prepare
 from pyxstan.spectra.simulation import simulate
 from pyxstan.spectra.yaml_model import write
 
-__all__ = ["as_data", "figures", "prepare", "read", "simulate", "write"]
+__all__ = ["as_data", "figures", "prepare", "read", "simulate", "vocabulary", "write"]
 
 
 def read(inputs: Sequence[Path], options: Mapping[str, Any]) -> LinkedSpectra:
@@ -19,6 +20,24 @@ def read(inputs: Sequence[Path], options: Mapping[str, Any]) -> LinkedSpectra:
     if len(inputs) != 1:
         raise DataError("linked_spectra: expected one YAML file, which names the spectra")
     return LinkedSpectra.from_yaml(inputs[0])
+
+
+def vocabulary() -> list[str]:
+    """The components, and how their parameters are set."""
+    lines = ["Components (photons/s/cm^2/keV at the energy E):"]
+    for entry in COMPONENTS.values():
+        lines.append(f"  {entry.name}: {entry.formula}")
+        lines += [
+            f"    {p.name}{f' [{p.unit}]' if p.unit else ''}: {p.description}"
+            for p in (*entry.parameters, *entry.constants)
+        ]
+    return [
+        *lines,
+        "  behind absorption: NH [1e22 cm^-2], at a redshift",
+        "Parameters: a number holds one, a prior such as 'lognormal(0, 1)' frees it, "
+        "'= 2 * a.pl.K' links it, 'from NAME' draws it from a population.",
+        "A model that is written down: pyxstan describe linked_spectra MODEL.yaml",
+    ]
 
 
 def as_data(data: Any) -> LinkedSpectra:
