@@ -27,10 +27,10 @@ def vocabulary() -> list[str]:
     lines = ["Components (photons/s/cm^2/keV at the energy E):"]
     for entry in COMPONENTS.values():
         lines.append(f"  {entry.name}: {entry.formula}")
-        lines += [
-            f"    {p.name}{f' [{p.unit}]' if p.unit else ''}: {p.description}"
-            for p in (*entry.parameters, *entry.constants)
-        ]
+        for part in (entry.parameters, entry.constants):
+            lines += [
+                f"    {p.name}{f' [{p.unit}]' if p.unit else ''}: {p.description}" for p in part
+            ]
     return [
         *lines,
         "  behind absorption: NH [1e22 cm^-2], at a redshift",
