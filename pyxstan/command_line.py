@@ -281,6 +281,11 @@ class _WithNegativeNumbers(click.Command):
     help="Of the objects' fits: uniform, loguniform, normal(mean, sd).",
 )
 @click.option(
+    "--selection",
+    type=click.Path(path_type=Path),
+    help="Table of detection probabilities, or of detected injections.",
+)
+@click.option(
     "--parent",
     "parents",
     multiple=True,
@@ -304,6 +309,7 @@ def stack(
     name: str | None,
     output: Path | None,
     prior: str,
+    selection: Path | None,
     parents: tuple[str, ...],
     strict: bool,
     quiet: bool,
@@ -327,8 +333,8 @@ def stack(
         if any(one.exists() and path.exists() and path.samefile(one) for one in inputs):
             raise DataError(f"{path}: an input, it would be overwritten by the result")
     entry = registry.get("stack_histogram")
-    given = {"prior": prior} | ({} if name is None else {"name": name})
-    reading, _ = entry.split_reading(given)
+    given = {"prior": prior, "name": name, "selection": selection and str(selection)}
+    reading, _ = entry.split_reading({key: x for key, x in given.items() if x is not None})
     data = entry.family.read(inputs, reading)
     fits = several.stack(data, low, high, nbins, parents=parents, progress=not quiet, **how)
     text, good = several.report(fits)

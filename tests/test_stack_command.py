@@ -61,6 +61,21 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return stack(data, 0.5, 3, 5, chains=2, warmup=300, draws=700, seed=1, progress=False)
 
 
+def test_selection(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is seldom detected below 1.75 is more frequent than it seems."""
+    (desk / "seen.csv").write_text("x,probability\n0.5,0.2\n1.75,0.2\n1.751,1\n3,1\n")
+    good(words("-o", "plain"), capsys)
+    good(words("-o", "corrected", "--selection", "seen.csv", "--name", "x"), capsys)
+    means = [
+        float(posterior(desk / name / "gaussian.nc")["mean"].mean())
+        for name in ("plain", "corrected")
+    ]
+    assert means[1] < means[0] - 0.05
+    outcome = run(words("--selection", "none.csv"), capsys)
+    assert outcome.status == 2
+    assert "none.csv" in outcome.complaint
+
+
 def test_the_command_does_what_python_does(
     desk: Path, fits: Mapping[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ Photon indices are Gaussian, -1.8 +- 0.3; the logarithm of the column density is
 three times as often above 22 as below. Each source has a spectrum through a telescope like Chandra
 and one through a telescope like NuSTAR, with a free factor between them, and is fitted by itself
 under a uniform prior on its index. The stack of the 100 posteriors has to find the population
-again. OUT gets the table of the sources and the stack. About ten seconds of CPU time a source.
+again. OUT gets the table of the sources and the stack. About seven seconds of CPU time a source.
 """
 
 from __future__ import annotations
