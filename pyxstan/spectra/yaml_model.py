@@ -293,8 +293,16 @@ def _ranges(spectrum: Spectrum) -> str:
     if spectrum.noticed.all() or spectrum.response is None:
         return ""
     low, high = spectrum.response.channel_low, spectrum.response.channel_high
+    middle = 0.5 * (low + high)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], spectrum.noticed.astype(int), [0]])))
-    # inside of the outermost channels: all that overlap a range are noticed
-    inside = np.stack([low + 0.4 * (high - low), low + 0.6 * (high - low)])
-    ends = [inside[:, a:b] for a, b in edges.reshape(-1, 2)]
-    return ", ".join(f"{part.min():.9g}-{part.max():.9g}" for part in ends)
+    # ends inside of the outermost channels: all that overlap a range are noticed
+    return ", ".join(
+        f"{_between(low[a], middle[a])}-{_between(middle[b - 1], high[b - 1])}"
+        for a, b in edges.reshape(-1, 2)
+    )
+
+
+def _between(low: float, high: float) -> str:
+    """A number between two, with few digits."""
+    texts = (f"{0.5 * (low + high):.{digits}g}" for digits in range(1, 18))
+    return next(text for text in texts if low < float(text) < high)

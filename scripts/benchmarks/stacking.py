@@ -1,7 +1,7 @@
 """Effective draws per CPU second on stacks: pyxstan beside PosteriorStacker.
 
     python scripts/benchmarks/stacking.py --peers-python PEERS/bin/python [--repeats 3]
-    python scripts/benchmarks/stacking.py --scale [--sizes 1000 10000 100000]
+    python scripts/benchmarks/stacking.py --scale [--sizes 1000 10000 100000] [--figure COST.png]
 
 Data: 30 and 300 objects x 1,000 samples; population Gaussian 1.8 +- 0.3, errors of 0.1 to 0.6,
 range 0.5 to 3, 10 bins. Both have PosteriorStacker's priors: mean uniform on
@@ -204,6 +204,24 @@ def scale(arguments: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
+def draw(figures: dict[str, Any], path: Path) -> None:
+    """CPU seconds against the number of objects, beside a cost that is linear in it."""
+    from pyxstan.figures import blank
+
+    figure = blank(4.6, 3.4)
+    axes = figure.add_subplot()
+    for model, marker in zip(MODELS, "os", strict=True):
+        costs = {
+            int(key.split()[0]): each[1] for key, each in figures.items() if key.endswith(model)
+        }
+        axes.loglog(list(costs), list(costs.values()), marker, label=model)
+    ends = np.array([min(costs), max(costs)])
+    axes.loglog(ends, costs[ends[1]] * ends / ends[1], ":", color="0.5", label="linear")
+    axes.set(xlabel="objects of 200 samples", ylabel="CPU time (s)")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=160)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -216,10 +234,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--scale", action="store_true", help="many objects, pyxstan alone")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--output", type=Path, help="JSON file for all the figures")
+    parser.add_argument("--figure", type=Path, help="file to draw what --scale found in")
     arguments = parser.parse_args(words)
     if not arguments.scale and arguments.peers_python is None:
         parser.error("--peers-python: expected the Python of PosteriorStacker's environment")
     figures = scale(arguments) if arguments.scale else compare(arguments)
+    if arguments.scale and arguments.figure is not None:
+        draw(figures, arguments.figure)
     if arguments.output is not None:
         arguments.output.write_text(json.dumps(figures, indent=1) + "\n")
 
