@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 HISTOGRAM, MIXTURE = "stack_histogram", "stack_mixture"
 #: Nodes to the finest length of a parent, at first; each refinement takes half as many again.
 _NODES_A_LENGTH = 4.0
+#: Steps of expectation and maximisation from which the mode of a histogram is sought.
+_EXPECTATIONS = 200
 #: Draws of the guess by which those lengths are chosen, and how much wider than it they are drawn.
 _GUESSES, _WIDER = 400, 2.0
 
@@ -158,9 +160,11 @@ def prepare(
     on, edges = _range(model, data, options, notes)
     data = within(data, parents.support(model, on), options["drop_empty"], notes)
     coords = coordinates_of(model, on, options, priors, edges)
-    if edges is not None:
-        coords = replace(coords, reference=int(np.argmax(on_bins(data, edges).matrix.sum(axis=0))))
     first = _start(model, data, on, coords.parts)
+    if edges is not None:
+        shares = on_bins(data, edges).matrix.toarray()[: len(data.objects)]
+        first = {"fraction": _fractions(shares, coords.concentration, on)}
+        coords = replace(coords, reference=int(np.argmax(first["fraction"])))
     start = coords.theta(first | coords.named(coords.within(coords.phi(first))[None], None))
     nodes = _nodes(model, data, on, edges, options["likelihood"], coords, start)
     guess = _Guess(model, on, edges, coords, nodes, _roughness(options))
@@ -343,6 +347,22 @@ def _moments(data: PosteriorSamples) -> tuple[Floats, float, float]:
     middle = float(np.median(means))
     variance = max(float(np.var(means) - np.mean(errors)), 0.1 * float(np.var(means)))
     return means, middle, float(np.sqrt(max(variance, 1e-4 * float(np.mean(errors)), 1e-300)))
+
+
+def _fractions(shares: Floats, concentration: float, on: Range) -> Floats:
+    """Fractions of bins near their mode, by expectation and maximisation.
+
+    Parameters
+    ----------
+    shares
+        Likelihood of each object for the density of each bin, shape (objects, bins).
+    """
+    fraction = np.full(shares.shape[1], 1 / shares.shape[1])
+    for _ in range(_EXPECTATIONS):
+        whole = np.maximum(shares @ fraction, _least(on))
+        counts = concentration + fraction * (shares.T @ (1 / whole))
+        fraction = counts / counts.sum()
+    return np.asarray(fraction)
 
 
 def _start(model: str, data: PosteriorSamples, on: Range, parts: int) -> dict[str, Any]:
