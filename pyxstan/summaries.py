@@ -187,7 +187,7 @@ def verdict(idata: Any) -> Verdict:
         f"tail ESS >= {worst['ess_tail'][0]:.0f}"
     )
     if problems:
-        problems += reservations
+        problems = [*reservations, *problems]  # what may be the reason comes first
         return Verdict(False, f"NOT CONVERGED: {'; '.join(problems)}", problems, converged=False)
     but = f"; BUT {'; '.join(reservations)}" if reservations else ""
     return Verdict(True, f"converged: {facts}, no divergences{but}", reservations, converged=True)

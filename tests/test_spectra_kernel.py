@@ -17,8 +17,10 @@ from spectra_models import POWER_LAW, one, spectrum
 
 from pyxstan import registry
 from pyxstan.engine.build import build
+from pyxstan.errors import DataError
 from pyxstan.spectra import Absorber, LinkedSpectra, Observation, Population, Source, component
 from pyxstan.spectra.coordinates import Coordinates
+from pyxstan.spectra.folding import all_folded, stan_data
 from pyxstan.spectra.problem import SpectraProblem, prepare
 
 FloatArray = npt.NDArray[np.float64]
@@ -258,6 +260,7 @@ def test_responses_in_single_precision(program: Path, tmp_path: Path) -> None:
 def test_negative_counts_are_impossible(program: Path, tmp_path: Path) -> None:
     """Of a response with a row below zero, of Poisson counts: neither here nor there."""
     data = one(POWER_LAW)
+    found = prepared(data)
     observation = data.observations[0]
     response = observation.spectrum.response
     assert response is not None
@@ -267,7 +270,11 @@ def test_negative_counts_are_impossible(program: Path, tmp_path: Path) -> None:
         observation.spectrum, response=replace(response, matrix=sparse.csr_array(matrix))
     )
     data = replace(data, observations=(replace(observation, spectrum=spectrum),))
-    found = prepared(data)
+    with pytest.raises(DataError, match="the model can't make these counts"):
+        prepared(data)
+    spectra = all_folded(data)
+    told = stan_data(spectra, data, found.parameters.position)
+    found = replace(found, spectra=spectra, stan_data={**found.stan_data, **told})
     point = np.zeros((1, found.parameters.free))
     value, _ = log_densities.log_prob(program, found.stan_data, point, tmp_path)
     assert np.isneginf(density(found)(point)).all()

@@ -529,6 +529,8 @@ def test_grouped() -> None:
     counts = np.array([0, 1, 0, 0, 2, 1, 0, 0.0])
     behind = replace(spectrum, background=Spectrum("b", counts, 5.0))
     assert behind.grouped(background=1).groups().background_counts.tolist() == [1, 2, 1]
+    with pytest.raises(DataError, match=r"grouped: b has 4 counts in the channels in use: make"):
+        behind.grouped(background=5)
     for options in (
         {}, {"minimum": 2, "by": 2}, {"by": 1.5}, {"by": 0}, {"minimum": -1}, {"background": 1},
         {"background": np.nan},

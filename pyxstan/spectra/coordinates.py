@@ -17,8 +17,6 @@ _KNOTS = QUANTILES[1:-1]
 _SOFTNESS = 0.2
 #: The least that u changes along a curve, a standard deviation.
 _SLOWEST = 1e-3
-#: Beyond so many standard deviations no value is looked for.
-_FARTHEST = 1e4
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +81,10 @@ class Coordinates:
                 at = np.where(np.arange(len(z)) == curve.path, value, 0.0)
                 return float(at @ self.scale[curve.path] + curve.away(at)[curve.path] - wanted)
 
-            z[k] = optimize.brentq(above, -_FARTHEST, _FARTHEST)
+            far = 1.0
+            while above(-far) > 0 or above(far) < 0:
+                far *= 10
+            z[k] = optimize.brentq(above, -far, far)
             rest = rest - self.scale[:, k] * z[k] - curve.away(z)
         z[linear] = np.linalg.solve(self.scale[np.ix_(linear, linear)], rest[linear])
         return z

@@ -13,11 +13,13 @@ from pyxstan.spectra.parameters import Parameters
 
 #: Laps of a climb, its longest step, and the step of finite differences.
 _LAPS, _LONGEST, STEP = 60, 2.0, 1e-4
+#: Log density of what can't be.
+NOWHERE = -1e300
 
 
 @dataclass(frozen=True, eq=False)
 class Parabola:
-    """A log density by its slope and its information at one point."""
+    """A log density by its slope and its information at one point, in the coordinates that move."""
 
     origin: Floats
     slope: Floats
@@ -41,7 +43,7 @@ class Hill:
     others: Parabola | None = None
 
     def heights(self, v: Floats) -> Floats:
-        """Of each point, shape (points, free): minus infinity for what isn't defined."""
+        """Of each point, shape (points, free); `NOWHERE` where there is no density."""
         x, total = self._values(v)
         values = self.parameters.named(x)
         with np.errstate(all="ignore"):
@@ -49,7 +51,7 @@ class Hill:
                 total = total + one.log_likelihood(one.expected(values)).sum(axis=-1)
         if self.others is not None:
             total = total + self.others.heights(v)
-        return np.asarray(np.nan_to_num(total, nan=-np.inf))
+        return np.asarray(np.nan_to_num(total, nan=NOWHERE, posinf=NOWHERE, neginf=NOWHERE))
 
     def parabolas(self, v: Floats) -> tuple[Parabola, list[Parabola]]:
         """The prior's and each spectrum's, in the moving coordinates."""
@@ -112,7 +114,7 @@ class Hill:
     def near(self, path: int, parabolas: list[Parabola]) -> Hill:
         """What has to do with a coordinate: the spectra that it changes, and what changes those.
 
-        Of the others there are the parabolas alone: one a spectrum, in all coordinates.
+        Of the others there are the parabolas alone: one a spectrum, all coordinates moving.
         """
         touches = np.array([np.diag(one.information) > 0 for one in parabolas])
         seen = touches[:, path]
@@ -127,6 +129,7 @@ class Hill:
         return Hill(self.parameters, spectra, moving, rest)
 
     def _values(self, v: Floats) -> tuple[Floats, Floats]:
-        u, log_jacobian = self.parameters.spread(v)
-        x, log_prior = self.parameters.values(u)
-        return x, log_prior + log_jacobian
+        with np.errstate(all="ignore"):
+            u, log_jacobian = self.parameters.spread(v)
+            x, log_prior = self.parameters.values(u)
+            return x, log_prior + log_jacobian

@@ -89,6 +89,8 @@ class SpectraProblem:
     def _open_ends(self, z: Floats) -> Iterator[str]:
         """Say of which parameters the posterior goes on to an end of the prior."""
         u = self.coordinates.u(z.reshape(-1, z.shape[-1]))
+        if len(u) == 1:
+            return
         for end, beyond in (("lower", u < -_AT_END), ("upper", u > _AT_END)):
             names = [
                 name
@@ -96,8 +98,8 @@ class SpectraProblem:
                 if prior.family in ("uniform", "loguniform")
                 and beyond[:, self.parameters.position[name]].mean() > _HELD
             ]
-            if names and len(u) > 1:
-                yield f"the data set no {end} limit on {', '.join(names)} (the prior does)"
+            if names:
+                yield f"only its prior ends the posterior of {', '.join(names)} at the {end} end"
 
 
 def prepare(

@@ -112,10 +112,11 @@ def _misjudged(one: Folded, of_source: np.ndarray) -> list[str]:
     taken = replaced.sum(axis=1).mean()
     if taken <= _TOO_MANY * counts.sum():
         return []
-    empty = f"{(off == 0).sum()} of {len(off)} groups have none of it"
+    empty = f"{(off == 0).sum()} of {len(off)} groups have no background counts"
     return [
-        f"{one.name}: the W statistic may take {taken:.0f} of {counts.sum():g} counts for "
-        f"background ({empty}: group to one count or more)"
+        f"{one.name}: {empty}, and in them the W statistic fits {taken:.0f} of {counts.sum():g} "
+        "counts with background in place of source (group by background counts: "
+        "grouped(background=1), or group: {background: 1})"
     ]
 
 

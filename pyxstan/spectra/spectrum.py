@@ -328,6 +328,11 @@ class Spectrum:
             if self.background is None:
                 raise DataError(f"grouped: {self.source} has no background")
             counts = self.background.counts
+            if counts[self.used].sum() < background:
+                raise DataError(
+                    f"grouped: {self.background.source} has {counts[self.used].sum():g} counts in "
+                    "the channels in use: make the background a source of the model instead"
+                )
         return replace(self, grouping=group_by_counts(counts, self.used, float(given[0])))
 
     def ungrouped(self) -> Spectrum:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.interpolate import PchipInterpolator
 
+from pyxstan.errors import DataError
 from pyxstan.spectra.coordinates import QUANTILES, Coordinates, Curve
 from pyxstan.spectra.folding import Floats, Folded
-from pyxstan.spectra.hill import STEP, Hill
+from pyxstan.spectra.hill import NOWHERE, STEP, Hill
 from pyxstan.spectra.parameters import Parameters
 
 #: Points of the prior that the search may start from, and from how many it does.
@@ -23,7 +24,9 @@ _LOOSE, _RIDGES = 0.05, 30
 #: Along a ridge: laps of the search for each point, the first distance of points, the longest, and
 #: by how much each is longer than the last; how many points there are at most on either side, and
 #: by how much the log density falls to the ends.
-_LAPS, _SHORTEST, _LONGEST, _LONGER, _POINTS, _FALL = 8, 0.03, 0.25, 1.4, 22, 8.0
+_RIDGE_LAPS = 8
+_SHORTEST, _LONGEST, _LONGER = 0.03, 0.25, 1.4
+_POINTS, _FALL = 22, 8.0
 #: So much lower a log density is nothing.
 _NOTHING = 50.0
 
@@ -39,8 +42,13 @@ def guess(parameters: Parameters, spectra: list[Folded]) -> Coordinates:
     size = parameters.free
     hill = Hill(parameters, spectra, np.arange(size))
     trials = np.concatenate([np.zeros((1, size)), rng.normal(0, 1.0, (_TRIALS, size))])
-    trials += parameters.start()
-    order = np.argsort(-hill.heights(trials))[:_STARTS]
+    heights = hill.heights(trials)
+    if heights.max() <= NOWHERE:
+        raise DataError(
+            "the model can't make these counts, wherever in its priors: is a component missing, or "
+            "a channel noticed that nothing reaches?"
+        )
+    order = np.argsort(-heights)[:_STARTS]
     top, information, _ = max((hill.climb(trials[k]) for k in order), key=lambda one: one[2])
     _, parabolas = hill.parabolas(top)
     base, curves = top, list[Curve]()
@@ -54,9 +62,7 @@ def guess(parameters: Parameters, spectra: list[Folded]) -> Coordinates:
     u, _ = parameters.spread(base + steps)
     jacobian = (u[:size] - u[size:-1]).T[np.ix_(hill.moving, hill.moving)] / (2 * STEP)
     scale = np.zeros((size, size))
-    scale[np.ix_(hill.moving, hill.moving)] = np.linalg.cholesky(
-        jacobian @ _inverse(information) @ jacobian.T
-    )
+    scale[np.ix_(hill.moving, hill.moving)] = jacobian @ np.linalg.cholesky(_inverse(information))
     return Coordinates.around(u[-1], scale, curves)
 
 
@@ -82,7 +88,7 @@ def _loosest(hill: Hill, information: Floats) -> int | None:
 
 def _highest(hill: Hill, v: Floats) -> tuple[Floats, float]:
     """The highest point, and the logarithm of the mass around it, were that a Gaussian's."""
-    top, information, height = hill.climb(v, _LAPS)
+    top, information, height = hill.climb(v, _RIDGE_LAPS)
     return top, height - 0.5 * float(np.linalg.slogdet(information)[1])
 
 
