@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
 
 HISTOGRAM, MIXTURE = "stack_histogram", "stack_mixture"
-#: Nodes to the finest length of a parent, at first; each refinement takes half as many again.
-_NODES_A_LENGTH = 4.0
+#: Nodes to the finest length of a parent, at first; each refinement takes half as many again, and
+#: beyond this it takes the samples.
+_NODES_A_LENGTH, _MOST_NODES_A_LENGTH = 4.0, 10.0
 #: Steps of expectation and maximisation from which the mode of a histogram is sought.
 _EXPECTATIONS = 200
 #: Draws of the guess by which those lengths are chosen, and how much wider than it they are drawn.
@@ -94,7 +95,10 @@ class StackProblem:
         if error <= support.LARGEST_ERROR:
             return None
         more = 1.5 * self.nodes_a_length
-        found = on_grids(self.data, finest, more, parents.support(self.model, self.on))
+        support_of = parents.support(self.model, self.on)
+        found = on_grids(self.data, finest, more, support_of)
+        if more > _MOST_NODES_A_LENGTH:  # as where a density is infinite at an end
+            found = Nodes((), np.empty(0), on_samples(self.data, support_of), power_of(self.data))
         return replace(
             self,
             nodes=found,
