@@ -282,6 +282,11 @@ def on_bins(data: PosteriorSamples, edges: Floats) -> Grid:
     return Grid(middle, np.zeros(rows, dtype=np.intp), start, whole.ravel())
 
 
+def samples_alone(data: PosteriorSamples, support: tuple[float, float]) -> Nodes:
+    """No grids: every sample for every parent."""
+    return Nodes((), np.empty(0), on_samples(data, support), power_of(data))
+
+
 def on_samples(data: PosteriorSamples, support: tuple[float, float]) -> Sorted:
     """Every sample a node of its own: exact, and as slow as that is."""
     x, weights, row = data.x[:, 0], data.weights, data.object_of

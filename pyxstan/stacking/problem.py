@@ -14,7 +14,7 @@ from pyxstan.priors import Prior
 from pyxstan.stacking import parents, support
 from pyxstan.stacking.coordinates import Coordinates, coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
-from pyxstan.stacking.nodes import Nodes, on_bins, on_grids, on_samples, power_of
+from pyxstan.stacking.nodes import Nodes, on_bins, on_grids, power_of, samples_alone
 from pyxstan.stacking.parents import PARENTS, Range, Values
 
 if TYPE_CHECKING:
@@ -95,10 +95,11 @@ class StackProblem:
         if error <= support.LARGEST_ERROR:
             return None
         more = 1.5 * self.nodes_a_length
-        support_of = parents.support(self.model, self.on)
-        found = on_grids(self.data, finest, more, support_of)
+        around = parents.support(self.model, self.on)
         if more > _MOST_NODES_A_LENGTH:  # as where a density is infinite at an end
-            found = Nodes((), np.empty(0), on_samples(self.data, support_of), power_of(self.data))
+            found = samples_alone(self.data, around)
+        else:
+            found = on_grids(self.data, finest, more, around)
         return replace(
             self,
             nodes=found,
@@ -416,6 +417,6 @@ def _nodes(
         return Nodes((on_bins(data, edges),), np.zeros(1), None, power_of(data))
     support = parents.support(model, on)
     if likelihood == "samples":
-        return Nodes((), np.empty(0), on_samples(data, support), power_of(data))
+        return samples_alone(data, support)
     finest = PARENTS[model].finest(coords.values(start[None])[0], on)
     return on_grids(data, finest, _NODES_A_LENGTH, support)
