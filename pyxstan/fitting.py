@@ -131,25 +131,27 @@ def unjudged(
         notify(line)
     starts = problem.inits(inits) if isinstance(inits, Mapping) else inits
 
-    result = problem.exact(chains, draws, seed) if method == "nuts" else None
     notes = len(problem.notes)
+    result: sampling.Draws | None = None
     while result is None:
-        executable = build(model.program, needed, notify=notify, stan=chosen["stan"])
-        notify(_plan(method, chains, warmup, draws, seed))
-        drawn = sampling.run(
-            executable,
-            problem.stan_data,
-            method=method,
-            chains=chains,
-            warmup=warmup,
-            draws=draws,
-            seed=seed,
-            inits=starts,
-            progress=progress and sys.stderr.isatty(),
-            metric=chosen["metric"],
-            adapt_delta=chosen["adapt_delta"],
-            max_treedepth=chosen["max_treedepth"],
-        )
+        drawn = problem.exact(chains, draws, seed) if method == "nuts" else None
+        if drawn is None:
+            executable = build(model.program, needed, notify=notify, stan=chosen["stan"])
+            notify(_plan(method, chains, warmup, draws, seed))
+            drawn = sampling.run(
+                executable,
+                problem.stan_data,
+                method=method,
+                chains=chains,
+                warmup=warmup,
+                draws=draws,
+                seed=seed,
+                inits=starts,
+                progress=progress and sys.stderr.isatty(),
+                metric=chosen["metric"],
+                adapt_delta=chosen["adapt_delta"],
+                max_treedepth=chosen["max_treedepth"],
+            )
         refined = problem.refined(drawn)
         if refined is None:
             result = drawn

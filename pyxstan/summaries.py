@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 LARGEST_RHAT = 1.01
 LEAST_ESS = 400
 LEAST_BFMI = 0.3
+#: Methods whose convergence is judged, and what is said when they have.
+_JUDGED = {
+    "nuts": "no divergences",
+    "quadrature": "independent draws by quadrature, exact by Metropolis's rule",
+}
 #: Largest tree depth where the user sets none.
 _STANS_DEPTH = 10
 
@@ -130,7 +135,7 @@ def _flatten(dataset: xr.Dataset) -> dict[str, float]:
 
 def _is_mcmc(idata: Any) -> bool:
     draws: int = inference_data.group(idata, "posterior").sizes["draw"]
-    return inference_data.attributes(idata).get("method") in ("nuts", "exact") and draws >= 4
+    return inference_data.attributes(idata).get("method") in {*_JUDGED, "exact"} and draws >= 4
 
 
 def verdict(idata: Any) -> Verdict:
@@ -148,12 +153,12 @@ def verdict(idata: Any) -> Verdict:
         None of an approximation, unless Stan itself complained of it (Pareto k, ELBO, optimiser).
     """
     attrs = inference_data.attributes(idata)
-    method = attrs.get("method")
+    method = str(attrs.get("method"))
     if method == "exact":
         return Verdict(
             True, "exact: quasi-random draws of a posterior in closed form", converged=True
         )
-    if method != "nuts":
+    if method not in _JUDGED:
         problems = json.loads(str(attrs.get("complaints", "[]")))
         if problems:
             line = f"{method}: an approximation, and a POOR one: {'; '.join(problems)}"
@@ -180,7 +185,8 @@ def verdict(idata: Any) -> Verdict:
         ess, where = worst[f"ess_{kind}"]
         if not ess >= LEAST_ESS:
             problems.append(f"{kind} ESS {ess:.0f} of {where} (take more draws)")
-    problems += _sampler_problems(idata)
+    if method == "nuts":
+        problems += _sampler_problems(idata)
     reservations = json.loads(str(attrs.get("complaints", "[]")))
     facts = (
         f"R-hat <= {worst['r_hat'][0]:.3f}, bulk ESS >= {worst['ess_bulk'][0]:.0f}, "
@@ -190,7 +196,9 @@ def verdict(idata: Any) -> Verdict:
         problems = [*reservations, *problems]  # what may be the reason comes first
         return Verdict(False, f"NOT CONVERGED: {'; '.join(problems)}", problems, converged=False)
     but = f"; BUT {'; '.join(reservations)}" if reservations else ""
-    return Verdict(True, f"converged: {facts}, no divergences{but}", reservations, converged=True)
+    return Verdict(
+        True, f"converged: {facts}, {_JUDGED[method]}{but}", reservations, converged=True
+    )
 
 
 def _extreme(dataset: xr.Dataset, *, largest: bool) -> tuple[float, str]:

@@ -207,22 +207,23 @@ TAME = {
 
 
 @pytest.mark.parametrize("model", PARENTS)
-def test_posteriors_by_nodes_and_by_every_sample(model: str) -> None:
+def test_posteriors_by_nodes_by_every_sample_and_by_nuts(model: str) -> None:
     """Means and sds within four Monte Carlo errors."""
     samples = np.array(stacking.simulated(8, 40, 12))
     if model == "stack_mixture":
         samples = 0.2 * (samples - 1.8) + np.where(np.arange(8) % 2, 1.2, 2.4)[:, None]
     priors = TAME.get(model, {"sd": "lognormal(-1.2, 0.3)"})
-    nodes, every = (
-        fit(model, samples, likelihood=name, priors=priors, draws=1000, warmup=500)
-        for name in ("nodes", "samples")
-    )
+    ways: list[dict[str, Any]] = [{"likelihood": "nodes"}, {"likelihood": "samples"}]
+    if "exact" in {option.name for option in registry.get(model).options}:
+        ways.append({"exact": False})
+    nodes, *others = (fit(model, samples, priors=priors, draws=1000, warmup=500, **w) for w in ways)
     assert nodes.attrs["log_likelihood_error"] <= support.LARGEST_ERROR
+    assert others[-1].attrs["method"] == "nuts"
     for entry in registry.get(model).parameters:
         if not entry.sampled:
             continue
-        one, other = (idata.posterior[[entry.name]] for idata in (nodes, every))
-        for method in ("mean", "sd"):
+        for idata, method in itertools.product(others, ("mean", "sd")):
+            one, other = (each.posterior[[entry.name]] for each in (nodes, idata))
             of = [getattr(x, method.replace("sd", "std"))(("chain", "draw")) for x in (one, other)]
             error = [az.mcse(x, method=method) for x in (one, other)]
             both = np.hypot(error[0][entry.name], error[1][entry.name])

@@ -15,6 +15,8 @@ _LIKELIHOOD = Option(
     "likelihood", "samples distributed over nodes, checked, or every sample", "nodes",
     choices=("nodes", "samples"),
 )  # fmt: skip
+_EXACT = Option("exact", "draw by quadrature over both parameters, not by NUTS", True, bool)
+_OF_TWO = (*_RANGE, _LIKELIHOOD, _EXACT)
 _READING = (
     Option("name", "the parameter: a column, or what to call the numbers of a text file"),
     Option("prior", "of the fits: uniform, loguniform or normal(mean, sd)", "uniform"),
@@ -126,6 +128,7 @@ MODELS = (
         "population behind many posteriors: a Gaussian",
         (_MEAN, _SD),
         _GAUSSIAN_PRIORS,
+        _OF_TWO,
     ),
     _entry(
         "stack_truncated_gaussian",
@@ -135,6 +138,7 @@ MODELS = (
             Parameter("sd", "of the Gaussian before it is cut off", _UNIT),
         ),
         _GAUSSIAN_PRIORS,
+        _OF_TWO,
     ),
     _entry(
         "stack_student_t",
@@ -157,6 +161,7 @@ MODELS = (
         "population behind many posteriors: a beta distribution on a range",
         (_ALPHA, _BETA, *_DERIVED),
         tuple(PriorSlot(p.name, p.description, _AROUND_TWO, _POSITIVE) for p in (_ALPHA, _BETA)),
+        _OF_TWO,
     ),
     _entry(
         "stack_gamma",
@@ -166,6 +171,7 @@ MODELS = (
             PriorSlot("shape", _SHAPE.description, _AROUND_TWO, _POSITIVE),
             PriorSlot("scale", "sd^2 / (mean - low)", _WITHIN_RANGE, _POSITIVE),
         ),
+        _OF_TWO,
     ),
     _entry(
         "stack_mixture",

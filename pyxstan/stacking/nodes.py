@@ -30,6 +30,8 @@ from pyxstan.stacking.parents import bin_of
 _STENCIL = 8
 #: Objects are distributed in chunks of so many samples.
 _CHUNK = 1 << 20
+#: Values of densities and likelihoods that are worked on at once.
+_AT_ONCE = 3e5
 #: A grid of more nodes than this is none.
 _MOST_NODES = 4096
 #: Nor is one of so many more weights than there are samples.
@@ -69,10 +71,10 @@ class Sorted:
     rows: int
 
     @cached_property
-    def matrix(self) -> sparse.csr_array:
+    def matrix(self) -> sparse.csc_array:
         """The weights of the rows, shape (rows, samples)."""
         places = (self.row, np.arange(len(self.x)))
-        return sparse.csr_array((self.weight, places), shape=(self.rows, len(self.x)))
+        return sparse.csc_array((self.weight, places), shape=(self.rows, len(self.x)))
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ class Nodes:
         return [*self.grids, *([] if self.samples is None else [self.samples])]
 
     def likelihoods(
-        self, finest: Floats, density: Callable[[Floats, np.ndarray], Floats]
+        self,
+        finest: Floats,
+        window: tuple[Floats, Floats],
+        density: Callable[[Floats, np.ndarray], Floats],
     ) -> Floats:
         """L of each row, shape (draws, rows).
 
@@ -110,15 +115,24 @@ class Nodes:
         ----------
         finest
             Length on which the parent of each draw changes.
+        window
+            Ends of where it is anything to speak of.
         density
             p at points, of draws by their positions; shape (draws, points).
         """
         levels = self._levels
         found = np.empty((len(finest), len(self.power)))
         level_of = np.minimum((finest[:, None] < self.resolved).sum(axis=1), len(levels) - 1)
+        order = np.lexsort((window[0], level_of))
         for k in np.unique(level_of):
-            draws = np.flatnonzero(level_of == k)
-            found[draws] = (levels[k].matrix @ density(levels[k].x, draws).T).T
+            x, matrix = levels[k].x, levels[k].matrix
+            draws = order[level_of[order] == k]
+            at_once = max(int(_AT_ONCE / (len(x) + len(self.power))), 1)
+            for some in np.split(draws, range(at_once, len(draws), at_once)):
+                low, high = window[0][some].min(), window[1][some].max()
+                inside = slice(*np.searchsorted(x, [low, high]))
+                part = matrix if inside == slice(0, len(x)) else matrix[:, inside]
+                found[some] = (part @ density(x[inside], some).T).T
         return found
 
     def stan_data(self) -> dict[str, Any]:

@@ -30,6 +30,8 @@ from pyxstan.stacking.data import Floats
 #: No object's likelihood is taken for smaller than if this part of the population were anywhere in
 #: the range. It changes nothing where there are samples; where there are none, there is no cliff.
 OUTLIERS = 1e-20
+#: Standard deviations beyond which a Gaussian is nothing.
+_REACH = 12.0
 #: Values of a parent's parameters by name: a number a draw, shape (draws,), or (draws, parts).
 Values = Mapping[str, Floats]
 
@@ -65,6 +67,8 @@ class Parent:
     positive: frozenset[str] = frozenset()
     #: Where p isn't zero: "everywhere", "above" the low end, or "inside" the range.
     support: str = "everywhere"
+    #: Ends of where p is anything to speak of, each of shape (draws,); None: of the support.
+    window: Callable[[Values, Range], tuple[Floats, Floats]] | None = None
     #: More that follows from the parameters: mean and sd, or location and scale.
     derived: Callable[[Values, Range], dict[str, Floats]] | None = None
 
@@ -79,6 +83,10 @@ def _normal(t: Floats, scale: Floats) -> Floats:
 
 def _gaussian(x: Floats, v: Values, _: Range) -> Floats:
     return _normal(_t(x, v["mean"], v["sd"]), v["sd"])
+
+
+def _near(v: Values, _: Range) -> tuple[Floats, Floats]:
+    return v["mean"] - _REACH * v["sd"], v["mean"] + _REACH * v["sd"]
 
 
 def _truncated(x: Floats, v: Values, on: Range) -> Floats:
@@ -211,6 +219,7 @@ PARENTS: dict[str, Parent] = {
         lambda v, _: v["sd"],
         _draw_gaussian,
         positive=frozenset({"sd"}),
+        window=_near,
     ),
     "stack_truncated_gaussian": Parent(
         3,
@@ -220,6 +229,7 @@ PARENTS: dict[str, Parent] = {
         _draw_truncated,
         positive=frozenset({"sd"}),
         support="inside",
+        window=_near,
     ),
     "stack_student_t": Parent(
         4,
@@ -296,6 +306,15 @@ def density(model: str, x: Floats, values: Values, on: Range, edges: Floats | No
     bins = bin_of(x, edges)
     height = values["fraction"] / np.diff(edges)
     return np.asarray(np.where(bins < 0, 0.0, height[:, np.maximum(bins, 0)]))
+
+
+def window(model: str, values: Values, on: Range) -> tuple[Floats, Floats]:
+    """Ends of where the parent's density is anything to speak of, each of shape (draws,)."""
+    found = None if model == "stack_histogram" else PARENTS[model].window
+    if found is not None:
+        return found(values, on)
+    anywhere = np.full(len(next(iter(values.values()))), np.inf)
+    return -anywhere, anywhere
 
 
 def sample(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from pyxstan.stacking.coordinates import Coordinates, coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
 from pyxstan.stacking.nodes import Nodes, on_bins, on_grids, power_of, samples_alone
 from pyxstan.stacking.parents import PARENTS, Range, Values
+from pyxstan.stacking.quadrature import Plane, accepted, proposed, rows
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +32,8 @@ _NODES_A_LENGTH, _MOST_NODES_A_LENGTH = 4.0, 10.0
 _EXPECTATIONS = 200
 #: Draws of the guess by which those lengths are chosen, and how much wider than it they are drawn.
 _GUESSES, _WIDER = 400, 2.0
+#: Part of the draws by quadrature that are accepted, at least.
+_LEAST_ACCEPTED = 0.8
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,50 @@ class StackProblem:
     center: Floats
     scale: Floats
     stan_data: dict[str, Any]
+    #: Whether to draw without NUTS.
+    directly: bool
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     priors: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
-    def exact(self, chains: int, draws: int, seed: int) -> None:
-        """There is no closed form."""
+    def exact(self, chains: int, draws: int, seed: int) -> Draws | None:
+        """Independent draws of a posterior in two coordinates; else None."""
+        if not self.directly:
+            return None
+        from pyxstan.engine.sampling import Draws
+
+        start = time.monotonic()
+        target = _Target(self.model, self.on, self.edges, self.coordinates, self.nodes)
+        plane = Plane.around(target.log_density, self.center, self.scale)
+        laid_out = rows(plane)
+        theta = np.empty((chains, draws, 2))
+        lp, probability = np.empty((2, chains, draws))
+        for chain in range(chains):
+            rng = np.random.default_rng([seed, chain])
+            points, log_q = proposed(plane, laid_out, draws, rng)
+            log_p = target.log_density(points)
+            kept, probability[chain] = accepted(log_p - log_q, rng)
+            theta[chain], lp[chain] = points[kept], log_p[kept]
+        rate = float(probability.mean())
+        if not rate > _LEAST_ACCEPTED:
+            self.notes.append(
+                f"of draws by quadrature only {rate:.0%} are accepted: by NUTS instead"
+            )
+            return None
+        z = np.linalg.solve(self.scale, (theta - self.center).reshape(-1, 2).T).T
+        return Draws(
+            variables={"z": z.reshape(theta.shape)},
+            statistics={
+                "lp": lp,
+                "acceptance_rate": probability,
+                "diverging": np.zeros(lp.shape, dtype=bool),
+            },
+            method="quadrature",
+            seconds=time.monotonic() - start,
+            stan_version="none: quadrature",
+        )
 
     def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Starting values of parameters in the sampler's coordinates."""
@@ -148,8 +188,9 @@ def _on_nodes(model: str, nodes: Nodes, values: Values, on: Range) -> Floats:
         finest = np.full(len(values["fraction"]), np.inf)
     else:
         finest = PARENTS[model].finest(values, on)
+    window = parents.window(model, values, on)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.log(np.maximum(nodes.likelihoods(finest, p), _least(on))))
+        return np.asarray(np.log(np.maximum(nodes.likelihoods(finest, window, p), _least(on))))
 
 
 def prepare(
@@ -172,9 +213,9 @@ def prepare(
         coords = replace(coords, reference=int(np.argmax(first["fraction"])))
     start = coords.theta(first | coords.named(coords.within(coords.phi(first))[None], None))
     nodes = _nodes(model, data, on, edges, options["likelihood"], coords, start)
-    guess = _Guess(model, on, edges, coords, nodes, _roughness(options))
-    center, scale = optimum(guess.surprise, start, 0.1 * np.eye(len(start)))
-    scale = not_too_wide(guess.surprise, center, scale)
+    target = _Target(model, on, edges, coords, nodes, _roughness(options))
+    center, scale = optimum(target.surprise, start, 0.1 * np.eye(len(start)))
+    scale = not_too_wide(target.surprise, center, scale)
     if not nodes.exact:  # for the parents that the posterior may hold
         trials = np.random.default_rng(1).standard_normal((_GUESSES, len(center)))
         finest = PARENTS[model].finest(coords.values(center + _WIDER * trials @ scale.T)[0], on)
@@ -207,6 +248,7 @@ def prepare(
         center=center,
         scale=scale,
         stan_data=stan_data,
+        directly=options.get("exact", False),
         notes=notes,
         priors=shown,
         attributes={"parameter": data.parameters[0], "low": on.low, "high": on.high},
@@ -219,27 +261,30 @@ def _least(on: Range) -> float:
 
 
 @dataclass(frozen=True)
-class _Guess:
-    """The log posterior density of theta."""
+class _Target:
+    """The posterior density of theta."""
 
     model: str
     on: Range
     edges: Floats | None
     coordinates: Coordinates
     nodes: Nodes
-    roughness: float
+    roughness: float = 0.0
+
+    def log_density(self, theta: Floats) -> Floats:
+        """Of each theta, shape (draws, size); up to a constant."""
+        with np.errstate(all="ignore"):
+            values, found = self.coordinates.values(theta)
+            found = found + _on_nodes(self.model, self.nodes, values, self.on) @ self.nodes.power
+            if self.roughness and self.edges is not None:
+                steps = np.diff(np.log(values["fraction"] / np.diff(self.edges)), axis=1)
+                found -= 0.5 * np.sum((steps / self.roughness) ** 2, axis=1)
+        return np.asarray(found)
 
     def surprise(self, theta: Floats) -> float:
-        """Minus the log posterior density, up to a constant."""
-        with np.errstate(all="ignore"):
-            values, found = self.coordinates.values(theta[None])
-            total = (
-                found[0] + self.nodes.power @ _on_nodes(self.model, self.nodes, values, self.on)[0]
-            )
-            if self.roughness and self.edges is not None:
-                steps = np.diff(np.log(values["fraction"][0] / np.diff(self.edges)))
-                total -= 0.5 * float(np.sum((steps / self.roughness) ** 2))
-        return -float(total) if np.isfinite(total) else 1e300
+        """Minus the log density of one theta."""
+        found = float(self.log_density(theta[None])[0])
+        return -found if np.isfinite(found) else 1e300
 
 
 def _roughness(options: Mapping[str, Any]) -> float:

@@ -1,0 +1,145 @@
+"""Independent draws of posteriors in two coordinates, against densities in closed form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from references import stacking
+from scipy import special, stats
+
+import pyxstan
+from pyxstan.stacking import problem
+from pyxstan.stacking.quadrature import Plane, accepted, proposed, rows
+
+FloatArray = npt.NDArray[np.float64]
+COVARIANCE = np.array([[2.0, -1.7], [-1.7, 1.6]])
+MIDDLE = np.array([3.0, -40.0])
+
+
+def gaussian(theta: FloatArray) -> FloatArray:
+    away = theta - MIDDLE
+    return -0.5 * np.sum(away @ np.linalg.inv(COVARIANCE) * away, axis=1)
+
+
+def banana(theta: FloatArray) -> FloatArray:
+    """The second is a standard normal, the first one around its square."""
+    return -0.5 * theta[:, 1] ** 2 - 0.5 * ((theta[:, 0] - theta[:, 1] ** 2) / 0.3) ** 2
+
+
+def tail(theta: FloatArray) -> FloatArray:
+    """Logarithm of what has a half normal distribution; the first as wide as that, at least 0.1."""
+    sd = np.exp(theta[:, 1])
+    width = np.hypot(sd, 0.1)
+    return theta[:, 1] - 0.5 * sd**2 - 0.5 * (theta[:, 0] / width) ** 2 - np.log(width)
+
+
+def comb(theta: FloatArray) -> FloatArray:
+    """Normal in the second; twelve teeth in the first."""
+    teeth = np.exp(-0.5 * ((theta[:, :1] - np.arange(12)) / 0.2) ** 2).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        return -0.5 * theta[:, 1] ** 2 + np.log(teeth)
+
+
+def banana_cdf(x: FloatArray) -> FloatArray:
+    """Of the first: a chi-square with one degree of freedom, and noise."""
+    t = np.linspace(-9, 9, 20_001)
+    return np.asarray(
+        [np.average(stats.norm.cdf((a - t**2) / 0.3), weights=stats.norm.pdf(t)) for a in x]
+    )
+
+
+def tail_cdf(x: FloatArray) -> FloatArray:
+    u = (np.arange(4000) + 0.5) / 4000
+    sd = stats.halfnorm.ppf(u)
+    return np.asarray([stats.norm.cdf(a / np.hypot(sd, 0.1)).mean() for a in x])
+
+
+def comb_cdf(x: FloatArray) -> FloatArray:
+    return np.asarray(stats.norm.cdf((x[:, None] - np.arange(12)) / 0.2).mean(axis=1))
+
+
+def drawn(
+    log_density: Any, center: Any, scale: Any, draws: int = 4000
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    rng = np.random.default_rng(5)
+    plane = Plane.around(log_density, np.array(center, float), np.array(scale, float))
+    points, log_q = proposed(plane, rows(plane), draws, rng)
+    log_weight = log_density(points) - log_q
+    kept, probability = accepted(log_weight, rng)
+    return points[kept], probability, log_weight
+
+
+CASES: dict[str, Any] = {
+    # log density, guess, its scale, distribution functions of the coordinates
+    "Gaussian": (
+        gaussian, np.add(MIDDLE, 0.5), 0.5 * np.linalg.cholesky(COVARIANCE),
+        lambda x: stats.norm.cdf(x, MIDDLE[0], COVARIANCE[0, 0] ** 0.5),
+        lambda x: stats.norm.cdf(x, MIDDLE[1], COVARIANCE[1, 1] ** 0.5),
+    ),
+    "banana": (banana, [0, 0], np.diag([0.3, 1.0]), banana_cdf, stats.norm.cdf),
+    "exponential tail": (
+        tail, [0, 0], np.diag([1.0, 0.7]), tail_cdf, lambda x: special.erf(np.exp(x) / 2**0.5),
+    ),
+    "comb": (comb, [5, 0], np.diag([3.0, 1.0]), comb_cdf, stats.norm.cdf),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_draws_are_those_of_the_density(name: str) -> None:
+    log_density, center, scale, *laws = CASES[name]
+    points, probability, _ = drawn(log_density, center, scale)
+    assert probability.mean() > 0.95
+    for column, law in zip(points.T, laws, strict=True):
+        assert stats.kstest(law(column), "uniform").pvalue > 0.01
+    assert stats.spearmanr(points[1:, 0], points[:-1, 0]).pvalue > 1e-3, "a walk"
+
+
+def test_log_q_is_the_law_of_the_proposals() -> None:
+    """Their weights add up to the integral of the density, up to that of q."""
+    _, _, flat = drawn(gaussian, MIDDLE, np.linalg.cholesky(COVARIANCE), 16_384)
+    _, _, off = drawn(gaussian, np.add(MIDDLE, 0.5), 2 * np.linalg.cholesky(COVARIANCE), 16_384)
+    for log_weight in (flat, off):
+        weight = np.exp(log_weight - log_weight.mean())
+        assert weight.std() < 0.03
+
+
+def test_metropolis_leaves_the_target() -> None:
+    """Proposals with equal probabilities, targets of 1:2:5."""
+    rng = np.random.default_rng(6)
+    state = rng.integers(0, 3, 60_000)
+    kept, probability = accepted(np.log(np.array([1.0, 2.0, 5.0])[state]), rng)
+    share = np.bincount(state[kept]) / len(state)
+    np.testing.assert_allclose(share, np.array([1, 2, 5]) / 8, atol=0.01)
+    wanted = (1 * 3 + 2 * (1 / 2 + 2) + 5 * (1 / 5 + 2 / 5 + 1)) / 8 / 3
+    assert probability.mean() == pytest.approx(wanted, abs=0.01)
+
+
+def test_what_is_hardly_accepted_is_left_to_nuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(problem, "_LEAST_ACCEPTED", 1.0)
+    samples = stacking.simulated(30, 300, 3)
+    idata = pyxstan.fit(
+        "stack_gaussian", samples, low=0.5, high=3.0, seed=1, draws=300, progress=False
+    )
+    assert idata.attrs["method"] == "nuts"
+    assert "accepted: by NUTS instead" in idata.attrs["notes"]
+    assert "n_steps" in idata.sample_stats
+
+
+def test_seeds_and_chains() -> None:
+    samples = stacking.simulated(30, 300, 3)
+
+    def fit(seed: int, **options: Any) -> Any:
+        return pyxstan.fit(
+            "stack_gaussian", samples, low=0.5, high=3.0, seed=seed, progress=False, **options
+        )
+
+    one, same, other = fit(1), fit(1), fit(2)
+    assert one.attrs["method"] == "quadrature"
+    np.testing.assert_array_equal(one.posterior["mean"], same.posterior["mean"])
+    assert (one.posterior["mean"] != other.posterior["mean"]).any()
+    assert (one.posterior["mean"][0] != one.posterior["mean"][1]).any()
+    assert "independent draws by quadrature" in pyxstan.verdict(one).line
+    assert fit(1, chains=1, draws=1).posterior["sd"].shape == (1, 1)
