@@ -122,6 +122,47 @@ def test_includes_and_external_cpp(cache: Path, tmp_path: Path) -> None:
     )
 
 
+SEVERAL_METHODS = {
+    "sample": ("method=sample", "num_samples=50", "num_warmup=100"),
+    "lbfgs": ("method=optimize", "jacobian=1"),
+    "newton": ("method=optimize", "algorithm=newton"),
+    "log_prob": ("method=log_prob", "unconstrained_params=theta.json"),
+}
+
+
+def test_two_halves_are_the_whole(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whole.stan").write_text(
+        "parameters { vector<lower=0>[2] x; simplex[3] p; }\n"
+        "transformed parameters { real y = x[1] * p[2]; }\n"
+        'model { profile("priors") { x ~ lognormal(0, 0.5); p ~ dirichlet([2, 3, 4]\'); }\n'
+        "        1.5 ~ normal(y, 0.4); }\n"
+        "generated quantities { real z = normal_rng(y, 1); }\n"
+    )
+    (tmp_path / "theta.json").write_text('{"params_r": [0.3, -0.2, 0.1, 0.7]}')
+    program, units = StanProgram(tmp_path / "whole.stan"), ("sample_diag_e", "optimize", "log_prob")
+    build(COIN, units)  # the units, that nothing but the model is left to compile
+    found: dict[int, dict[str, list[str]]] = {}
+    for cores, stems in ((2, {"gradient", "values"}), (1, {"model"})):
+        monkeypatch.setattr("pyxstan.engine.build.available_cores", lambda cores=cores: cores)
+        before = set((cache / "objects").iterdir())
+        executable = build(program, units, output=tmp_path / f"by {cores}")
+        made = set((cache / "objects").iterdir()) - before
+        assert {file.name.partition("-")[0] for file in made} == stems
+        for file in made:
+            file.unlink()
+        found[cores] = {}
+        for name, words in SEVERAL_METHODS.items():
+            out = tmp_path / f"{name}.csv"
+            command = [str(executable), *words, "random", "seed=1", "output", f"file={out}"]
+            subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+            lines = out.read_text().splitlines()
+            found[cores][name] = [line for line in lines if not line.startswith("#")]
+        assert len(found[cores]["sample"]) == 51
+    assert found[1] == found[2]
+
+
 # What identifies a program
 
 

@@ -2,7 +2,8 @@
 
 ``stanc`` translates the program to C++; that object, the driver's ``main`` and one driver unit a
 method are compiled side by side and linked. All objects are kept: a second program needs only its
-own model object, and a method that an executable lacks costs one unit and a link.
+own model object, which is then compiled in two halves, and a method that an executable lacks costs
+one unit and a link.
 
 Everything is keyed by what goes into it (`StanProgram.sha256`, Stan's version, the driver's source,
 the compiler's version, the flags and the machine's architecture), so nothing is ever out of date.
@@ -22,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from pyxstan.engine.cache import Cache, disk_errors
-from pyxstan.engine.compilation import Compilers, RefusedSourceError
+from pyxstan.engine.compilation import Compilers, RefusedSourceError, available_cores
 from pyxstan.engine.executable import info_problem, publish, read_record, usable
 from pyxstan.engine.lean_headers import write_lean_headers
 from pyxstan.engine.own_executable import checked_output, replace_file
@@ -43,6 +44,12 @@ __all__ = ["ALL_UNITS", "StanProgram", "build", "chosen_stan", "find"]
 
 DRIVER = Path(__file__).parent / "driver"
 _MAIN = "main"
+#: What comes before and after the C++ by stanc in the halves of a model.
+_MODEL_BASE, _GRADIENT = (
+    Path(__file__).parent / "halves" / name for name in ("model_base.hpp", "gradient.hpp")
+)
+#: What C++ by stanc defines for all functions of a model, whichever half they are in.
+_SHARED = "\nstan::math::profile_map profiles__;"
 
 #: Names of all driver units, one a method of Stan.
 ALL_UNITS: tuple[str, ...] = tuple(
@@ -167,7 +174,7 @@ def _check_units(units: Collection[str]) -> None:
 
 
 def _driver_sources() -> Iterator[bytes]:
-    for file in sorted((*DRIVER.glob("*.cpp"), *DRIVER.glob("*.hpp"))):
+    for file in sorted((*DRIVER.glob("*.cpp"), *DRIVER.glob("*.hpp"), _MODEL_BASE, _GRADIENT)):
         yield file.name.encode()
         yield file.read_bytes()
 
@@ -211,6 +218,14 @@ class _Object:
     #: C++ files that it includes, but for Stan's.
     headers: tuple[Path, ...] = ()
     options: tuple[str, ...] = ()
+
+
+class BrokenObjectsError(BuildError):
+    """Object files that the linker can't read."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        super().__init__(f"broken object files: {', '.join(map(str, paths))}")
+        self.paths = paths
 
 
 @dataclass
@@ -269,8 +284,24 @@ class _Build:
     def _link(
         self, units: frozenset[str], folder: Path, library: Path, rpaths: Sequence[str]
     ) -> Path:
-        objects = self._compile(units, folder)
         staged = folder / self.program.name
+        try:
+            self._link_objects(self._compiled(units, folder), staged, library, rpaths)
+        except BrokenObjectsError as error:
+            # A crash of the machine may leave an object broken: compile it once more.
+            for path in error.paths:
+                path.unlink(missing_ok=True)
+            self._link_objects(self._compiled(units, folder), staged, library, rpaths)
+        problem = info_problem(staged)
+        if problem is not None:
+            raise BuildError(
+                f"{self.program.stan_file}: the new executable does not run: {problem}"
+            )
+        return staged
+
+    def _link_objects(
+        self, objects: Sequence[Path], staged: Path, library: Path, rpaths: Sequence[str]
+    ) -> None:
         ordering = () if sys.platform == "darwin" else ("-Wl,--disable-new-dtags",)
         command = (
             *self.toolchain.compiler.command,
@@ -285,30 +316,21 @@ class _Build:
             str(staged),
         )
         try:
-            self.compilers.run(command, folder, f"linking {self.program.name}")
+            self.compilers.run(command, staged.parent, f"linking {self.program.name}")
         except BuildError as error:
             said = "\n".join(getattr(error, "__notes__", ()))
             broken = [path for path in objects if str(path) in said]
-            if not broken or not _BROKEN_OBJECT.search(said):
-                raise
-            # A crash of the machine may leave an object broken: compile it once more.
-            for path in broken:
-                path.unlink(missing_ok=True)
-            self._compile(units, folder)
-            self.compilers.run(command, folder, f"linking {self.program.name}")
-        problem = info_problem(staged)
-        if problem is not None:
-            raise BuildError(
-                f"{self.program.stan_file}: the new executable does not run: {problem}"
-            )
-        return staged
+            if broken and _BROKEN_OBJECT.search(said):
+                raise BrokenObjectsError(broken) from error
+            raise
 
     def _objects(self, units: frozenset[str], folder: Path) -> list[_Object]:
         """All objects of the executable, those that take longest first."""
-        model = self._model_object(folder)
         heavy = sorted(unit for unit in units if unit.startswith("sample"))
         light = sorted(units - set(heavy))
-        return [*map(self._unit_object, (_MAIN, *heavy)), model, *map(self._unit_object, light)]
+        first, last = (list(map(self._unit_object, stems)) for stems in ((_MAIN, *heavy), light))
+        missing = any(not one.path.exists() for one in (*first, *last))
+        return [*first, *self._model_objects(folder, others_to_compile=missing), *last]
 
     def _unit_object(self, stem: str) -> _Object:
         source = DRIVER / f"{stem}.cpp"
@@ -318,26 +340,52 @@ class _Build:
         path = self._object_path(stem, parts)
         return _Object(f"driver unit {stem}", path, source, tuple(headers))
 
-    def _model_object(self, folder: Path) -> _Object:
+    def _model_objects(self, folder: Path, *, others_to_compile: bool) -> list[_Object]:
+        """The model whole, or in two halves that are compiled side by side.
+
+        Both halves read Stan's headers, and so take longer together.
+        """
         name, external = self.program.name, self.program.external_cpp
-        path = self._object_path("model", [self._sha256.encode()])
-        translated = folder / f"{name}.cpp"
-        if not path.exists():
+        translated, gradient = folder / f"{name}.cpp", folder / f"{name}_gradient.cpp"
+        headers = () if external is None else tuple(self.program.external_files())
+        included = () if external is None else ("-include", str(headers[0]))
+        base = ("-include", str(_MODEL_BASE))
+        of_halves = (_MODEL_BASE.read_bytes(), _GRADIENT.read_bytes())
+        whole, values, slopes = (
+            _Object(
+                str(self.program.stan_file),
+                self._object_path(stem, [self._sha256.encode(), *more]),
+                source,
+                headers,
+                (*options, *included),
+            )
+            for stem, more, source, options in (
+                ("model", (), translated, ()),
+                ("values", of_halves, translated, ("-DPYXSTAN_VALUES", *base)),
+                # without a second new_model()
+                ("gradient", of_halves, gradient, ("-DUSING_R", *base)),
+            )
+        )
+        if whole.path.exists():
+            return [whole]
+        if not (values.path.exists() and slopes.path.exists()):
             with disk_errors(self.cache.root):
                 warnings = translate(self.toolchain.stan.stanc, self.program, translated)
+                text = translated.read_text()
+                extern = text.replace(_SHARED, _SHARED.replace("\n", "\nextern "))
+                gradient.write_text(f"{extern}\n{_GRADIENT.read_text()}")
             if warnings:
                 self.notify(f"{self.program.stan_file}: {warnings}")
-        what = str(self.program.stan_file)
-        if external is None:
-            return _Object(what, path, translated)
-        headers = tuple(self.program.external_files())
-        return _Object(what, path, translated, headers, ("-include", str(headers[0])))
+            divisible = self.program.divisible and _SHARED in text
+            if others_to_compile or available_cores() == 1 or not divisible:
+                return [whole]
+        return [slopes, values]
 
     def _object_path(self, stem: str, parts: Sequence[bytes]) -> Path:
         whole = (*_compiler_parts(self.toolchain.stan, self.toolchain.compiler), *parts)
         return self.cache.root / "objects" / f"{stem}-{digest(iter(whole))[:32]}.o"
 
-    def _compile(self, units: frozenset[str], folder: Path) -> list[Path]:
+    def _compiled(self, units: frozenset[str], folder: Path) -> list[Path]:
         """Compile the objects that the cache lacks; return all that are to be linked."""
         objects = self._objects(units, folder)
         missing = [one for one in objects if not one.path.exists()]

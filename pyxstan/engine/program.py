@@ -26,11 +26,19 @@ class StanProgram:
         Folders where ``#include`` looks, after the folder of `stan_file` itself.
     external_cpp : Path, optional
         A ``.hpp`` file that defines the functions which the program only declares.
+    inline_cpp : bool
+        Whether all of that is templates or inline, so that it may be compiled twice.
     """
 
     stan_file: Path
     include_paths: tuple[Path, ...] = ()
     external_cpp: Path | None = None
+    inline_cpp: bool = False
+
+    @property
+    def divisible(self) -> bool:
+        """Whether the model can be compiled in two halves."""
+        return self.external_cpp is None or self.inline_cpp
 
     @property
     def name(self) -> str:
