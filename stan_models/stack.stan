@@ -50,7 +50,6 @@ data {
   array[2] vector[numbers] prior_arguments;
   int<lower=0> parts; // fractions: bins, or components of a mixture
   vector<lower=0>[parts] concentration; // of their Dirichlet prior
-  int<lower=0, upper=parts> reference; // see fractions()
   vector[parts] log_width; // of the bins
   real<lower=0> roughness; // standard deviation of ln density from bin to bin; 0: no such prior
 
@@ -64,7 +63,9 @@ parameters {
 model {
   vector[D] theta = center + scale * z;
   vector[numbers] phi = bounded(head(theta, numbers), bounds, bottom, width);
-  vector[parts] fraction = fractions(tail(theta, D - numbers), reference);
+  vector[parts] normal = tail(theta, parts);
+  vector[parts] share = exponential_of(normal);
+  vector[parts] fraction = share / sum(share);
   if (parent == 8) { // components in the order of their means: the first, then steps
     phi[1 : parts] = cumulative_sum(phi[1 : parts]);
   }
@@ -76,7 +77,7 @@ model {
   z ~ flat();
   phi ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);
   target += bounded_log_slope(head(theta, numbers), bounds);
-  target += dot_product(concentration, log(fraction)); // Dirichlet, and the Jacobian of fractions()
+  target += -0.5 * dot_self(normal) + dot_product(concentration - 1, log(share)); // Dirichlet
   if (roughness > 0) {
     vector[parts] log_density = log(fraction) - log_width;
     target += -0.5 * dot_self(log_density[2 : parts] - log_density[1 : parts - 1])

@@ -15,6 +15,7 @@ from pyxstan.stacking.data import Floats
 
 #: How a number is bounded: see ``stan_models/functions/stack_parents.stanfunctions``.
 _FREE, _ABOVE, _BETWEEN = 0, 1, 2
+_LEAST_SHARE = 1e-300
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,11 @@ class Coordinates:
     parts: int = 0
     concentration: float = 1.0
     ordered: bool = False
-    #: Position of the fraction that the others are compared with.
-    reference: int = 0
 
     @property
     def size(self) -> int:
         """Length of theta."""
-        return len(self.names) + max(self.parts - 1, 0)
+        return len(self.names) + self.parts
 
     def numbers(self, theta: Floats) -> tuple[Floats, Floats]:
         """Numbers phi and log prior density times Jacobian, for their theta (draws, numbers)."""
@@ -59,10 +58,11 @@ class Coordinates:
         phi, log_density = self.numbers(theta[:, :count])
         fraction = None
         if self.parts:
-            log_fraction = np.insert(theta[:, count:], self.reference, 0.0, axis=1)
-            log_fraction = special.log_softmax(log_fraction, axis=1)
-            fraction = np.exp(log_fraction)
-            log_density = log_density + self.concentration * log_fraction.sum(axis=1)
+            normal = theta[:, count:]
+            share = np.maximum(-special.log_ndtr(-normal), _LEAST_SHARE)
+            fraction = share / share.sum(axis=1, keepdims=True)
+            log_share = (self.concentration - 1) * np.log(share)
+            log_density = log_density + np.sum(log_share - 0.5 * normal**2, axis=1)
         return self.named(phi, fraction), log_density
 
     def named(self, phi: Floats, fraction: Floats | None) -> dict[str, Floats]:
@@ -126,8 +126,8 @@ class Coordinates:
         fraction = np.ravel(np.asarray(values["fraction"], float))
         if len(fraction) != self.parts or not (fraction > 0).all():
             raise DataError(f"starting value of fraction: expected {self.parts} positive numbers")
-        others = np.delete(fraction, self.reference)
-        return np.append(found, np.log(others / fraction[self.reference]))
+        share = self.concentration * self.parts * fraction / fraction.sum()
+        return np.append(found, -special.ndtri_exp(-share))
 
     def sample(self, rng: np.random.Generator) -> dict[str, Floats]:
         """Parameters drawn from their priors."""
@@ -158,7 +158,6 @@ class Coordinates:
             **self.stan_numbers(),
             "parts": self.parts,
             "concentration": np.full(self.parts, self.concentration),
-            "reference": self.reference + 1 if self.parts else 0,
             "D": self.size,
         }
 

@@ -210,7 +210,6 @@ def prepare(
     if edges is not None:
         shares = on_bins(data, edges).matrix.toarray()[: len(data.objects)]
         first = {"fraction": _fractions(shares, coords.concentration, on)}
-        coords = replace(coords, reference=int(np.argmax(first["fraction"])))
     start = coords.theta(first | coords.named(coords.within(coords.phi(first))[None], None))
     nodes = _nodes(model, data, on, edges, options["likelihood"], coords, start)
     target = _Target(model, on, edges, coords, nodes, _roughness(options))
