@@ -20,7 +20,7 @@ LEAST_BFMI = 0.3
 #: Methods whose convergence is judged, and what is said when they have.
 _JUDGED = {
     "nuts": "no divergences",
-    "quadrature": "independent draws by quadrature, exact by Metropolis's rule",
+    "quadrature": "quasi-random draws by quadrature, exact by Metropolis's rule",
 }
 #: Largest tree depth where the user sets none.
 _STANS_DEPTH = 10

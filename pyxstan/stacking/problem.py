@@ -62,7 +62,7 @@ class StackProblem:
     complaints: list[str] = field(default_factory=list)
 
     def exact(self, chains: int, draws: int, seed: int) -> Draws | None:
-        """Independent draws of a posterior in two coordinates; else None."""
+        """Draw a posterior in two coordinates without NUTS; else None."""
         if not self.directly:
             return None
         from pyxstan.engine.sampling import Draws
