@@ -45,7 +45,7 @@ def fit(
     data
         The model's data class, or a table or dict that it is made of; see `pyxstan.describe`.
     method
-        ``nuts`` (a posterior in closed form is drawn exactly instead), ``pathfinder``,
+        ``nuts`` (what can be drawn without a Markov chain is; see ``exact``), ``pathfinder``,
         ``laplace``, ``map`` (one draw: the mode) or ``variational``.
     chains, warmup, draws
         Of NUTS; the approximations return ``chains * draws`` draws as one chain.

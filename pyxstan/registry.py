@@ -118,7 +118,7 @@ class Problem(Protocol):
     complaints: list[str]
 
     def exact(self, chains: int, draws: int, seed: int) -> Draws | None:
-        """Draw from the posterior directly, where it is known in closed form; else None."""
+        """Draw from the posterior without Stan, where that can be done; else None."""
 
     def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Map starting values of posterior variables to the Stan program's parameters."""
