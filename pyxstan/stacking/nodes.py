@@ -30,8 +30,8 @@ from pyxstan.stacking.parents import bin_of
 _STENCIL = 8
 #: Objects are distributed in chunks of so many samples.
 _CHUNK = 1 << 20
-#: Values of densities and likelihoods that are worked on at once.
-_AT_ONCE = 3e5
+#: Densities, and likelihoods, that are worked on at once.
+_DENSITIES, _LIKELIHOODS = 3e5, 4e6
 #: A grid of more nodes than this is none.
 _MOST_NODES = 4096
 #: Nor is one of so many more weights than there are samples.
@@ -127,7 +127,7 @@ class Nodes:
         for k in np.unique(level_of):
             x, matrix = levels[k].x, levels[k].matrix
             draws = order[level_of[order] == k]
-            at_once = max(int(_AT_ONCE / (len(x) + len(self.power))), 1)
+            at_once = max(int(min(_DENSITIES / len(x), _LIKELIHOODS / len(self.power))), 1)
             for some in np.split(draws, range(at_once, len(draws), at_once)):
                 low, high = window[0][some].min(), window[1][some].max()
                 inside = slice(*np.searchsorted(x, [low, high]))

@@ -32,6 +32,8 @@ _NODES_A_LENGTH, _MOST_NODES_A_LENGTH = 4.0, 10.0
 _EXPECTATIONS = 200
 #: Draws of the guess by which those lengths are chosen, and how much wider than it they are drawn.
 _GUESSES, _WIDER = 400, 2.0
+#: Likelihoods of rows that are held at once.
+_LIKELIHOODS = 1e7
 #: Part of the draws by quadrature that are accepted, at least.
 _LEAST_ACCEPTED = 0.8
 
@@ -272,6 +274,11 @@ class _Target:
 
     def log_density(self, theta: Floats) -> Floats:
         """Of each theta, shape (draws, size); up to a constant."""
+        at_once = max(int(_LIKELIHOODS / len(self.nodes.power)), 1)
+        parts = np.split(theta, range(at_once, len(theta), at_once))
+        return np.concatenate([self._log_density(part) for part in parts])
+
+    def _log_density(self, theta: Floats) -> Floats:
         with np.errstate(all="ignore"):
             values, found = self.coordinates.values(theta)
             found = found + _on_nodes(self.model, self.nodes, values, self.on) @ self.nodes.power
