@@ -45,7 +45,7 @@ def fit(
     data
         The model's data class, or a table or dict that it is made of; see `pyxstan.describe`.
     method
-        ``nuts`` (what can be drawn without a Markov chain is; see ``exact``), ``pathfinder``,
+        ``nuts`` (or exact draws, of models with the option ``exact``), ``pathfinder``,
         ``laplace``, ``map`` (one draw: the mode) or ``variational``.
     chains, warmup, draws
         Of NUTS; the approximations return ``chains * draws`` draws as one chain.
@@ -135,6 +135,9 @@ def unjudged(
     result: sampling.Draws | None = None
     while result is None:
         drawn = problem.exact(chains, draws, seed) if method == "nuts" else None
+        for line in problem.notes[notes:]:
+            notify(line)
+        notes = len(problem.notes)
         if drawn is None:
             executable = build(model.program, needed, notify=notify, stan=chosen["stan"])
             notify(_plan(method, chains, warmup, draws, seed))
@@ -157,8 +160,6 @@ def unjudged(
             result = drawn
         else:
             problem = refined
-            notify(problem.notes[-1])
-            notes = len(problem.notes)
     groups = problem.groups(result, seed)
     for line in problem.notes[notes:]:
         notify(line)

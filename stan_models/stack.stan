@@ -64,12 +64,12 @@ model {
   vector[D] theta = center + scale * z;
   vector[numbers] phi = bounded(head(theta, numbers), bounds, bottom, width);
   vector[parts] normal = tail(theta, parts);
-  vector[parts] share = exponential_of(normal);
-  vector[parts] fraction = share / sum(share);
+  vector[parts] log_share = log_exponential_of(normal);
+  vector[parts] fraction = parts > 0 ? softmax(log_share) : log_share;
   if (parent == 8) { // components in the order of their means: the first, then steps
     phi[1 : parts] = cumulative_sum(phi[1 : parts]);
   }
-  array[3] int part = stack_part(parent_window(parent, parts, phi),
+  array[3] int part = stack_part(parent_window(parent, parts, phi, low, high),
                                  parent_finest(parent, parts, phi, low, high), resolved, begin, x);
   vector[part[3]] p = parent_density(parent, parts, segment(x, part[2] + 1, part[3]), phi,
                                      fraction, low, high);
@@ -77,7 +77,7 @@ model {
   z ~ flat();
   phi ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);
   target += bounded_log_slope(head(theta, numbers), bounds);
-  target += -0.5 * dot_self(normal) + dot_product(concentration - 1, log(share)); // Dirichlet
+  target += -0.5 * dot_self(normal) + dot_product(concentration - 1, log_share); // Dirichlet
   if (roughness > 0) {
     vector[parts] log_density = log(fraction) - log_width;
     target += -0.5 * dot_self(log_density[2 : parts] - log_density[1 : parts - 1])

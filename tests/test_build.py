@@ -14,7 +14,7 @@ import pytest
 
 from pyxstan.engine.build import ALL_UNITS, StanProgram, build, find
 from pyxstan.engine.doctor import COIN, COIN_DATA
-from pyxstan.engine.executable import read_record
+from pyxstan.engine.executable import info_problem, read_record
 from pyxstan.engine.lean_headers import write_lean_headers
 from pyxstan.engine.toolchain import find_compiler, find_stan
 from pyxstan.errors import BuildError
@@ -134,10 +134,11 @@ def test_two_halves_are_the_whole(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "whole.stan").write_text(
+        "functions { real half(real x) { return x / 2; } }\n"
         "parameters { vector<lower=0>[2] x; simplex[3] p; }\n"
         "transformed parameters { real y = x[1] * p[2]; }\n"
         'model { profile("priors") { x ~ lognormal(0, 0.5); p ~ dirichlet([2, 3, 4]\'); }\n'
-        "        1.5 ~ normal(y, 0.4); }\n"
+        "        1.5 ~ normal(y, half(0.8)); }\n"
         "generated quantities { real z = normal_rng(y, 1); }\n"
     )
     (tmp_path / "theta.json").write_text('{"params_r": [0.3, -0.2, 0.1, 0.7]}')
@@ -161,6 +162,21 @@ def test_two_halves_are_the_whole(
             found[cores][name] = [line for line in lines if not line.startswith("#")]
         assert len(found[cores]["sample"]) == 51
     assert found[1] == found[2]
+
+
+def test_what_both_halves_define_is_compiled_whole(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "twice.stan").write_text(  # stanc makes no template of what has no arguments
+        "functions { real two() { return 2; } }\n"
+        "parameters { real x; }\nmodel { x ~ normal(two(), 1); }\n"
+    )
+    monkeypatch.setattr("pyxstan.engine.build.available_cores", lambda: 2)
+    build(COIN)
+    before = set((cache / "objects").iterdir())
+    assert info_problem(build(StanProgram(tmp_path / "twice.stan"))) is None
+    made = {file.name.partition("-")[0] for file in set((cache / "objects").iterdir()) - before}
+    assert made == {"values", "gradient", "model"}
 
 
 # What identifies a program

@@ -12,7 +12,7 @@ from scipy import special, stats
 
 import pyxstan
 from pyxstan.stacking import problem
-from pyxstan.stacking.quadrature import Plane, accepted, proposed, rows
+from pyxstan.stacking.quadrature import Plane, accepted, laid_out, proposed
 
 FloatArray = npt.NDArray[np.float64]
 COVARIANCE = np.array([[2.0, -1.7], [-1.7, 1.6]])
@@ -65,8 +65,9 @@ def drawn(
     log_density: Any, center: Any, scale: Any, draws: int = 4000
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     rng = np.random.default_rng(5)
-    plane = Plane.around(log_density, np.array(center, float), np.array(scale, float))
-    points, log_q = proposed(plane, rows(plane), draws, rng)
+    found = laid_out(Plane.around(log_density, np.array(center, float), np.array(scale, float)))
+    assert found is not None
+    points, log_q = proposed(*found, draws, rng)
     log_weight = log_density(points) - log_q
     kept, probability = accepted(log_weight, rng)
     return points[kept], probability, log_weight
@@ -76,6 +77,16 @@ CASES: dict[str, Any] = {
     # log density, guess, its scale, distribution functions of the coordinates
     "Gaussian": (
         gaussian, np.add(MIDDLE, 0.5), 0.5 * np.linalg.cholesky(COVARIANCE),
+        lambda x: stats.norm.cdf(x, MIDDLE[0], COVARIANCE[0, 0] ** 0.5),
+        lambda x: stats.norm.cdf(x, MIDDLE[1], COVARIANCE[1, 1] ** 0.5),
+    ),
+    "Gaussian, from far away": (
+        gaussian, MIDDLE + np.array([-60.0, 90.0]), np.diag([0.01, 0.5]),
+        lambda x: stats.norm.cdf(x, MIDDLE[0], COVARIANCE[0, 0] ** 0.5),
+        lambda x: stats.norm.cdf(x, MIDDLE[1], COVARIANCE[1, 1] ** 0.5),
+    ),
+    "Gaussian, guessed much too wide": (
+        gaussian, MIDDLE, np.diag([1e4, 1.0]),
         lambda x: stats.norm.cdf(x, MIDDLE[0], COVARIANCE[0, 0] ** 0.5),
         lambda x: stats.norm.cdf(x, MIDDLE[1], COVARIANCE[1, 1] ** 0.5),
     ),
@@ -133,6 +144,53 @@ def test_what_is_hardly_accepted_is_left_to_nuts(monkeypatch: pytest.MonkeyPatch
     assert idata.attrs["method"] == "nuts"
     assert "accepted: by NUTS instead" in idata.attrs["notes"]
     assert "n_steps" in idata.sample_stats
+
+
+def test_a_density_without_ends_is_left_to_nuts() -> None:
+    plane = Plane.around(lambda theta: np.zeros(len(theta)), np.zeros(2), np.eye(2))
+    assert laid_out(plane) is None
+
+
+def test_priors_far_from_the_samples() -> None:
+    """A mean that its prior holds at 30, samples between 0 and 4: as wide as the prior allows."""
+    samples = stacking.simulated(20, 50, 3)
+    priors = {"mean": "normal(30, 0.1)"}
+    idata = pyxstan.fit(
+        "stack_gaussian", samples, low=0.0, high=4.0, priors=priors, seed=1, progress=False
+    )
+    assert float(idata.posterior["sd"].mean()) > 3.9
+    assert abs(float(idata.posterior["mean"].mean()) - 29.65) < 0.05
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e22])
+def test_units_do_not_matter(scale: float) -> None:
+    samples = np.array(stacking.simulated(20, 200, 3))
+    found = []
+    for unit in (1.0, scale):
+        priors = {"mean": f"normal({2 * unit}, {unit})", "sd": f"half_normal({unit})"}
+        idata = pyxstan.fit(
+            "stack_gaussian", unit * samples, low=0.1 * unit, high=10 * unit, priors=priors,
+            seed=1, progress=False,
+        )  # fmt: skip
+        assert idata.attrs["method"] == "quadrature"
+        draws = np.stack([idata.posterior[name] for name in ("mean", "sd")]) / unit
+        found.append(np.append(draws.mean(axis=(1, 2)), draws.std(axis=(1, 2))))
+    np.testing.assert_allclose(found[1], found[0], rtol=0.02)
+
+
+def test_a_parent_cut_off_in_its_tail() -> None:
+    """An exponential decline, as the tail of a Gaussian with its mean far below the range."""
+    rng = np.random.default_rng(0)
+    true = rng.exponential(0.5, 60)[:, None]
+    samples = np.abs(true + 0.03 * rng.normal(size=(60, 1)) + 0.03 * rng.normal(size=(60, 60)))
+    priors = {"mean": "uniform(-200, 4)", "sd": "uniform(0, 10)"}
+    idata = pyxstan.fit(
+        "stack_truncated_gaussian", samples, low=0.0, high=4.0, priors=priors, drop_empty=True,
+        seed=1, progress=False,
+    )  # fmt: skip
+    slope = -idata.posterior["mean"] / idata.posterior["sd"] ** 2
+    assert abs(float(slope.median()) - 2) < 0.6
+    assert pyxstan.verdict(idata).converged
 
 
 def test_seeds_and_chains() -> None:

@@ -57,6 +57,7 @@ ALL_UNITS: tuple[str, ...] = tuple(
 )
 
 _WAITING_NOTICE_SECONDS = 1.0
+_DEFINED_TWICE = re.compile("multiple definition|duplicate symbol")
 _BROKEN_OBJECT = re.compile("not recognized|truncated|too short|wrong format|unknown file type")
 
 Notify = Callable[[str], None]
@@ -228,6 +229,10 @@ class BrokenObjectsError(BuildError):
         self.paths = paths
 
 
+class DefinedTwiceError(BuildError):
+    """Both halves of a model define the same: functions of a Stan program without arguments."""
+
+
 @dataclass
 class _Build:
     program: StanProgram
@@ -242,6 +247,7 @@ class _Build:
         )
         self._sha256 = self.program.sha256()
         self._notified = False
+        self._divisible = self.program.divisible
 
     def cached(self, units: frozenset[str]) -> Path:
         """Return the cached executable, built when it is missing, broken or lacks a unit."""
@@ -292,6 +298,9 @@ class _Build:
             for path in error.paths:
                 path.unlink(missing_ok=True)
             self._link_objects(self._compiled(units, folder), staged, library, rpaths)
+        except DefinedTwiceError:
+            self._divisible = False
+            self._link_objects(self._compiled(units, folder), staged, library, rpaths)
         problem = info_problem(staged)
         if problem is not None:
             raise BuildError(
@@ -322,6 +331,8 @@ class _Build:
             broken = [path for path in objects if str(path) in said]
             if broken and _BROKEN_OBJECT.search(said):
                 raise BrokenObjectsError(broken) from error
+            if _DEFINED_TWICE.search(said):
+                raise DefinedTwiceError(str(error)) from error
             raise
 
     def _objects(self, units: frozenset[str], folder: Path) -> list[_Object]:
@@ -368,7 +379,7 @@ class _Build:
         )
         if whole.path.exists():
             return [whole]
-        if not (values.path.exists() and slopes.path.exists()):
+        if not (self._divisible and values.path.exists() and slopes.path.exists()):
             with disk_errors(self.cache.root):
                 warnings = translate(self.toolchain.stan.stanc, self.program, translated)
                 text = translated.read_text()
@@ -376,7 +387,7 @@ class _Build:
                 gradient.write_text(f"{extern}\n{_GRADIENT.read_text()}")
             if warnings:
                 self.notify(f"{self.program.stan_file}: {warnings}")
-            divisible = self.program.divisible and _SHARED in text
+            divisible = self._divisible and _SHARED in text
             if others_to_compile or available_cores() == 1 or not divisible:
                 return [whole]
         return [slopes, values]

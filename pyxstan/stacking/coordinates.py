@@ -15,7 +15,8 @@ from pyxstan.stacking.data import Floats
 
 #: How a number is bounded: see ``stan_models/functions/stack_parents.stanfunctions``.
 _FREE, _ABOVE, _BETWEEN = 0, 1, 2
-_LEAST_SHARE = 1e-300
+#: Below it, Phi(z) and -ln(1 - Phi(z)) are the same.
+_FAR = -8.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Coordinates:
 
     def numbers(self, theta: Floats) -> tuple[Floats, Floats]:
         """Numbers phi and log prior density times Jacobian, for their theta (draws, numbers)."""
-        phi = np.where(self.bounds == _ABOVE, self.bottom + np.exp(theta), theta)
+        with np.errstate(over="ignore"):
+            phi = np.where(self.bounds == _ABOVE, self.bottom + np.exp(theta), theta)
         between = self.bottom + self.width * special.expit(theta)
         phi = np.where(self.bounds == _BETWEEN, between, phi)
         slope = special.log_expit(theta) + special.log_expit(-theta)
@@ -59,10 +61,13 @@ class Coordinates:
         fraction = None
         if self.parts:
             normal = theta[:, count:]
-            share = np.maximum(-special.log_ndtr(-normal), _LEAST_SHARE)
-            fraction = share / share.sum(axis=1, keepdims=True)
-            log_share = (self.concentration - 1) * np.log(share)
-            log_density = log_density + np.sum(log_share - 0.5 * normal**2, axis=1)
+            # of exponential variates, which have the quantiles of these normal ones
+            with np.errstate(divide="ignore"):
+                log_share = np.log(-special.log_ndtr(-normal))
+            log_share = np.where(normal < _FAR, special.log_ndtr(normal), log_share)
+            fraction = special.softmax(log_share, axis=1)
+            log_prior = (self.concentration - 1) * log_share - 0.5 * normal**2
+            log_density = log_density + log_prior.sum(axis=1)
         return self.named(phi, fraction), log_density
 
     def named(self, phi: Floats, fraction: Floats | None) -> dict[str, Floats]:
@@ -128,6 +133,13 @@ class Coordinates:
             raise DataError(f"starting value of fraction: expected {self.parts} positive numbers")
         share = self.concentration * self.parts * fraction / fraction.sum()
         return np.append(found, -special.ndtri_exp(-share))
+
+    def units(self, width: float) -> Floats:
+        """About how much each of theta may change, on a range of this width."""
+        found = np.ones(self.size)
+        for i in np.flatnonzero(self.bounds == _FREE):  # normal
+            found[i] = min(self.priors[i].arguments[1], width)
+        return found
 
     def sample(self, rng: np.random.Generator) -> dict[str, Floats]:
         """Parameters drawn from their priors."""

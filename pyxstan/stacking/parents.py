@@ -89,10 +89,15 @@ def _near(v: Values, _: Range) -> tuple[Floats, Floats]:
     return v["mean"] - _REACH * v["sd"], v["mean"] + _REACH * v["sd"]
 
 
+def _near_within(v: Values, on: Range) -> tuple[Floats, Floats]:
+    return _near({**v, "mean": np.clip(v["mean"], on.low, on.high)}, on)
+
+
 def _truncated(x: Floats, v: Values, on: Range) -> Floats:
-    ends = _t(np.array([on.low, on.high]), v["mean"], v["sd"])
+    side = np.where(v["mean"] < on.low, -1.0, 1.0)[:, None]  # either end may be in a tail
+    ends = side * _t(np.array([on.low, on.high]), v["mean"], v["sd"])
     inside = (x >= on.low) & (x <= on.high)
-    return inside * _gaussian(x, v, on) / np.diff(special.ndtr(ends), axis=1)
+    return inside * _gaussian(x, v, on) / np.abs(np.diff(special.ndtr(ends), axis=1))
 
 
 def _student_t(x: Floats, v: Values, _: Range) -> Floats:
@@ -229,7 +234,7 @@ PARENTS: dict[str, Parent] = {
         _draw_truncated,
         positive=frozenset({"sd"}),
         support="inside",
-        window=_near,
+        window=_near_within,
     ),
     "stack_student_t": Parent(
         4,

@@ -17,7 +17,7 @@ from pyxstan.stacking.coordinates import Coordinates, coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
 from pyxstan.stacking.nodes import Nodes, on_bins, on_grids, power_of, samples_alone
 from pyxstan.stacking.parents import PARENTS, Range, Values
-from pyxstan.stacking.quadrature import Plane, accepted, proposed, rows
+from pyxstan.stacking.quadrature import Plane, accepted, laid_out, proposed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -72,12 +72,15 @@ class StackProblem:
         start = time.monotonic()
         target = _Target(self.model, self.on, self.edges, self.coordinates, self.nodes)
         plane = Plane.around(target.log_density, self.center, self.scale)
-        laid_out = rows(plane)
+        found = laid_out(plane)
+        if found is None:
+            self.notes.append("the posterior can't be laid out for quadrature: by NUTS instead")
+            return None
         theta = np.empty((chains, draws, 2))
         lp, probability = np.empty((2, chains, draws))
         for chain in range(chains):
             rng = np.random.default_rng([seed, chain])
-            points, log_q = proposed(plane, laid_out, draws, rng)
+            points, log_q = proposed(*found, draws, rng)
             log_p = target.log_density(points)
             kept, probability[chain] = accepted(log_p - log_q, rng)
             theta[chain], lp[chain] = points[kept], log_p[kept]
@@ -144,6 +147,7 @@ class StackProblem:
             found = on_grids(self.data, finest, more, around)
         return replace(
             self,
+            directly=self.directly and draws.method == "quadrature",
             nodes=found,
             nodes_a_length=more,
             stan_data={**self.stan_data, **found.stan_data()},
@@ -215,7 +219,7 @@ def prepare(
     start = coords.theta(first | coords.named(coords.within(coords.phi(first))[None], None))
     nodes = _nodes(model, data, on, edges, options["likelihood"], coords, start)
     target = _Target(model, on, edges, coords, nodes, _roughness(options))
-    center, scale = optimum(target.surprise, start, 0.1 * np.eye(len(start)))
+    center, scale = optimum(target.surprise, start, 0.1 * np.diag(coords.units(on.width)))
     scale = not_too_wide(target.surprise, center, scale)
     if not nodes.exact:  # for the parents that the posterior may hold
         trials = np.random.default_rng(1).standard_normal((_GUESSES, len(center)))

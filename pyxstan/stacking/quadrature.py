@@ -38,6 +38,8 @@ _ROW_ERROR, _ERROR = 0.02, 0.002
 _STRIDE, _GROWTH, _REGULAR = 0.4, 1.1, 10
 #: Rows to either side, and how often there may be more between them.
 _ROWS, _REFINEMENTS = 200, 4
+#: How often all of it is laid out anew.
+_PLANES = 3
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,13 @@ class Plane:
         (first, both), (_, second) = scale @ scale.T
         width = np.sqrt(first - both**2 / second)
         return cls(log_density, center, both / second, float(width), float(np.sqrt(second)))
+
+    def resembles(self, other: Plane) -> bool:
+        """Whether the other's middle, widths and trend are about the same."""
+        near = abs(self.center[1] - other.center[1]) < other.length
+        alike = abs(self.trend - other.trend) * other.length < other.width
+        ratios = np.array([self.width / other.width, self.length / other.length])
+        return bool(near and alike and (ratios > 0.5).all() and (ratios < 2).all())
 
     def points(self, along: Floats, across: Floats) -> Floats:
         """Their two coordinates, shape (points, 2)."""
@@ -129,11 +138,11 @@ def _row(plane: Plane, along: float, middle: float, width: float, highest: float
     for _ in range(_LAYOUTS):
         row = at(np.linspace(low, high, _ENTRIES))
         step = (high - low) / (_ENTRIES - 1)
-        matter = np.flatnonzero(row.log_density > row.top - _FALL)
+        matter = np.flatnonzero(row.log_density >= row.top - _FALL)
         cut_low, cut_high = matter[0] == 0, matter[-1] == _ENTRIES - 1
         if cut_low or cut_high:
             size = high - low
-            low, high = low - 0.5 * size * cut_low, high + 0.5 * size * cut_high
+            low, high = low - size * cut_low, high + size * cut_high
         elif len(matter) < _FEWEST:
             low, high = row.across[matter[0]] - step, row.across[matter[-1]] + step
         else:
@@ -153,20 +162,63 @@ def _row(plane: Plane, along: float, middle: float, width: float, highest: float
     return row
 
 
-def rows(plane: Plane) -> list[Row]:
-    """Rows from end to end, as close as it takes."""
+def laid_out(plane: Plane) -> tuple[Plane, list[Row]] | None:
+    """Rows from end to end, as close as it takes; None where no end is found.
+
+    On a plane of its own, where the posterior isn't what was guessed.
+    """
+    with np.errstate(all="ignore"):
+        found = _rows(plane)
+        for _ in range(_PLANES):
+            if found is None:
+                return None
+            better = _recentred(plane, found)
+            if plane.resembles(better):
+                break
+            plane, found = better, _rows(better)
+    return None if found is None else (plane, found)
+
+
+def _recentred(plane: Plane, rows: list[Row]) -> Plane:
+    """The plane that goes with the rows' means and widths."""
+    along = np.array([row.along for row in rows])
+    middles = np.array([row.middle for row in rows])
+    log_masses = np.array([row.log_mass for row in rows])
+    weights = np.exp(log_masses - log_masses.max()) * np.gradient(along)
+    weights /= weights.sum()
+    away = along - weights @ along
+    length2 = weights @ away**2
+    trend = weights @ (away * middles) / length2
+    spread = middles - weights @ middles - trend * away
+    width2 = weights @ (np.array([row.width for row in rows]) ** 2 + spread**2)
+    center = plane.points(np.array([weights @ along]), np.array([weights @ middles]))[0]
+    return Plane(
+        plane.log_density,
+        center,
+        plane.trend + float(trend),
+        float(np.sqrt(width2)),
+        float(np.sqrt(length2)),
+    )
+
+
+def _rows(plane: Plane) -> list[Row] | None:
     first = _row(plane, float(plane.center[1]), 0.0, plane.width, _NOWHERE)
     found, highest = [first], first.log_mass
     for way in (-1, 1):
-        last, stride = first, _STRIDE * plane.length
+        last, stride, ended = first, _STRIDE * plane.length, False
         for count in range(_ROWS):
+            before = last
             last = _row(plane, last.along + way * stride, last.middle, last.width, highest)
             found.append(last)
             highest = max(highest, last.log_mass)
-            if last.log_mass < highest - _FALL:
+            # not where it still goes uphill, from a guess that was far away
+            ended = last.log_mass < highest - _FALL and not last.log_mass > before.log_mass
+            if ended:
                 break
             if count >= _REGULAR:
                 stride *= _GROWTH
+        if not ended:
+            return None
     found.sort(key=lambda row: row.along)
     wanting = list(pairwise(found))
     for _ in range(_REFINEMENTS):
