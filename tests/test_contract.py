@@ -76,10 +76,13 @@ GROUPS = {
 }
 SAMPLER = {"lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy"}
 NAMES = tuple(registry.models())
+#: Drawn by quadrature, unless NUTS is asked for.
+DIRECT = ("stack_gaussian", "stack_truncated_gaussian", "stack_beta", "stack_gamma")
 
 
 def fit(name: str, data: Any, **changes: Any) -> Any:
-    return pyxstan.fit(name, data, **{**SHORT, **changes})
+    by_nuts = {"exact": False} if name in DIRECT else {}
+    return pyxstan.fit(name, data, **{**SHORT, **by_nuts, **changes})
 
 
 def posterior(idata: Any) -> xr.Dataset:
@@ -111,6 +114,22 @@ def approximations(simulated: Mapping[str, tuple[Any, Any]]) -> dict[tuple[str, 
         for method in sampling.METHODS
         if method != "nuts"
     }
+
+
+@pytest.mark.parametrize("name", DIRECT)
+def test_direct_draws_come_in_the_same_form(
+    name: str, fits: Mapping[str, Any], simulated: Mapping[str, Any]
+) -> None:
+    direct, nuts = fit(name, simulated[name][0], exact=True, draws=1000), fits[name]
+    assert inference_data.attributes(direct)["method"] == "quadrature"
+    assert set(group_names(direct)) == GROUPS
+    for variable, values in posterior(nuts).data_vars.items():
+        assert posterior(direct)[variable].dims == values.dims
+        assert posterior(direct)[variable].attrs == values.attrs
+    stats = group(direct, "sample_stats")
+    assert set(stats.data_vars) == {"lp", "acceptance_rate", "diverging"}
+    assert stats["acceptance_rate"].mean() > 0.99
+    assert pyxstan.verdict(direct).converged
 
 
 def test_list_has_every_model() -> None:
@@ -195,7 +214,7 @@ class TestContract:
     def test_provenance(self, name: str, fits: Mapping[str, Any]) -> None:
         attrs = inference_data.attributes(fits[name])
         assert attrs["model"] == name
-        assert attrs["method"] == ("quadrature" if name == "stack_gaussian" else "nuts")
+        assert attrs["method"] == "nuts"
         assert attrs["seed"] == SHORT["seed"]
         assert (attrs["chains"], attrs["warmup"], attrs["draws"]) == (2, 300, 200)
         assert attrs["stan_program_sha256"] == registry.get(name).program.sha256()
