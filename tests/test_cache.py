@@ -260,9 +260,8 @@ def test_broken_object_is_compiled_again_and_with_all_headers_if_need_be(
     commands = log.read_text().splitlines()
     kinds = ["lean" if "/lean-" in c else "full" if " -c " in c else "link" for c in commands]
     assert kinds[0] == kinds[-1] == "link"
-    halves = len(kinds[1:-1]) // 2
-    assert halves in (1, 2)
-    assert sorted(kinds[1:-1]) == ["full"] * halves + ["lean"] * halves
+    compiled = sorted(kind for kind in kinds if kind != "link")
+    assert compiled in (["full", "lean"], ["full", "full", "lean", "lean"])  # in halves
 
 
 # Disks

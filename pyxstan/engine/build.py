@@ -291,16 +291,22 @@ class _Build:
         self, units: frozenset[str], folder: Path, library: Path, rpaths: Sequence[str]
     ) -> Path:
         staged = folder / self.program.name
-        try:
-            self._link_objects(self._compiled(units, folder), staged, library, rpaths)
-        except BrokenObjectsError as error:
-            # A crash of the machine may leave an object broken: compile it once more.
-            for path in error.paths:
-                path.unlink(missing_ok=True)
-            self._link_objects(self._compiled(units, folder), staged, library, rpaths)
-        except DefinedTwiceError:
-            self._divisible = False
-            self._link_objects(self._compiled(units, folder), staged, library, rpaths)
+        mended: set[Path] = set()
+        while True:
+            try:
+                self._link_objects(self._compiled(units, folder), staged, library, rpaths)
+                break
+            except BrokenObjectsError as error:
+                # A crash of the machine may leave objects broken: compile each once more.
+                if mended.issuperset(error.paths):
+                    raise
+                mended.update(error.paths)
+                for path in error.paths:
+                    path.unlink(missing_ok=True)
+            except DefinedTwiceError:
+                if not self._divisible:
+                    raise
+                self._divisible = False
         problem = info_problem(staged)
         if problem is not None:
             raise BuildError(
