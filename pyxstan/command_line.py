@@ -286,13 +286,17 @@ class _WithNegativeNumbers(click.Command):
     help="Table of detection probabilities, or of detected injections.",
 )
 @click.option(
+    "--covariates",
+    type=click.Path(path_type=Path),
+    help="Table of the objects' known properties, for stack_regression.",
+)
+@click.option(
     "--parent",
     "parents",
     multiple=True,
     metavar="MODEL",
-    default=("stack_gaussian",),
-    show_default=True,
-    help="Model beside the histogram; repeatable.",
+    help="Model beside the histogram; repeatable. Default: stack_gaussian, and with --covariates "
+    "stack_regression.",
 )
 @click.option("--drop-empty", is_flag=True, help="Leave out objects without a sample in the range.")
 @click.option("--chains", default=4, show_default=True)
@@ -310,12 +314,15 @@ def stack(
     output: Path | None,
     prior: str,
     selection: Path | None,
+    covariates: Path | None,
     parents: tuple[str, ...],
     strict: bool,
     quiet: bool,
     **how: Any,
 ) -> None:
     """Find the population behind the posterior samples in INPUT: a histogram and a Gaussian.
+
+    With covariates also a Gaussian whose mean follows them.
 
     INPUT is a text file with an object a row, a table, netCDF files, or run folders. The histogram
     has NBINS bins from LOW to HIGH.
@@ -324,19 +331,19 @@ def stack(
     from pyxstan.output import check_directory
     from pyxstan.stacking import several
 
-    several.checked_parents(parents)
+    chosen = several.chosen_parents(parents or None, follow=covariates is not None)
     folder = Path(f"{inputs[0].resolve().stem}_stack") if output is None else output
     check_directory(folder)
-    for path in several.outputs(folder, ["histogram", *map(several.label, parents)]):
+    for path in several.outputs(folder, ["histogram", *map(several.label, chosen)]):
         if path.is_dir():
             raise DataError(f"{path}: a directory, expected the name of a file to write")
         if any(one.exists() and path.exists() and path.samefile(one) for one in inputs):
             raise DataError(f"{path}: an input, it would be overwritten by the result")
     entry = registry.get("stack_histogram")
-    given = {"prior": prior, "name": name, "selection": selection and str(selection)}
-    reading, _ = entry.split_reading({key: x for key, x in given.items() if x is not None})
+    given = {"prior": prior, "name": name, "selection": selection, "covariates": covariates}
+    reading, _ = entry.split_reading({key: str(x) for key, x in given.items() if x is not None})
     data = entry.family.read(inputs, reading)
-    fits = several.stack(data, low, high, nbins, parents=parents, progress=not quiet, **how)
+    fits = several.stack(data, low, high, nbins, parents=chosen, progress=not quiet, **how)
     text, good = several.report(fits)
     several.write(fits, folder)
     click.echo(text)

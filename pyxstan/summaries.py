@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyxstan import inference_data, registry
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import xarray as xr
 
@@ -90,8 +91,17 @@ def _convergence(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
         "mcse_mean": az.mcse(dataset, method="mean"),
         "ess_bulk": az.ess(dataset, method="bulk"),
         "ess_tail": az.ess(dataset, method="tail"),
-        "r_hat": az.rhat(dataset),
+        "r_hat": az.rhat(_halves(dataset) if dataset.sizes["chain"] == 1 else dataset),
     }
+
+
+def _halves(dataset: xr.Dataset) -> xr.Dataset:
+    """One chain as two."""
+    import xarray as xr
+
+    size = dataset.sizes["draw"] // 2
+    halves = [dataset.isel(draw=slice(k * size, (k + 1) * size)) for k in (0, 1)]
+    return xr.concat([half.assign_coords(draw=range(size)) for half in halves], "chain")
 
 
 def _beside(idata: Any, chosen: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -126,11 +136,22 @@ def _flatten(dataset: xr.Dataset) -> dict[str, float]:
     flat: dict[str, float] = {}
     for name in dataset.data_vars:
         values = dataset[name]
-        labels = [[str(x) for x in values[dim].to_numpy()] for dim in values.dims]
+        labels = [_labels(values[dim].to_numpy()) for dim in values.dims]
         for index in np.ndindex(values.shape):
             inside = ", ".join(labels[axis][i] for axis, i in enumerate(index))
             flat[f"{name}[{inside}]" if inside else str(name)] = float(values.to_numpy()[index])
     return flat
+
+
+def _labels(names: np.ndarray) -> list[str]:
+    """Write names of entries; numbers in six digits, or as many as tell them apart."""
+    if names.dtype.kind != "f":
+        return list(map(str, names))
+    for digits in range(6, 18):
+        found = [f"{x:.{digits}g}" for x in names]
+        if len(set(found)) == len(found):
+            break
+    return found
 
 
 def _is_mcmc(idata: Any) -> bool:
@@ -186,6 +207,8 @@ def verdict(idata: Any) -> Verdict:
         if not ess >= LEAST_ESS:
             problems.append(f"{kind} ESS {ess:.0f} of {where} (take more draws)")
     if method == "nuts":
+        if posterior.sizes["chain"] == 1:
+            problems.append("one chain alone, with none to agree with (take chains=4)")
         problems += _sampler_problems(idata)
     reservations = json.loads(str(attrs.get("complaints", "[]")))
     facts = (

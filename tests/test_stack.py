@@ -17,7 +17,7 @@ from scipy import integrate, stats
 import pyxstan
 from pyxstan import registry
 from pyxstan.errors import DataError
-from pyxstan.stacking import parents, problem, shrunken, support
+from pyxstan.stacking import parents, problem, shrunken, simulation, support
 from pyxstan.stacking.data import PosteriorSamples, Selection
 from pyxstan.stacking.nodes import on_bins, on_grid
 from pyxstan.stacking.parents import PARENTS, Range
@@ -185,11 +185,12 @@ def test_density_is_scipys_and_integrates_to_one(model: str) -> None:
 @pytest.mark.parametrize("model", PARENTS)
 def test_nodes_are_as_good_as_every_sample(model: str) -> None:
     data = PosteriorSamples.from_arrays(stacking.simulated(12, 150, 12))
-    nodes, samples = (prepared(model, data, likelihood=name) for name in ("nodes", "samples"))
+    found = prepared(model, data)
+    nodes, samples = found.target, prepared(model, data, likelihood="samples").target
     assert not nodes.nodes.exact
     assert samples.nodes.exact
-    z = np.random.default_rng(3).standard_normal((200, len(nodes.center)))
-    values, _ = nodes.coordinates.values(nodes.center + z @ nodes.scale.T)
+    z = np.random.default_rng(3).standard_normal((200, len(found.center)))
+    values, _ = nodes.coordinates.values(found.center + z @ found.scale.T)
     difference = nodes.on_nodes(values) - samples.on_nodes(values)
     p = parents.density(model, data.x[:, 0], values, ON, None)
     exact = np.add.reduceat(data.weights * p, data.start[:-1], axis=1)
@@ -391,10 +392,28 @@ def test_objects_without_samples_in_the_range(model: str) -> None:
     assert kept.data.objects == tuple("abcdef")
     assert any("'g'" in note for note in kept.notes)
     alone = prepared(model, PosteriorSamples.from_arrays(samples))
-    assert kept.nodes.size >= 60
-    for name, values in alone.nodes.stan_data().items():
-        np.testing.assert_allclose(kept.nodes.stan_data()[name], values)
+    assert kept.target.nodes.size >= 60
+    for name, values in alone.target.nodes.stan_data().items():
+        np.testing.assert_allclose(kept.target.nodes.stan_data()[name], values)
     np.testing.assert_allclose(kept.center, alone.center)
+
+
+def test_smooth_fractions_come_from_their_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two bins of unequal width, by both ways of rejection; against quadrature."""
+    monkeypatch.setattr(simulation, "_TRIALS", 1)
+    monkeypatch.setattr(simulation, "_TIMES", 10**6)
+    alpha, smoothness, edges = 1.6, 0.7, [0.0, 1.0, 3.0]
+    options = {"edges": edges, "smoothness": smoothness, "concentration": alpha}
+    drawn = [
+        pyxstan.simulate("stack_histogram", seed=seed, from_prior=True, objects=1, **options)[1]
+        for seed in range(500)
+    ]
+    f = np.linspace(0, 1, 100_002)[1:-1]
+    step = np.log((1 - f) / 2) - np.log(f)
+    density = (f * (1 - f)) ** (alpha - 1) * np.exp(-0.5 * (step / smoothness) ** 2)
+    below = np.cumsum(density) / density.sum()
+    first = [truth["fraction"][0] for truth in drawn]
+    assert stats.kstest(first, lambda x: np.interp(x, f, below)).pvalue > 0.01
 
 
 def test_samples_outside_are_misses_and_said() -> None:
@@ -403,7 +422,8 @@ def test_samples_outside_are_misses_and_said() -> None:
     data = PosteriorSamples.from_arrays(samples)
     found = prepared("stack_histogram", data)
     np.testing.assert_allclose(
-        found.nodes.grids[0].matrix.toarray(), stacking.shares(samples, np.linspace(LOW, HIGH, 11))
+        found.target.nodes.grids[0].matrix.toarray(),
+        stacking.shares(samples, np.linspace(LOW, HIGH, 11)),
     )
     count = sum(int(((x < LOW) | (x > HIGH)).sum()) for x in samples)
     assert any(note.startswith(f"{count} of 31000 samples are outside") for note in found.notes)

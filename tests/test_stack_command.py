@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from invocation import Outcome, contents, run
 
 import pyxstan
-from pyxstan import fitting, inference_data
+from pyxstan import fitting, inference_data, registry
 from pyxstan.stacking import PosteriorSamples, several, stack
 
 SAMPLER = ("--seed", "1", "--chains", "2", "--warmup", "300", "--draws", "700")
@@ -74,6 +75,53 @@ def test_selection(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = run(words("--selection", "none.csv"), capsys)
     assert outcome.status == 2
     assert "none.csv" in outcome.complaint
+
+
+@pytest.fixture
+def evolving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Forty objects whose mean follows a covariate, as the command line writes them."""
+    monkeypatch.chdir(tmp_path)
+    data, truth = pyxstan.simulate("stack_regression", seed=4, objects=40, samples=60)
+    registry.get("stack_regression").family.write(data, truth, tmp_path)
+    return tmp_path
+
+
+def test_covariates(evolving: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The parent that follows them comes beside the others, and has a figure of its own."""
+    truth = json.loads((evolving / "truth.json").read_text())
+    known = pd.read_csv(evolving / "covariates.csv")
+    follow = ["--covariates", "covariates.csv", "-o", "out"]
+    out = good(words(*follow, file="samples.csv"), capsys).out
+    folder = evolving / "out"
+    figure = {"regression.png", "regression.pdf"}
+    assert {path.name for path in folder.iterdir()} == FILES | {"regression.nc"} | figure
+    (name,) = (column for column in known.columns if column != "object")
+    assert f"mean at {name} = {known[name].mean():.6g}" in out
+    table = pd.read_csv(folder / "table.csv", index_col=["parent", "quantity"])
+    rows = table.loc["regression"]
+    assert list(rows.index) == ["mean", f"slope {name}", "sd"]
+    slope = rows.loc[f"slope {name}"]
+    assert abs(slope["mean"] - np.ravel(truth["slope"])[0]) < 4 * slope["sd"]
+    compared = out.partition("comparison, by object:")[2]
+    for line in ("histogram ", "gaussian ", "regression "):
+        assert f"\n{line}" in compared
+    alone = ["--parent", "stack_regression"]
+    good(words(*follow, *alone, file="samples.csv"), capsys)
+    there = pd.read_csv(folder / "table.csv")["parent"]
+    assert list(dict.fromkeys(there)) == ["histogram", "regression"]
+
+
+def test_covariates_that_are_not_there(evolving: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (evolving / "few.csv").write_text("object,z\n1,0.5\n")
+    for more, complaint in (
+        (["--parent", "stack_regression"], "stack_regression needs covariates"),
+        (["--covariates", "none.csv"], "none.csv"),
+        (["--covariates", "few.csv"], "few.csv"),
+    ):
+        outcome = run(words(*more, "-o", "out", file="samples.csv"), capsys)
+        assert outcome.status == 2
+        assert complaint in outcome.complaint
+        assert not (evolving / "out").exists()
 
 
 def test_the_command_does_what_python_does(

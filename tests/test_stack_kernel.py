@@ -177,18 +177,20 @@ def test_parents_from_broad_to_narrow(program: Path, tmp_path: Path) -> None:
     found = replace(
         found, nodes=on_grids(found.data, np.array([0.02, 0.5]), 6.0, (-np.inf, np.inf))
     )
-    assert len(found.nodes.grids) > 2
-    assert found.nodes.samples is not None
-    edges = [0.6, *(0.99 * found.nodes.resolved), 1e-4]
+    assert len(found.target.nodes.grids) > 2
+    assert found.target.nodes.samples is not None
+    edges = [0.6, *(0.99 * found.target.nodes.resolved), 1e-4]
     theta = np.array([[1.4, np.log(sd)] for sd in edges])
     points = np.linalg.solve(found.scale, (theta - found.center).T).T
-    data = {**found.stan_data, **found.nodes.stan_data()}
+    data = {**found.stan_data, **found.target.nodes.stan_data()}
     value, gradient = log_densities.log_prob(program, data, points, tmp_path)
-    values, log_p = found.coordinates.values(theta)
-    p = found.density(found.data.x[:, 0], values)
+    values, log_p = found.target.coordinates.values(theta)
+    p = found.target.density(found.data.x[:, 0], values)
     exact = np.add.reduceat(found.data.weights * p, found.data.start[:-1], axis=1)
     assert found.data.selection is not None
-    alpha = found.density(found.data.selection.x[:, 0], values) @ found.data.selection.weights
+    alpha = (
+        found.target.density(found.data.selection.x[:, 0], values) @ found.data.selection.weights
+    )
     log_p += np.log(np.maximum(exact, found.stan_data["least"])).sum(axis=1) - 12 * np.log(alpha)
     np.testing.assert_allclose(value - value[0], log_p - log_p[0], atol=1e-3, rtol=1e-6)
     for point, slopes in zip(points[:-1], gradient, strict=False):
@@ -202,11 +204,11 @@ def density(found: StackProblem, smoothness: float) -> log_densities.Values:
     """NumPy's log density of z, up to a constant."""
 
     def values(z: FloatArray) -> FloatArray:
-        parameters, log_p = found.coordinates.values(found.center + z @ found.scale.T)
-        log_p = log_p + found.on_nodes(parameters) @ found.nodes.power
+        parameters, log_p = found.target.coordinates.values(found.center + z @ found.scale.T)
+        log_p = log_p + found.target.on_nodes(parameters) @ found.target.nodes.power
         if smoothness:
-            assert found.edges is not None
-            steps = np.diff(np.log(parameters["fraction"] / np.diff(found.edges)), axis=1)
+            assert found.target.edges is not None
+            steps = np.diff(np.log(parameters["fraction"] / np.diff(found.target.edges)), axis=1)
             log_p = log_p - 0.5 * ((steps / smoothness) ** 2).sum(axis=1)
         return np.asarray(log_p)
 

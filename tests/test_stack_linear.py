@@ -149,10 +149,11 @@ def by_scipy(found: linear.LinearProblem, theta: FloatArray, eta: float) -> floa
         centre = mean + slope @ covariates[:, i]
         p = stats.multivariate_normal(centre, covariance).pdf(data.x[inside])
         log_density += np.log(np.sum(data.weights[inside] * p) + floor)
-    if data.selection is not None:
-        p = stats.multivariate_normal(mean, covariance).pdf(data.selection.x)
-        alpha = np.sum(data.selection.weights * p) + floor
-        log_density -= len(data.objects) * np.log(alpha)
+    for i in range(len(data.objects) if data.selection is not None else 0):
+        assert data.selection is not None
+        centre = mean + slope @ covariates[:, i]
+        p = stats.multivariate_normal(centre, covariance).pdf(data.selection.x)
+        log_density -= np.log(np.sum(data.selection.weights * p) + floor)
     return float(log_density)
 
 
@@ -165,6 +166,8 @@ def by_scipy(found: linear.LinearProblem, theta: FloatArray, eta: float) -> floa
         (3, 0, 1.7, {}, True),
         (3, 2, 1.0, {"slope": "normal(0.1, 0.3)"}, False),
         (1, 1, 1.0, {}, False),
+        (1, 1, 1.0, {}, True),
+        (2, 2, 1.3, {}, True),
     ],
 )
 def test_stan_has_the_density_of_scipy(
@@ -217,6 +220,38 @@ def test_a_slope_is_recovered_and_nodes_are_as_good_as_samples() -> None:
         assert (np.abs(mean["nodes"] - np.ravel(value)) < 3 * sd["nodes"]).all(), name
         assert (np.abs(mean["nodes"] - mean["samples"]) < 0.05 * sd["samples"]).all()
         np.testing.assert_allclose(sd["nodes"], sd["samples"], rtol=0.04)
+
+
+def test_a_slope_behind_a_selection() -> None:
+    """Objects below a limit are missed, the more the lower their mean: less slope is seen."""
+    rng = np.random.default_rng(8)
+    mean, slope, sd, error, limit = 1.8, 0.4, 0.3, 0.1, 1.7
+    z = rng.uniform(-1, 1, 900)
+    true = rng.normal(mean + slope * z, sd)
+    seen = true > limit  # by the parameter itself, not by what was measured of it
+    samples = rng.normal(rng.normal(true[seen], error)[:, None], error, (int(seen.sum()), 100))
+    table = {"x": [-5.0, limit - 1e-6, limit, 9.0], "probability": [0.0, 0.0, 1.0, 1.0]}
+    fits: dict[Any, Any] = {}
+    for selection, how in ((None, "nodes"), (table, "nodes"), (table, "samples")):
+        data = PosteriorSamples.from_arrays(
+            samples, parameters="x", covariates={"z": z[seen]}, selection=selection
+        )
+        idata = pyxstan.fit(
+            "stack_regression", data, seed=2, pivot=0, low=0.5, high=3, likelihood=how,
+            progress=False,
+        )  # fmt: skip
+        assert attributes(idata)["log_likelihood_error"] <= 0.02
+        fits[selection is None, how] = group(idata, "posterior")
+    naive, corrected = (
+        {name: (float(fit[name].mean()), float(fit[name].std())) for name in fit.data_vars}
+        for fit in (fits[True, "nodes"], fits[False, "nodes"])
+    )
+    for name, value in (("mean", mean), ("slope", slope), ("sd", sd)):
+        assert abs(naive[name][0] - value) > 4 * naive[name][1]
+        assert abs(corrected[name][0] - value) < 3 * corrected[name][1]
+        exact = fits[False, "samples"][name]
+        assert abs(corrected[name][0] - float(exact.mean())) < 0.12 * corrected[name][1]
+        assert corrected[name][1] == pytest.approx(float(exact.std()), rel=0.08)
 
 
 def test_coarse_nodes_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from pyxstan.priors import Prior
 from pyxstan.stacking import parents, support
 from pyxstan.stacking.coordinates import Coordinates, coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
-from pyxstan.stacking.nodes import on_grid
+from pyxstan.stacking.linear_density import LinearCoordinates, Rows, on_nodes, rows_of
 from pyxstan.stacking.parents import Range
 from pyxstan.stacking.results import common_groups
 
@@ -37,105 +37,6 @@ _NODES_A_LENGTH = 3.0
 _GUESSES, _FINER = 400, 0.02
 #: Which part of the draws may be finer than what nodes are made for that were too coarse before.
 _FINER_DRAWS = 0.002
-
-
-@dataclass(frozen=True)
-class LinearCoordinates:
-    """From theta to mean, slope, standard deviations and correlations."""
-
-    numbers: Coordinates
-    parameters: int
-    covariates: int
-    eta: float
-
-    @property
-    def size(self) -> int:
-        """Length of theta."""
-        return len(self.numbers.names) + self.parameters * (self.parameters - 1) // 2
-
-    def values(self, theta: Floats) -> tuple[dict[str, Floats], Floats]:
-        """Parameters and log prior density times Jacobian, for theta of shape (draws, size)."""
-        P, C, count = self.parameters, self.covariates, len(self.numbers.names)
-        phi, log_density = self.numbers.numbers(theta[:, :count])
-        partial = np.tanh(theta[:, count:])
-        draws = len(theta)
-        factor = np.zeros((draws, P, P))
-        factor[:, 0, 0] = 1.0
-        at = 0
-        for i in range(1, P):
-            left = np.ones(draws)
-            for j in range(i):
-                factor[:, i, j] = partial[:, at] * np.sqrt(left)
-                left = left * (1 - partial[:, at] ** 2)
-                power = self.eta + 0.5 * (P - j - 2)
-                log_density = log_density + power * np.log1p(-(partial[:, at] ** 2))
-                at += 1
-            factor[:, i, i] = np.sqrt(left)
-        values = {
-            "mean": phi[:, :P],
-            "slope": phi[:, P : P + P * C].reshape(draws, P, C),
-            "sd": phi[:, P + P * C :],
-            "factor": factor,
-        }
-        return values, log_density
-
-
-def log_density(
-    x: Floats, values: Mapping[str, Floats], covariates: Floats, object_of: np.ndarray | None
-) -> Floats:
-    """ln p(x) of one set of parameters, of each sample of the objects that they are of.
-
-    Parameters
-    ----------
-    x
-        Shape (samples, parameters).
-    values
-        mean (P,), slope (P, C), sd (P,) and factor (P, P) of the correlation.
-    covariates
-        From the pivot, shape (N, C).
-    object_of
-        Of each sample; None: of no object, at the pivot.
-    """
-    center = values["mean"][None]
-    if object_of is not None:
-        center = (center + covariates @ values["slope"].T)[object_of]
-    L = values["sd"][:, None] * values["factor"]
-    u = np.linalg.solve(L, (x - center).T)
-    norm = np.log(np.diag(L)).sum() + 0.5 * x.shape[1] * np.log(2 * np.pi)
-    return np.asarray(-0.5 * (u * u).sum(axis=0) - norm)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Weighted samples of the objects, and as one more object the detected injections."""
-
-    x: Floats
-    weight: Floats
-    start: np.ndarray
-    power: Floats
-    #: Covariates from the pivot, shape (rows, C).
-    covariates: Floats
-    #: ln density of outliers, `parents.OUTLIERS` of the population anywhere in the ranges.
-    log_floor: float
-
-    def log_likelihood(self, one: Mapping[str, Floats]) -> float:
-        """Sum of power times ln L_i, for one set of parameters."""
-        object_of = np.repeat(np.arange(len(self.power)), np.diff(self.start))
-        log_p = log_density(self.x, one, self.covariates, object_of)
-        log_l = _log_sums(log_p, self.weight, self.start)
-        return float(self.power @ np.logaddexp(log_l, self.log_floor))
-
-    def stan_data(self) -> dict[str, Any]:
-        """What ``stan_models/stack_linear.stan`` is told of them."""
-        return {
-            "objects": len(self.power),
-            "start": self.start + 1,
-            "x": self.x,
-            "weight": self.weight,
-            "power": self.power,
-            "c": self.covariates.T,
-            "log_floor": self.log_floor,
-        }
 
 
 @dataclass(frozen=True)
@@ -170,7 +71,7 @@ class LinearProblem:
             z = draws.variables["z"].reshape(-1, self.coordinates.size)
             values, _ = self.coordinates.values(self.center + z @ self.scale.T)
             finest = values["sd"].min(axis=1)
-            few, _ = _fewer(self.rows, self.data, spacing)
+            few, _ = on_nodes(self.rows, self.data, spacing)
 
             def log_posteriors(point: Floats) -> tuple[float, float]:
                 found, log_prior = self.coordinates.values((self.center + self.scale @ point)[None])
@@ -184,7 +85,7 @@ class LinearProblem:
         self.attributes["log_likelihood_error"] = error
         if error <= support.LARGEST_ERROR:
             return None
-        rows, spacing = _fewer(self.rows, self.data, spacing)
+        rows, spacing = on_nodes(self.rows, self.data, spacing)
         how = f"at distances of {spacing:.3g}" if spacing else "on every sample"
         return replace(
             self,
@@ -217,33 +118,20 @@ class LinearProblem:
         found, _ = self.coordinates.values(theta)
         return {name: x.reshape(*z.shape[:2], *x.shape[1:]) for name, x in found.items()}
 
-    def density(self, one: Mapping[str, Floats]) -> Floats:
-        """p at every sample, for one set of parameters."""
-        return np.exp(log_density(self.data.x, one, self.covariates, self.data.object_of))
-
     def log_likelihoods(self, one: Mapping[str, Floats]) -> Floats:
         """ln L_i of the objects, less ln of the detected fraction, for one set of parameters."""
-        found = _log_sums(
-            log_density(self.data.x, one, self.covariates, self.data.object_of),
-            self.data.weights,
-            self.data.start,
-        )
-        if self.data.selection is not None:
-            chosen = self.data.selection
-            found = found - np.log(
-                np.exp(log_density(chosen.x, one, self.covariates, None)) @ chosen.weights
-            )
-        return found
+        found, count = self.rows.log_likelihoods(one), len(self.data.objects)
+        return found[:count] if self.data.selection is None else found[:count] - found[count:]
 
     def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
         """Posterior, objects and the noise of their samples: with names, coordinates and units."""
         values = self.values(draws.variables["z"])
         mean = {name: x.mean(axis=(0, 1)) for name, x in values.items()}
-        chosen = self.data.selection
+        density, chosen = np.exp(self.rows.log_densities(mean)), self.data.selection
         injected = None
-        if chosen is not None:
-            injected = np.exp(log_density(chosen.x, mean, self.covariates, None))
-        found = support.supported(self.data, self.density(mean), injected)
+        if chosen is not None:  # with covariates that of the mean object
+            injected = density[len(self.data.x) :].reshape(-1, len(chosen.x)).mean(axis=0)
+        found = support.supported(self.data, density[: len(self.data.x)], injected)
         self.complaints.extend(found.complaints(self.data))
         self.attributes["log_likelihood_variance"] = found.total
         self.attributes["deviance_at_mean"] = float(-2 * self.log_likelihoods(mean).sum())
@@ -280,7 +168,7 @@ class LinearProblem:
             }
             if self.data.covariates
             else {},
-            cost=len(self.data.x),
+            cost=len(self.rows.x),
             rng=rng,
         )
 
@@ -319,13 +207,6 @@ class LinearProblem:
         )
 
 
-def _log_sums(log_p: Floats, weights: Floats, start: np.ndarray) -> Floats:
-    """ln sum_k w_k p_k of each object; weights of nodes may be negative."""
-    most = np.maximum.reduceat(np.where(weights > 0, log_p, -np.inf), start[:-1])
-    scaled = weights * np.exp(log_p - np.repeat(most, np.diff(start)))
-    return np.asarray(most + np.log(np.maximum(np.add.reduceat(scaled, start[:-1]), 1e-300)))
-
-
 def prepare(
     model: str, data: PosteriorSamples, options: Mapping[str, Any], priors: Mapping[str, Prior]
 ) -> LinearProblem:
@@ -339,18 +220,16 @@ def prepare(
         )
     notes = list(data.notes)
     covariates, pivot = _centred(data, options["pivot"], notes)
-    if data.selection is not None and C:
-        raise DataError(f"{model}: a selection together with covariates is not there")
     ranges = _ranges(data, options)
     eta = options.get("eta", 1.0)
     if not 0 < eta < np.inf:
         raise DataError(f"option eta: {eta:g} is not a positive number")
     coords = LinearCoordinates(numbers_of(data, ranges, covariates, priors), P, C, eta)
     widths = [on.width for on in ranges]
-    rows = _rows(data, covariates, float(np.log(parents.OUTLIERS / np.prod(widths))))
+    rows = rows_of(data, covariates, float(np.log(parents.OUTLIERS / np.prod(widths))))
     few, spacing = rows, 0.0
     if P == 1 and options["likelihood"] == "nodes":
-        few, spacing = _fewer(rows, data, float(np.std(data.x)) / _NODES_A_LENGTH)
+        few, spacing = on_nodes(rows, data, float(np.std(data.x)) / _NODES_A_LENGTH)
     start = _start(data, coords, ranges)
 
     def surprise(theta: Floats) -> float:
@@ -369,7 +248,9 @@ def prepare(
         if spacing:  # as fine as the parents that the posterior may hold
             trials = np.random.default_rng(1).standard_normal((_GUESSES, len(center))) @ scale.T
             finest = coords.values(center + trials)[0]["sd"].min(axis=1)
-            few, spacing = _fewer(rows, data, float(np.quantile(finest, _FINER)) / _NODES_A_LENGTH)
+            few, spacing = on_nodes(
+                rows, data, float(np.quantile(finest, _FINER)) / _NODES_A_LENGTH
+            )
     stan_data = {
         "P": P,
         "C": C,
@@ -458,27 +339,6 @@ def numbers_of(
         table.append((f"sd[{name}]", "sd", priors.get("sd", Prior("uniform", (0.0, on.width)))))
     positive = frozenset(name for name, kind, _ in table if kind == "sd")
     return coordinates({name: prior for name, _, prior in table}, positive)
-
-
-def _rows(data: PosteriorSamples, covariates: Floats, log_floor: float) -> Rows:
-    x, weight, start = data.x, data.weights, data.start
-    power, c = np.ones(len(data.objects)), covariates
-    if data.selection is not None:
-        x = np.concatenate([x, data.selection.x])
-        weight = np.append(weight, data.selection.weights)
-        start = np.append(start, len(x))
-        power = np.append(power, -float(len(data.objects)))
-        c = np.zeros((len(power), c.shape[1]))
-    return Rows(x, weight, start, power, c, log_floor)
-
-
-def _fewer(rows: Rows, data: PosteriorSamples, spacing: float) -> tuple[Rows, float]:
-    """Samples of one parameter on nodes, where that makes them fewer, and the distance of those."""
-    nodes = on_grid(data, spacing, (-np.inf, np.inf))
-    if nodes is None or len(nodes.weight) > len(rows.x):
-        return rows, 0.0
-    x = nodes.x[nodes.matrix.indices][:, None]
-    return replace(rows, x=x, weight=nodes.weight, start=nodes.start), spacing
 
 
 def _start(data: PosteriorSamples, coords: LinearCoordinates, ranges: tuple[Range, ...]) -> Floats:

@@ -27,6 +27,7 @@ from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.stacking.data import Floats
 
+HISTOGRAM, MIXTURE = "stack_histogram", "stack_mixture"
 #: No object's likelihood is taken for smaller than if this part of the population were anywhere in
 #: the range. It changes nothing where there are samples; where there are none, there is no cliff.
 OUTLIERS = 1e-20
@@ -304,7 +305,7 @@ def density(model: str, x: Floats, values: Values, on: Range, edges: Floats | No
     edges
         Of the bins of a histogram.
     """
-    if model != "stack_histogram":
+    if model != HISTOGRAM:
         with np.errstate(under="ignore", divide="ignore", over="ignore"):
             return PARENTS[model].density(x, values, on)
     assert edges is not None
@@ -313,9 +314,16 @@ def density(model: str, x: Floats, values: Values, on: Range, edges: Floats | No
     return np.asarray(np.where(bins < 0, 0.0, height[:, np.maximum(bins, 0)]))
 
 
+def finest(model: str, values: Values, on: Range) -> Floats:
+    """Length on which the density changes, shape (draws,): infinite for a histogram."""
+    if model == HISTOGRAM:
+        return np.full(len(values["fraction"]), np.inf)
+    return PARENTS[model].finest(values, on)
+
+
 def window(model: str, values: Values, on: Range) -> tuple[Floats, Floats]:
     """Ends of where the parent's density is anything to speak of, each of shape (draws,)."""
-    found = None if model == "stack_histogram" else PARENTS[model].window
+    found = None if model == HISTOGRAM else PARENTS[model].window
     if found is not None:
         return found(values, on)
     anywhere = np.full(len(next(iter(values.values()))), np.inf)
@@ -342,9 +350,14 @@ def bin_of(x: Floats, edges: Floats) -> np.ndarray:
 
 def support(model: str, on: Range) -> tuple[float, float]:
     """Where the parent's density isn't zero."""
-    kind = "inside" if model == "stack_histogram" else PARENTS[model].support
+    kind = "inside" if model == HISTOGRAM else PARENTS[model].support
     low = -np.inf if kind == "everywhere" else on.low
     return low, on.high if kind == "inside" else np.inf
+
+
+def least(on: Range) -> float:
+    """What any L_i is taken for at least."""
+    return OUTLIERS / on.width
 
 
 def checked_range(low: float, high: float) -> Range:

@@ -27,6 +27,7 @@ _SHOWN, _CELLS = 200, 60
 
 def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
     """Every group of the inference data but `sample_stats`, of a parent in one parameter."""
+    target = problem.target
     values = problem.values(draws.variables["z"])
     found = _supported(problem, values)
     problem.complaints.extend(found.complaints(problem.data))
@@ -36,10 +37,10 @@ def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Datas
     count = len(problem.data.objects)
 
     def drawn(values: Values) -> Floats:
-        return parents.sample(problem.model, rng, values, problem.on, problem.edges)
+        return parents.sample(target.model, rng, values, target.on, target.edges)
 
     def of_objects(values: Values) -> Floats:
-        rows = problem.on_nodes(values)
+        rows = target.on_nodes(values)
         return np.asarray(rows[:, :count] - (rows[:, count:] if rows.shape[1] > count else 0.0))
 
     def new_objects(kept: np.ndarray) -> Floats:
@@ -147,24 +148,25 @@ def common_groups(
 
 
 def _posterior(problem: StackProblem, values: Values) -> xr.Dataset:
-    model = problem.model
+    target = problem.target
+    edges, parts = target.edges, target.coordinates.parts
     found: dict[str, Floats] = dict(values)
     chains, draws = next(iter(values.values())).shape[:2]
     coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws)}
-    derived = None if problem.edges is not None else PARENTS[model].derived
+    derived = None if edges is not None else PARENTS[target.model].derived
     if derived is not None:
-        flat = derived({name: x.ravel() for name, x in values.items()}, problem.on)
+        flat = derived({name: x.ravel() for name, x in values.items()}, target.on)
         found |= {name: x.reshape(next(iter(values.values())).shape) for name, x in flat.items()}
-    part = "bin" if problem.edges is not None else "component"
-    if problem.edges is not None:
+    part = "bin" if edges is not None else "component"
+    if edges is not None:
         coords = coords | {
-            "bin": 0.5 * (problem.edges[1:] + problem.edges[:-1]),
-            "bin_low": ("bin", problem.edges[:-1]),
-            "bin_high": ("bin", problem.edges[1:]),
+            "bin": 0.5 * (edges[1:] + edges[:-1]),
+            "bin_low": ("bin", edges[:-1]),
+            "bin_high": ("bin", edges[1:]),
         }
-    elif problem.coordinates.parts:
-        coords = coords | {"component": np.arange(1, problem.coordinates.parts + 1)}
-    described = {p.name: p for p in registry.get(model).parameters}
+    elif parts:
+        coords = coords | {"component": np.arange(1, parts + 1)}
+    described = {p.name: p for p in registry.get(target.model).parameters}
     variables = {
         name: (
             ("chain", "draw", part)[: x.ndim],
@@ -179,15 +181,15 @@ def _posterior(problem: StackProblem, values: Values) -> xr.Dataset:
 def _supported(problem: StackProblem, values: Values) -> support.Support:
     """Effective samples at the posterior mean of the parent's parameters."""
     mean = {name: x.mean(axis=(0, 1))[None] for name, x in values.items()}
-    p = problem.density(problem.data.x[:, 0], mean)[0]
+    p = problem.target.density(problem.data.x[:, 0], mean)[0]
     chosen = problem.data.selection
-    injected = None if chosen is None else problem.density(chosen.x[:, 0], mean)[0]
+    injected = None if chosen is None else problem.target.density(chosen.x[:, 0], mean)[0]
     return support.supported(problem.data, p, injected)
 
 
 def _histograms(problem: StackProblem) -> dict[str, Any]:
     """Histograms of some objects' own samples, for the figure."""
-    data, on = problem.data, problem.on
+    data, on = problem.data, problem.target.on
     some = np.zeros(len(data.objects), dtype=bool)
     some[np.unique(np.linspace(0, some.size - 1, min(_SHOWN, some.size)).astype(int))] = True
     edges = np.linspace(on.low, on.high, _CELLS + 1)

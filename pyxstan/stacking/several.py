@@ -15,11 +15,16 @@ import numpy as np
 
 from pyxstan import fitting, inference_data, output, registry, summaries
 from pyxstan.errors import DataError
-from pyxstan.stacking.parents import PARENTS, checked_range
-from pyxstan.stacking.problem import HISTOGRAM, edges_of, within
+from pyxstan.stacking.linear import REGRESSION
+from pyxstan.stacking.linear_figures import linear_figures
+from pyxstan.stacking.parents import HISTOGRAM, PARENTS, checked_range
+from pyxstan.stacking.problem import edges_of, within
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     import pandas as pd
+    import xarray as xr
 
     from pyxstan.stacking.data import PosteriorSamples
 
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 _FEW_OBJECTS, _MANY_DRAWS, _FEW_DRAWS = 3000, 4000, 1000
 #: Of the table, in percent.
 _QUANTILES = (2.5, 16, 50, 84, 97.5)
+#: Label of the parent that follows covariates: it has a figure of its own.
+_FOLLOWING = "regression"
 
 
 def stack(
@@ -35,7 +42,7 @@ def stack(
     high: float,
     bins: int = 10,
     *,
-    parents: Sequence[str] = ("stack_gaussian",),
+    parents: Sequence[str] | None = None,
     drop_empty: bool = False,
     chains: int = 4,
     warmup: int = 1000,
@@ -48,11 +55,12 @@ def stack(
     Parameters
     ----------
     data
-        Samples of one parameter.
+        Samples of one parameter, and maybe covariates of the objects.
     low, high, bins
         Range, and how many bins of equal width the histogram has.
     parents
-        Models beside the histogram; see `pyxstan.list_models`.
+        Models beside the histogram; see `pyxstan.list_models`. Default: ``stack_gaussian``, and
+        ``stack_regression`` where there are covariates.
     drop_empty
         Leave out objects without a sample in the range, from all fits.
     chains, warmup, draws, seed, progress
@@ -76,7 +84,7 @@ def stack(
     >>> fits = stack(data, 0.5, 3, 10, seed=1)  # doctest: +SKIP
     >>> side_by_side(fits).savefig("population.png")  # doctest: +SKIP
     """
-    checked_parents(parents)
+    parents = chosen_parents(parents, follow=bool(data.covariates))
     on = checked_range(low, high)
     edges_of(HISTOGRAM, on, {"bins": bins, "edges": None})  # or an error before any work
     tell = fitting.teller(progress)
@@ -99,16 +107,29 @@ def stack(
     return found
 
 
-def checked_parents(parents: Sequence[str]) -> None:
-    """Raise unless these are models that go beside a histogram."""
+def chosen_parents(parents: Sequence[str] | None, *, follow: bool) -> Sequence[str]:
+    """Models that go beside a histogram; `follow`: whether there are covariates to follow."""
+    if parents is None:
+        return ("stack_gaussian", REGRESSION) if follow else ("stack_gaussian",)
+    there = [*PARENTS, REGRESSION]
     for k, model in enumerate(parents):
         registry.get(model)
-        if model not in PARENTS:
-            raise DataError(f"stack: {model} is not one of {', '.join(PARENTS)}")
+        if model not in there:
+            raise DataError(f"stack: {model} is not one of {', '.join(there)}")
+        if model == REGRESSION and not follow:
+            raise DataError(f"stack: {model} needs covariates")
         if model in parents[:k]:
             raise DataError(f"stack: {model} is given twice")
     if not parents:
-        raise DataError(f"stack: no parents, expected some of {', '.join(PARENTS)}")
+        raise DataError(f"stack: no parents, expected some of {', '.join(there)}")
+    return parents
+
+
+def _pivot(idata: Any) -> str:
+    """Where a regression's mean is that of the population."""
+    pivot = inference_data.group(idata, "constant_data")["pivot"]
+    pairs = zip(pivot["covariate"].to_numpy(), pivot.to_numpy(), strict=True)
+    return ", ".join(f"{covariate} = {value:.6g}" for covariate, value in pairs)
 
 
 def label(model: str) -> str:
@@ -136,17 +157,15 @@ def quantities(fits: Mapping[str, Any]) -> pd.DataFrame:
     for name, idata in fits.items():
         posterior = inference_data.group(idata, "posterior")
         for variable, values in posterior.data_vars.items():
-            draws = values.to_numpy().reshape(-1, *values.shape[2:])
-            for k in range(draws.shape[1] if draws.ndim > 1 else 1):
-                column = draws[:, k] if draws.ndim > 1 else draws
-                binned = "bin" in values.dims
-                numbered = draws.ndim > 1 and not binned
+            binned = "bin" in values.dims
+            for index in np.ndindex(values.shape[2:]):
+                column = values.to_numpy()[:, :, *index].ravel()
                 rows.append(
                     {
                         "parent": name,
-                        "quantity": f"{variable} {k + 1}" if numbered else str(variable),
-                        "bin_low": float(posterior["bin_low"][k]) if binned else np.nan,
-                        "bin_high": float(posterior["bin_high"][k]) if binned else np.nan,
+                        "quantity": " ".join([str(variable), *_entry(values, index)]),
+                        "bin_low": float(posterior["bin_low"][index]) if binned else np.nan,
+                        "bin_high": float(posterior["bin_high"][index]) if binned else np.nan,
                         "mean": float(column.mean()),
                         "sd": float(column.std(ddof=1)) if column.size > 1 else np.nan,
                         **{
@@ -159,10 +178,18 @@ def quantities(fits: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _entry(values: xr.DataArray, index: tuple[int, ...]) -> list[str]:
+    """Which component or covariate an entry of a variable is of."""
+    where: dict[Hashable, int] = dict(zip(values.dims[2:], index, strict=True))
+    return [str(values[dim].to_numpy()[k]) for dim, k in where.items()
+            if dim in ("component", "covariate")]  # fmt: skip
+
+
 def outputs(folder: Path, labels: Sequence[str]) -> list[Path]:
     """Name the files that `write` writes."""
     names = [*(f"{name}.nc" for name in labels), "table.csv"]
-    names += [f"{figure}.{kind}" for figure in ("population", "objects") for kind in ("png", "pdf")]
+    figures = ["population", "objects", *({_FOLLOWING} & set(labels))]
+    names += [f"{figure}.{kind}" for figure in figures for kind in ("png", "pdf")]
     return [folder / name for name in names]
 
 
@@ -184,7 +211,11 @@ def write(fits: Mapping[str, Any], folder: Path) -> None:
     with output.replacing(folder / "table.csv") as temporary:
         quantities(fits).to_csv(temporary, index=False, float_format="%.6g")
     first = next(iter(fits.values()))
-    save({"population": side_by_side(fits), "objects": objects(first)}, folder)
+    here = {name: idata for name, idata in fits.items() if name != _FOLLOWING}
+    figures = {"population": side_by_side(here), "objects": objects(first)}
+    if _FOLLOWING in fits:
+        figures[_FOLLOWING] = linear_figures(fits[_FOLLOWING])["population"]
+    save(figures, folder)
 
 
 def report(fits: Mapping[str, Any]) -> tuple[str, bool]:
@@ -204,6 +235,8 @@ def report(fits: Mapping[str, Any]) -> tuple[str, bool]:
         parameter = str(inference_data.attributes(idata)["parameter"])
         binned = rows["bin_low"].notna().all()
         what = f"part of the population in bins of {parameter}" if binned else parameter
+        if name == _FOLLOWING:
+            what += f", mean at {_pivot(idata)}"
         if not binned:
             rows = rows.drop(columns=["bin_low", "bin_high"])
         rows.index.name = None

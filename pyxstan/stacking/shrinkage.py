@@ -11,8 +11,8 @@ from pyxstan import inference_data
 from pyxstan.errors import DataError
 from pyxstan.stacking import linear, parents
 from pyxstan.stacking.data import Floats, PosteriorSamples
-from pyxstan.stacking.parents import PARENTS, Range
-from pyxstan.stacking.problem import HISTOGRAM
+from pyxstan.stacking.linear_density import log_density
+from pyxstan.stacking.parents import HISTOGRAM, PARENTS, Range
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,6 +129,6 @@ def _linear(idata: Any, posterior: xr.Dataset, data: PosteriorSamples) -> Callab
             "slope": slope[k % len(slope)],
             "factor": np.linalg.cholesky(correlation),
         }
-        return np.exp(linear.log_density(data.x, one, covariates, data.object_of))
+        return np.exp(log_density(data.x, one, covariates, data.object_of))
 
     return density

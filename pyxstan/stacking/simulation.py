@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from pyxstan.errors import DataError
 from pyxstan.output import replacing
@@ -15,9 +16,11 @@ from pyxstan.priors import Prior
 from pyxstan.stacking import linear, linear_simulation, parents
 from pyxstan.stacking.coordinates import Coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
-from pyxstan.stacking.parents import PARENTS, Range
-from pyxstan.stacking.problem import HISTOGRAM, coordinates_of, edges_of
+from pyxstan.stacking.parents import HISTOGRAM, PARENTS, Range
+from pyxstan.stacking.problem import coordinates_of, edges_of, roughness
 
+#: Trials of smooth fractions, at once and how often.
+_TRIALS, _TIMES = 10_000, 200
 #: Photon indices of active galaxies, about: the range, and the population.
 _LOW, _HIGH = 0.5, 3.0
 _MEAN, _SD = 1.8, 0.3
@@ -60,7 +63,8 @@ def simulate(
         )
     on, edges = _range(model, options)
     coords = coordinates_of(model, on, options, priors, edges)
-    truth = _truth(model, coords, edges, parameters, rng, from_prior=from_prior)
+    rough = roughness(options)
+    truth = _truth(model, coords, edges, rough, parameters, rng, from_prior=from_prior)
     each = {name: np.repeat(np.asarray(v)[None], objects, axis=0) for name, v in truth.items()}
     true = parents.sample(model, rng, each, on, edges)
     error = rng.uniform(least, most, objects)
@@ -83,12 +87,16 @@ def _truth(
     model: str,
     coords: Coordinates,
     edges: Floats | None,
+    rough: float,
     parameters: Mapping[str, Any] | None,
     rng: np.random.Generator,
     *,
     from_prior: bool,
 ) -> dict[str, Any]:
-    if from_prior:
+    if from_prior and rough:
+        assert edges is not None
+        truth = {"fraction": _smooth_fractions(coords.concentration, edges, rough, rng)}
+    elif from_prior:
         truth = coords.sample(rng)
     elif model == HISTOGRAM:
         assert edges is not None
@@ -117,6 +125,35 @@ def _truth(
         if positive and not (value > 0).all():
             raise DataError(f"simulate: {name} is {truth[name]}, expected positive numbers")
     return arrays
+
+
+def _smooth_fractions(
+    concentration: float, edges: Floats, rough: float, rng: np.random.Generator
+) -> Floats:
+    """Fractions under a Dirichlet prior times a normal one of the steps of ln density.
+
+    By rejection: draws of either prior are accepted by the height of the other, whichever comes
+    first. In the steps, a Dirichlet prior has the density prod_b fraction_b^concentration.
+    """
+    widths = np.diff(edges)
+    size = len(widths)
+    for _ in range(_TIMES):
+        fraction = rng.dirichlet(np.full(size, concentration), _TRIALS)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            steps = np.diff(np.log(fraction / widths), axis=1) / rough
+        log_u = np.log(rng.random(_TRIALS))
+        kept = log_u < -0.5 * np.sum(steps**2, axis=1)
+        if kept.any():
+            return np.asarray(fraction[kept][0])
+        walks = np.cumsum(rng.normal(0, rough, (_TRIALS, size - 1)), axis=1)
+        log_share = np.log(widths) + np.append(np.zeros((_TRIALS, 1)), walks, axis=1)
+        log_share -= special.logsumexp(log_share, axis=1)[:, None]
+        kept = log_u < concentration * np.sum(log_share + np.log(size), axis=1)
+        if kept.any():
+            return np.asarray(np.exp(log_share[kept][0]))
+    raise DataError(
+        f"simulate: no fractions as smooth as {rough:g} found under the Dirichlet prior"
+    )
 
 
 def _shape(wanted: tuple[int, ...]) -> str:

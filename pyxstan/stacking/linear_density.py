@@ -1,0 +1,168 @@
+"""Coordinates and densities of the Gaussian parents of `pyxstan.stacking.linear`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pyxstan.errors import DataError
+from pyxstan.stacking.coordinates import Coordinates
+from pyxstan.stacking.data import Floats, PosteriorSamples
+from pyxstan.stacking.nodes import on_grid
+
+#: Injections in all, with covariates those of every object.
+_MOST_INJECTIONS = 2e7
+
+
+@dataclass(frozen=True)
+class LinearCoordinates:
+    """From theta to mean, slope, standard deviations and correlations."""
+
+    numbers: Coordinates
+    parameters: int
+    covariates: int
+    eta: float
+
+    @property
+    def size(self) -> int:
+        """Length of theta."""
+        return len(self.numbers.names) + self.parameters * (self.parameters - 1) // 2
+
+    def values(self, theta: Floats) -> tuple[dict[str, Floats], Floats]:
+        """Parameters and log prior density times Jacobian, for theta of shape (draws, size)."""
+        P, C, count = self.parameters, self.covariates, len(self.numbers.names)
+        phi, log_density = self.numbers.numbers(theta[:, :count])
+        partial = np.tanh(theta[:, count:])
+        draws = len(theta)
+        factor = np.zeros((draws, P, P))
+        factor[:, 0, 0] = 1.0
+        at = 0
+        for i in range(1, P):
+            left = np.ones(draws)
+            for j in range(i):
+                factor[:, i, j] = partial[:, at] * np.sqrt(left)
+                left = left * (1 - partial[:, at] ** 2)
+                power = self.eta + 0.5 * (P - j - 2)
+                log_density = log_density + power * np.log1p(-(partial[:, at] ** 2))
+                at += 1
+            factor[:, i, i] = np.sqrt(left)
+        values = {
+            "mean": phi[:, :P],
+            "slope": phi[:, P : P + P * C].reshape(draws, P, C),
+            "sd": phi[:, P + P * C :],
+            "factor": factor,
+        }
+        return values, log_density
+
+
+def log_density(
+    x: Floats, values: Mapping[str, Floats], covariates: Floats, object_of: np.ndarray
+) -> Floats:
+    """ln p(x) of one set of parameters, of each sample of the objects that they are of.
+
+    Parameters
+    ----------
+    x
+        Shape (samples, parameters).
+    values
+        mean (P,), slope (P, C), sd (P,) and factor (P, P) of the correlation.
+    covariates
+        From the pivot, shape (N, C).
+    object_of
+        Of each sample.
+    """
+    center = (values["mean"] + covariates @ values["slope"].T)[object_of]
+    L = values["sd"][:, None] * values["factor"]
+    u = np.linalg.solve(L, (x - center).T)
+    norm = np.log(np.diag(L)).sum() + 0.5 * x.shape[1] * np.log(2 * np.pi)
+    return np.asarray(-0.5 * (u * u).sum(axis=0) - norm)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Weighted samples of the objects, and the detected injections as more objects.
+
+    These are one, as the fraction that is detected is the same for all objects; with covariates it
+    isn't, and they are one for each.
+    """
+
+    x: Floats
+    weight: Floats
+    start: np.ndarray
+    power: Floats
+    #: Covariates from the pivot, shape (rows, C).
+    covariates: Floats
+    #: ln density of outliers, `parents.OUTLIERS` of the population anywhere in the ranges.
+    log_floor: float
+
+    def log_densities(self, one: Mapping[str, Floats]) -> Floats:
+        """ln p of each sample, for one set of parameters."""
+        object_of = np.repeat(np.arange(len(self.power)), np.diff(self.start))
+        return log_density(self.x, one, self.covariates, object_of)
+
+    def log_likelihoods(self, one: Mapping[str, Floats]) -> Floats:
+        """ln L of each row; weights of nodes may be negative."""
+        log_p, start = self.log_densities(one), self.start
+        most = np.maximum.reduceat(np.where(self.weight > 0, log_p, -np.inf), start[:-1])
+        scaled = self.weight * np.exp(log_p - np.repeat(most, np.diff(start)))
+        return np.asarray(most + np.log(np.maximum(np.add.reduceat(scaled, start[:-1]), 1e-300)))
+
+    def log_likelihood(self, one: Mapping[str, Floats]) -> float:
+        """Sum of power times ln L."""
+        return float(self.power @ np.logaddexp(self.log_likelihoods(one), self.log_floor))
+
+    def with_selection(self, x: Floats, weight: Floats) -> Rows:
+        """These rows and those of the injections."""
+        count = len(self.power)
+        copies = count if self.covariates.shape[1] else 1
+        if copies * len(x) > _MOST_INJECTIONS:
+            raise DataError(
+                f"selection: {len(x)} injections for each of {count} objects, whose means differ, "
+                "are too many: fewer injections, or a table of probabilities"
+            )
+        ends = self.start[-1] + len(x) * np.arange(1, copies + 1)
+        return replace(
+            self,
+            x=np.concatenate([self.x, *[x] * copies]),
+            weight=np.concatenate([self.weight, *[weight] * copies]),
+            start=np.append(self.start, ends),
+            power=np.append(self.power, np.full(copies, -count / copies)),
+            covariates=np.concatenate([self.covariates, self.covariates[:copies]]),
+        )
+
+    def stan_data(self) -> dict[str, Any]:
+        """What ``stan_models/stack_linear.stan`` is told of them."""
+        return {
+            "objects": len(self.power),
+            "start": self.start + 1,
+            "x": self.x,
+            "weight": self.weight,
+            "power": self.power,
+            "c": self.covariates.T,
+            "log_floor": self.log_floor,
+        }
+
+
+def rows_of(data: PosteriorSamples, covariates: Floats, log_floor: float) -> Rows:
+    """Every sample, and the detected injections."""
+    power = np.ones(len(data.objects))
+    rows = Rows(data.x, data.weights, data.start, power, covariates, log_floor)
+    chosen = data.selection
+    return rows if chosen is None else rows.with_selection(chosen.x, chosen.weights)
+
+
+def on_nodes(rows: Rows, data: PosteriorSamples, spacing: float) -> tuple[Rows, float]:
+    """Samples of one parameter on nodes, where that makes them fewer, and the distance of those."""
+    nodes = on_grid(data, spacing, (-np.inf, np.inf))
+    if nodes is None or len(nodes.weight) > len(rows.x):
+        return rows, 0.0
+    count = len(data.objects)
+    x, end = nodes.x[nodes.matrix.indices][:, None], nodes.start[count]
+    few = replace(
+        rows, x=x[:end], weight=nodes.weight[:end], start=nodes.start[: count + 1],
+        power=rows.power[:count], covariates=rows.covariates[:count],
+    )  # fmt: skip
+    return (few.with_selection(x[end:], nodes.weight[end:]) if len(x) > end else few), spacing
