@@ -143,7 +143,7 @@ def test_two_halves_are_the_whole(
     )
     (tmp_path / "theta.json").write_text('{"params_r": [0.3, -0.2, 0.1, 0.7]}')
     program, units = StanProgram(tmp_path / "whole.stan"), ("sample_diag_e", "optimize", "log_prob")
-    build(COIN, units)  # the units, that nothing but the model is left to compile
+    build(COIN, units, tmp_path / "coin")  # the units: nothing but the model is left to compile
     found: dict[int, dict[str, list[str]]] = {}
     for cores, stems in ((2, {"gradient", "values"}), (1, {"model"})):
         monkeypatch.setattr("pyxstan.engine.build.available_cores", lambda cores=cores: cores)
@@ -174,9 +174,13 @@ def test_what_both_halves_define_is_compiled_whole(
     monkeypatch.setattr("pyxstan.engine.build.available_cores", lambda: 2)
     build(COIN)
     before = set((cache / "objects").iterdir())
-    assert info_problem(build(StanProgram(tmp_path / "twice.stan"))) is None
-    made = {file.name.partition("-")[0] for file in set((cache / "objects").iterdir()) - before}
-    assert made == {"values", "gradient", "model"}
+    assert (
+        info_problem(build(StanProgram(tmp_path / "twice.stan"), output=tmp_path / "exe")) is None
+    )
+    made = set((cache / "objects").iterdir()) - before
+    assert {file.name.partition("-")[0] for file in made} == {"values", "gradient", "model"}
+    for file in made:
+        file.unlink()
 
 
 # What identifies a program

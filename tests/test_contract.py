@@ -366,7 +366,9 @@ class TestContract:
         first = next(iter(posterior(fits[name]).data_vars))
         values = posterior(fits[name])[first]
         scalar = values.dims == ("chain", "draw")
-        label = first if scalar else f"{first}[{values[values.dims[-1]].to_numpy()[0]}]"
+        entry = None if scalar else values[values.dims[-1]].to_numpy()[0]
+        name_of_entry = f"{entry:.6g}" if isinstance(entry, float) else entry
+        label = first if scalar else f"{first}[{name_of_entry}]"
         flat = (values if scalar else values[:, :, 0]).to_numpy().ravel()
         assert table.loc[label, "mean"] == pytest.approx(flat.mean())
         assert table.loc[label, "sd"] == pytest.approx(flat.std(ddof=1))

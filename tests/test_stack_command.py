@@ -99,7 +99,7 @@ def test_covariates(evolving: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"mean at {name} = {known[name].mean():.6g}" in out
     table = pd.read_csv(folder / "table.csv", index_col=["parent", "quantity"])
     rows = table.loc["regression"]
-    assert list(rows.index) == ["mean", f"slope {name}", "sd"]
+    assert list(rows.index) == ["mean", "sd", f"slope {name}"]
     slope = rows.loc[f"slope {name}"]
     assert abs(slope["mean"] - np.ravel(truth["slope"])[0]) < 4 * slope["sd"]
     compared = out.partition("comparison, by object:")[2]

@@ -175,7 +175,10 @@ def test_parents_from_broad_to_narrow(program: Path, tmp_path: Path) -> None:
     case = CASES["Gaussian, lognormal, selection"]
     found = prepared(case)
     found = replace(
-        found, nodes=on_grids(found.data, np.array([0.02, 0.5]), 6.0, (-np.inf, np.inf))
+        found,
+        target=replace(
+            found.target, nodes=on_grids(found.data, np.array([0.02, 0.5]), 6.0, (-np.inf, np.inf))
+        ),
     )
     assert len(found.target.nodes.grids) > 2
     assert found.target.nodes.samples is not None

@@ -81,9 +81,10 @@ def read_inputs(inputs: Sequence[Path], options: Mapping[str, Any]) -> Posterior
     if kind == _TEXT:
         return PosteriorSamples.from_text(paths[0], parameters=names or "x", **known)
     if not names:
-        there = _parameters_in(kind, paths[0])
+        names = _parameters_in(kind, paths[0])
+    if len(names) > 1 and not options.get("name"):
         raise DataError(
-            f"option name: expected the parameter to stack, {paths[0]} has {some(there)}"
+            f"option name: expected the parameter to stack, {paths[0]} has {some(names)}"
         )
     if kind == _TABLE:
         return PosteriorSamples.from_frame(paths[0], names, **known)
