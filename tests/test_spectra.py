@@ -377,7 +377,7 @@ def test_ten_linked_sources() -> None:
         seen.append(observed(f"x{k}", "chandra_like", name, 1e4, "0.5-7"))
     truth = {"s0.bb.kT": 0.8} | {f"s{k}.bb.K": 2e-5 * (k + 1) for k in range(10)}
     data = ps.fake(ps.LinkedSpectra(seen, sources), truth, seed=1, background=[0.5] * 10)
-    idata = pyxstan.fit("linked_spectra", data, seed=1, draws=500, progress=False)
+    idata = pyxstan.fit("linked_spectra", data, seed=1, warmup=300, draws=500, progress=False)
     assert pyxstan.verdict(idata).line.startswith("converged")
     assert set(data.collected.priors) == set(truth)
     away = [(moments(idata, name)[0] - x) / moments(idata, name)[1] for name, x in truth.items()]
