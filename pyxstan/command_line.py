@@ -288,7 +288,7 @@ class _WithNegativeNumbers(click.Command):
 @click.option(
     "--covariates",
     type=click.Path(path_type=Path),
-    help="Table of the objects' known properties, for stack_regression.",
+    help="Table of what is known of the objects, by 'object', for stack_regression.",
 )
 @click.option(
     "--parent",
@@ -337,11 +337,12 @@ def stack(
     for path in several.outputs(folder, ["histogram", *map(several.label, chosen)]):
         if path.is_dir():
             raise DataError(f"{path}: a directory, expected the name of a file to write")
-        if any(one.exists() and path.exists() and path.samefile(one) for one in inputs):
+        given = [one for one in (*inputs, selection, covariates) if one is not None]
+        if any(one.exists() and path.exists() and path.samefile(one) for one in given):
             raise DataError(f"{path}: an input, it would be overwritten by the result")
     entry = registry.get("stack_histogram")
-    given = {"prior": prior, "name": name, "selection": selection, "covariates": covariates}
-    reading, _ = entry.split_reading({key: str(x) for key, x in given.items() if x is not None})
+    options = {"prior": prior, "name": name, "selection": selection, "covariates": covariates}
+    reading, _ = entry.split_reading({key: str(x) for key, x in options.items() if x is not None})
     data = entry.family.read(inputs, reading)
     fits = several.stack(data, low, high, nbins, parents=chosen, progress=not quiet, **how)
     text, good = several.report(fits)

@@ -23,6 +23,8 @@ _JUDGED = {
     "nuts": "no divergences",
     "quadrature": "quasi-random draws by quadrature, exact by Metropolis's rule",
 }
+#: Draws of a chain that can be taken for two.
+_FEWEST_IN_HALVES = 8
 #: Largest tree depth where the user sets none.
 _STANS_DEPTH = 10
 
@@ -87,11 +89,12 @@ def summary(idata: Any, variables: list[str] | None = None) -> pd.DataFrame:
 
 def _convergence(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
     az = inference_data.arviz()
+    alone = dataset.sizes["chain"] == 1 and dataset.sizes["draw"] >= _FEWEST_IN_HALVES
     return {
         "mcse_mean": az.mcse(dataset, method="mean"),
         "ess_bulk": az.ess(dataset, method="bulk"),
         "ess_tail": az.ess(dataset, method="tail"),
-        "r_hat": az.rhat(_halves(dataset) if dataset.sizes["chain"] == 1 else dataset),
+        "r_hat": az.rhat(_halves(dataset) if alone else dataset),
     }
 
 

@@ -51,6 +51,8 @@ class Table:
         """A column of names; none may be empty."""
         values = self.frame[column]
         missing = values.isna().to_numpy()
+        if values.dtype.kind == "f" and (values.dropna() % 1 == 0).all():
+            values = values.astype("Int64")  # as whole numbers become where one is missing
         text = [str(value).strip() for value in values]
         for position, (label, gone) in enumerate(zip(text, missing, strict=True)):
             if gone or not label:

@@ -153,7 +153,8 @@ def by_scipy(found: linear.LinearProblem, theta: FloatArray, eta: float) -> floa
         assert data.selection is not None
         centre = mean + slope @ covariates[:, i]
         p = stats.multivariate_normal(centre, covariance).pdf(data.selection.x)
-        log_density -= np.log(np.sum(data.selection.weights * p) + floor)
+        shares = data.selection.weights / data.selection.weights.sum()
+        log_density -= np.log(np.sum(shares * p) + floor)
     return float(log_density)
 
 

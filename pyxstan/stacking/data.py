@@ -31,6 +31,22 @@ class Selection:
     x: Floats
     #: One over the density they were injected from and over how many were injected in all.
     weights: Floats
+    #: Whether these are points and weights of a quadrature, without noise.
+    exact: bool = False
+
+    @property
+    def shares(self) -> Floats:
+        """The weights over their sum: what outliers anywhere in the range add to is then alike."""
+        return np.asarray(self.weights / self.weights.sum())
+
+    @property
+    def log_total(self) -> float:
+        """Log of that sum."""
+        return float(np.log(self.weights.sum()))
+
+    def detected(self, p: Floats) -> Floats:
+        """The detected fraction of populations, for their densities at x, shape (..., detected)."""
+        return np.asarray(p @ self.weights)
 
 
 @dataclass(frozen=True)
@@ -237,11 +253,20 @@ class PosteriorSamples:
         if not (totals > 0).all():
             name = objects[int(np.argmin(totals))]
             raise DataError(f"{source}: all weights of object '{name}' are zero")
+        chosen = None if selection is None else read_selection(selection, parameters)
+        if chosen is not None and chosen.exact:
+            low, high = chosen.x.min(), chosen.x.max()
+            seen = np.logical_or.reduceat(((x >= low) & (x <= high)).all(axis=1), start[:-1])
+            if not seen.all():
+                raise DataError(
+                    f"{source}: object '{objects[int(np.argmin(seen))]}' has no sample where the "
+                    f"selection detects anything, {low:.6g} to {high:.6g}"
+                )
         return replace(
             found,
             weights=weight / np.repeat(totals, found.sizes),
             covariates={} if covariates is None else read_covariates(covariates, objects),
-            selection=None if selection is None else read_selection(selection, parameters),
+            selection=chosen,
         )
 
     @classmethod

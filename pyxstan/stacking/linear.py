@@ -121,7 +121,8 @@ class LinearProblem:
     def log_likelihoods(self, one: Mapping[str, Floats]) -> Floats:
         """ln L_i of the objects, less ln of the detected fraction, for one set of parameters."""
         found, count = self.rows.log_likelihoods(one), len(self.data.objects)
-        return found[:count] if self.data.selection is None else found[:count] - found[count:]
+        chosen = self.data.selection
+        return found if chosen is None else found[:count] - found[count:] - chosen.log_total
 
     def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
         """Posterior, objects and the noise of their samples: with names, coordinates and units."""
@@ -129,7 +130,7 @@ class LinearProblem:
         mean = {name: x.mean(axis=(0, 1)) for name, x in values.items()}
         density, chosen = np.exp(self.rows.log_densities(mean)), self.data.selection
         injected = None
-        if chosen is not None:  # with covariates that of the mean object
+        if chosen is not None:  # with covariates the mean over objects
             injected = density[len(self.data.x) :].reshape(-1, len(chosen.x)).mean(axis=0)
         found = support.supported(self.data, density[: len(self.data.x)], injected)
         self.complaints.extend(found.complaints(self.data))
@@ -219,7 +220,10 @@ def prepare(
             f"{model}: expected several parameters, the samples have {data.parameters[0]} alone"
         )
     notes = list(data.notes)
-    covariates, pivot = _centred(data, options["pivot"], notes)
+    covariates, pivot = centred(data, options["pivot"])
+    if data.covariates:
+        at = zip(data.covariates, pivot, strict=True)
+        notes.append(f"mean is that at {', '.join(f'{name} = {x:.6g}' for name, x in at)}")
     ranges = _ranges(data, options)
     eta = options.get("eta", 1.0)
     if not 0 < eta < np.inf:
@@ -281,8 +285,14 @@ def prepare(
     )
 
 
-def _centred(data: PosteriorSamples, given: Any, notes: list[str]) -> tuple[Floats, Floats]:
-    """Covariates from their pivot, shape (N, C), and the pivot."""
+def centred(data: PosteriorSamples, given: Any = None) -> tuple[Floats, Floats]:
+    """Covariates from their pivot, shape (N, C), and the pivot: by default their means.
+
+    Raises
+    ------
+    DataError
+        A covariate that is the same for all objects, or that follows from others.
+    """
     if not data.covariates:
         return np.zeros((len(data.objects), 0)), np.zeros(0)
     names = list(data.covariates)
@@ -290,11 +300,10 @@ def _centred(data: PosteriorSamples, given: Any, notes: list[str]) -> tuple[Floa
     for name, column in zip(names, table.T, strict=True):
         if np.ptp(column) == 0:
             raise DataError(f"covariate {name} is the same for all objects: it says nothing")
-    if np.linalg.matrix_rank(np.column_stack([np.ones(len(table)), table])) <= len(names):
+    alike = (table - table.mean(axis=0)) / np.ptp(table, axis=0)
+    if np.linalg.matrix_rank(alike) < len(names):
         raise DataError(f"covariates {', '.join(names)}: one follows from the others")
     pivot = table.mean(axis=0) if given is None else _list(given, "pivot", len(names))
-    told = ", ".join(f"{name} = {value:.6g}" for name, value in zip(names, pivot, strict=True))
-    notes.append(f"mean is that at {told}")
     return table - pivot, pivot
 
 

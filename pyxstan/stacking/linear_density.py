@@ -106,13 +106,14 @@ class Rows:
     def log_likelihoods(self, one: Mapping[str, Floats]) -> Floats:
         """ln L of each row; weights of nodes may be negative."""
         log_p, start = self.log_densities(one), self.start
-        most = np.maximum.reduceat(np.where(self.weight > 0, log_p, -np.inf), start[:-1])
+        most = np.maximum.reduceat(np.where(self.weight == 0, -np.inf, log_p), start[:-1])
         scaled = self.weight * np.exp(log_p - np.repeat(most, np.diff(start)))
-        return np.asarray(most + np.log(np.maximum(np.add.reduceat(scaled, start[:-1]), 1e-300)))
+        found = most + np.log(np.maximum(np.add.reduceat(scaled, start[:-1]), 1e-300))
+        return np.asarray(np.logaddexp(found, self.log_floor))
 
     def log_likelihood(self, one: Mapping[str, Floats]) -> float:
         """Sum of power times ln L."""
-        return float(self.power @ np.logaddexp(self.log_likelihoods(one), self.log_floor))
+        return float(self.power @ self.log_likelihoods(one))
 
     def with_selection(self, x: Floats, weight: Floats) -> Rows:
         """These rows and those of the injections."""
@@ -151,7 +152,7 @@ def rows_of(data: PosteriorSamples, covariates: Floats, log_floor: float) -> Row
     power = np.ones(len(data.objects))
     rows = Rows(data.x, data.weights, data.start, power, covariates, log_floor)
     chosen = data.selection
-    return rows if chosen is None else rows.with_selection(chosen.x, chosen.weights)
+    return rows if chosen is None else rows.with_selection(chosen.x, chosen.shares)
 
 
 def on_nodes(rows: Rows, data: PosteriorSamples, spacing: float) -> tuple[Rows, float]:

@@ -72,13 +72,19 @@ def _trends(idata: Any) -> Figure:
     grid = figure.subplots(
         len(parameters), len(covariates), squeeze=False, sharex="col", sharey="row"
     )
+    known = np.stack([constant[name].to_numpy() for name in covariates], axis=-1)
+    away = known - constant["pivot"].to_numpy()
+    label = "objects' own samples, mean and sd"
+    if len(covariates) > 1:
+        label += ", moved to the pivot of the others"
     for i, j in np.ndindex(grid.shape):
         axes: Any = grid[i, j]
-        at = constant[covariates[j]].to_numpy()
+        at, others = known[:, j], np.arange(len(covariates)) != j
         y, error = (observed[f"sample_{kind}"].to_numpy().reshape(count, -1)[:, i]
                     for kind in ("mean", "sd"))  # fmt: skip
+        y = y - away[:, others] @ np.median(slope[:, i], axis=0)[others]
         axes.errorbar(at, y, yerr=error, fmt="o", ms=2.5, lw=0.7, color="0.55", zorder=1,
-                      label="objects' own samples, mean and sd")  # fmt: skip
+                      label=label)  # fmt: skip
         x = np.linspace(at.min(), at.max(), 60)
         lines = mean[:, i, None] + slope[:, i, j, None] * (x - float(constant["pivot"][j]))
         low, middle, high = np.quantile(lines, _BAND, axis=0)

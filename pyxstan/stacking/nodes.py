@@ -217,7 +217,7 @@ def on_grid(data: PosteriorSamples, spacing: float, support: tuple[float, float]
     if data.selection is not None:
         chosen = data.selection
         ends = np.array([0, len(chosen.x)])
-        pieces.append(_distributed(chosen.x[:, 0], chosen.weights, ends, grid, spacing, support))
+        pieces.append(_distributed(chosen.x[:, 0], chosen.shares, ends, grid, spacing, support))
     first = np.concatenate([piece[0] for piece in pieces])
     sizes = np.concatenate([piece[1] for piece in pieces])
     weight = np.concatenate([piece[2] for piece in pieces])
@@ -288,7 +288,7 @@ def on_bins(data: PosteriorSamples, edges: Floats) -> Grid:
     parts = [shares(data.x[:, 0], data.weights, data.object_of, count)]
     if data.selection is not None:
         x = data.selection.x[:, 0]
-        parts.append(shares(x, data.selection.weights, np.zeros(len(x), dtype=np.intp), 1))
+        parts.append(shares(x, data.selection.shares, np.zeros(len(x), dtype=np.intp), 1))
     whole = np.concatenate(parts)
     rows = len(whole)
     middle = 0.5 * (edges[1:] + edges[:-1])
@@ -306,7 +306,7 @@ def on_samples(data: PosteriorSamples, support: tuple[float, float]) -> Sorted:
     x, weights, row = data.x[:, 0], data.weights, data.object_of
     if data.selection is not None:
         x = np.append(x, data.selection.x[:, 0])
-        weights = np.append(weights, data.selection.weights)
+        weights = np.append(weights, data.selection.shares)
         row = np.append(row, np.full(len(data.selection.x), len(data.objects)))
     order = np.argsort(x, kind="stable")
     order = order[(x[order] > support[0]) & (x[order] < support[1])]

@@ -208,4 +208,4 @@ def _from_probability(table: Table, parameter: str) -> Selection:
     nodes = x[:-1, None] + steps[:, None] * (points + 1) / 2
     weights = steps[:, None] * shares / 2 * np.interp(nodes, x, probability)
     some = weights.ravel() > 0
-    return Selection(nodes.ravel()[some, None], weights.ravel()[some])
+    return Selection(nodes.ravel()[some, None], weights.ravel()[some], exact=True)

@@ -150,7 +150,7 @@ class StackProblem:
         p = target.density(self._points, values)
         exact = support.likelihoods(self.data, p[:, : len(self.data.x)])
         if self.data.selection is not None:
-            alpha = p[:, len(self.data.x) :] @ self.data.selection.weights
+            alpha = p[:, len(self.data.x) :] @ self.data.selection.shares
             exact = np.append(exact, alpha[:, None], axis=1)
         exact = np.log(np.maximum(exact, target.least))
         by_samples = log_prior[0] + exact[0] @ target.nodes.power
@@ -289,7 +289,7 @@ def within(
         others = f" (and {empty.size - 1} others)" if empty.size > 1 else ""
         raise DataError(
             f"{data.source}: object '{name}'{others} has no sample in the range "
-            f"{support[0]:g} to {support[1]:g}: widen it, or drop_empty=true"
+            f"{support[0]:g} to {support[1]:g}: widen it, or leave such objects out (drop_empty)"
         )
     if empty.size == len(data.objects):
         raise DataError(f"{data.source}: no object has a sample in the range")

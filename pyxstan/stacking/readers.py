@@ -115,8 +115,9 @@ def _kind(path: Path) -> str:
 def _parameters_in(kind: str, path: Path) -> list[str]:
     """What an input has samples of."""
     if kind == _TABLE:
-        columns = map(str, tables.read(path).frame.columns)
-        return [name for name in columns if name not in ("object", "weight")]
+        table = tables.read(path)
+        table.require(["object"])
+        return [str(x) for x in table.frame.columns if x not in ("object", "weight")]
     if kind == _RUNS:
         return parameters_of(next(iter(find_runs(path)[0].values())))
     with _posterior(_netcdf_files(path)[0]) as posterior:

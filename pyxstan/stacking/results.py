@@ -41,7 +41,8 @@ def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Datas
 
     def of_objects(values: Values) -> Floats:
         rows = target.on_nodes(values)
-        return np.asarray(rows[:, :count] - (rows[:, count:] if rows.shape[1] > count else 0.0))
+        chosen = problem.data.selection
+        return rows if chosen is None else rows[:, :count] - rows[:, count:] - chosen.log_total
 
     def new_objects(kept: np.ndarray) -> Floats:
         some = {name: x[kept] for name, x in flat.items()}

@@ -15,7 +15,7 @@ import numpy as np
 
 from pyxstan import fitting, inference_data, output, registry, summaries
 from pyxstan.errors import DataError
-from pyxstan.stacking.linear import REGRESSION
+from pyxstan.stacking.linear import REGRESSION, centred
 from pyxstan.stacking.linear_figures import linear_figures
 from pyxstan.stacking.parents import HISTOGRAM, PARENTS, checked_range
 from pyxstan.stacking.problem import edges_of, within
@@ -33,7 +33,7 @@ _FEW_OBJECTS, _MANY_DRAWS, _FEW_DRAWS = 3000, 4000, 1000
 #: Of the table, in percent.
 _QUANTILES = (2.5, 16, 50, 84, 97.5)
 #: Label of the parent that follows covariates: it has a figure of its own.
-_FOLLOWING = "regression"
+_FOLLOWING = REGRESSION.removeprefix("stack_")
 
 
 def stack(
@@ -93,6 +93,8 @@ def stack(
         count, data = len(data.objects), within(data, (on.low, on.high), drop_empty, notes)
         if len(data.objects) < count:
             tell(notes[-1])
+    if REGRESSION in parents:
+        centred(data)  # or an error
     seed = secrets.randbelow(2**31) if seed is None else seed
     if draws is None:
         draws = _MANY_DRAWS if len(data.objects) <= _FEW_OBJECTS else _FEW_DRAWS

@@ -141,14 +141,14 @@ def _smooth_fractions(
         fraction = rng.dirichlet(np.full(size, concentration), _TRIALS)
         with np.errstate(divide="ignore", invalid="ignore"):
             steps = np.diff(np.log(fraction / widths), axis=1) / rough
-        log_u = np.log(rng.random(_TRIALS))
-        kept = log_u < -0.5 * np.sum(steps**2, axis=1)
+        kept = np.log(rng.random(_TRIALS)) < -0.5 * np.sum(steps**2, axis=1)
         if kept.any():
             return np.asarray(fraction[kept][0])
         walks = np.cumsum(rng.normal(0, rough, (_TRIALS, size - 1)), axis=1)
         log_share = np.log(widths) + np.append(np.zeros((_TRIALS, 1)), walks, axis=1)
         log_share -= special.logsumexp(log_share, axis=1)[:, None]
-        kept = log_u < concentration * np.sum(log_share + np.log(size), axis=1)
+        height = concentration * np.sum(log_share + np.log(size), axis=1)
+        kept = np.log(rng.random(_TRIALS)) < height
         if kept.any():
             return np.asarray(np.exp(log_share[kept][0]))
     raise DataError(

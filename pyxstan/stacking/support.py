@@ -46,6 +46,8 @@ class Support:
     #: Effective injections of the selection, and the variance that they add.
     injections: float = np.inf
     selection_variance: float = 0.0
+    #: Detected part of the population.
+    detected: float = 1.0
 
     @property
     def total(self) -> float:
@@ -55,11 +57,12 @@ class Support:
     def complaints(self, data: PosteriorSamples) -> list[str]:
         """What speaks against the result, and what to do."""
         found = []
-        if self.total >= LARGEST_VARIANCE:
+        variance = self.variance.sum()
+        if variance >= LARGEST_VARIANCE:
             worst = np.argsort(-self.variance)[:_NAMED]
             names = ", ".join(data.objects[i] for i in worst)
             found.append(
-                f"Monte Carlo noise: variance of ln L {self.total:.2g}, expected below "
+                f"Monte Carlo noise: variance of ln L {variance:.2g}, expected below "
                 f"{LARGEST_VARIANCE:g} (most from {names}): draw more samples of these objects"
             )
         few = np.flatnonzero(self.effective < FEWEST)
@@ -71,10 +74,17 @@ class Support:
                 f"the parent is narrower than the samples of {names}{more} are close: fewer than "
                 f"{FEWEST:g} effective samples under it; draw more, or fit them under the parent"
             )
-        if self.selection_variance > 0 and self.injections < 4 * len(data.objects):
+        fewest = 4 * len(data.objects)
+        if self.injections < fewest or self.selection_variance >= LARGEST_VARIANCE:
             found.append(
                 f"selection: {self.injections:.0f} effective injections under the parent, expected "
-                f"at least {4 * len(data.objects)}: inject more"
+                f"at least {fewest} (they add {self.selection_variance:.2g} to the variance of "
+                "ln L): inject more"
+            )
+        if self.detected > 1 + 4 / np.sqrt(self.injections):
+            found.append(
+                f"selection: {self.detected:.3g} times the population would be detected: is the "
+                "weight one over the density of the injections and over their number?"
             )
         return found
 
@@ -84,11 +94,13 @@ def supported(data: PosteriorSamples, p: Floats, p_selection: Floats | None = No
     effective, variance = _of_sums(data.weights, p, data.start)
     if p_selection is None or data.selection is None:
         return Support(effective, variance)
+    detected = float(data.selection.detected(p_selection))
+    if data.selection.exact:
+        return Support(effective, variance, detected=detected)
     ends = np.array([0, len(p_selection)])
     injected, spread = _of_sums(data.selection.weights, p_selection, ends)
-    return Support(
-        effective, variance, float(injected[0]), float(len(data.objects) ** 2 * spread[0])
-    )
+    noise = float(len(data.objects) ** 2 * spread[0])
+    return Support(effective, variance, float(injected[0]), noise, detected)
 
 
 def _of_sums(weights: Floats, p: Floats, start: np.ndarray) -> tuple[Floats, Floats]:
