@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _FITS_MAGIC = b"SIMPLE  ="
 _GZIP_MAGIC = b"\x1f\x8b"
+_WHOLE = re.compile(r"-?\d+\.0*")
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ class Table:
         """A column of names; none may be empty."""
         values = self.frame[column]
         missing = values.isna().to_numpy()
-        if values.dtype.kind == "f" and (values.dropna() % 1 == 0).all():
-            values = values.astype("Int64")  # as whole numbers become where one is missing
         text = [str(value).strip() for value in values]
         for position, (label, gone) in enumerate(zip(text, missing, strict=True)):
             if gone or not label:
                 raise DataError(f"{self.row(position)}: column '{column}' is empty")
+        if all(_WHOLE.fullmatch(label) for label in text):  # which came by way of floats
+            return [label.partition(".")[0] for label in text]
         return text
 
     def numbers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from pyxstan.stacking.data import PosteriorSamples, Selection
 from pyxstan.stacking.nodes import on_bins, on_grid
 from pyxstan.stacking.parents import PARENTS, Range
 from pyxstan.stacking.problem import StackProblem
+from pyxstan.stacking.target import Target
 
 FloatArray = npt.NDArray[np.float64]
 LOW, HIGH = 0.5, 3.0
@@ -299,6 +301,34 @@ def test_selection_is_corrected_for() -> None:
     assert (np.abs(naive.mean - [1.8, 0.3]) > 3 * naive.sd).all()
 
 
+@pytest.mark.parametrize("model", ["stack_gaussian", "stack_histogram", "stack_mixture"])
+def test_units_of_a_selection_do_not_matter(model: str) -> None:
+    """Nor what its weights add up to; the least likely populations included."""
+    targets = []
+    for unit, weight in ((1.0, 1.0), (1000.0, 30.0)):
+        samples = [unit * x for x in stacking.simulated(12, 50, 4)]
+        x = unit * np.linspace(1, 4, 60)[:, None]
+        found = Selection(x, np.full(60, 0.05 * weight))
+        data = replace(PosteriorSamples.from_arrays(samples), selection=found)
+        chosen = registry.get(model).resolve_options({"low": 0.0, "high": 4 * unit})
+        targets.append(problem.prepare(model, data, chosen, {}).target)
+    z = 3 * np.random.default_rng(2).standard_normal((300, targets[0].coordinates.size))
+    if model == "stack_gaussian":
+        z[:40, 1] = -40.0  # no width at all
+    one, other = (t.log_density(z if model != "stack_mixture" else _in(t, z)) for t in targets)
+    assert np.isfinite(one).all()
+    assert np.ptp(one) > 10
+    np.testing.assert_allclose(one - one[-1], other - other[-1], atol=1e-6 * np.ptp(one))
+
+
+def _in(target: Target, z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Coordinates of a mixture whose means are in the unit of the range."""
+    found, unit = z.copy(), target.on.width / 4
+    found[:, 0] *= unit
+    found[:, 1:4] += np.log(unit)
+    return found
+
+
 def test_selection_of_a_histogram() -> None:
     """Two bins, found with probabilities of 1 and 1/4: alpha = h_1 + h_2 / 4."""
     rng = np.random.default_rng(33)
@@ -333,6 +363,23 @@ def test_a_parent_narrower_than_the_samples_are_close_is_caught() -> None:
     assert "wide (" in found.line
     assert "narrower than the samples" in found.line
     assert "good" not in found.line.replace("not good", "")
+
+
+def test_injections_are_noisy_and_tables_are_not() -> None:
+    samples = stacking.simulated(40, 300, 6)
+    x = np.linspace(0.5, 3.5, 21)
+    table = {"x": x, "probability": stats.norm.cdf(x, 1.5, 0.3)}
+    few = {"x": np.linspace(0.5, 3.5, 60), "weight": np.full(60, 0.05)}
+    lines = []
+    for selection in (table, few, {**few, "weight": np.full(60, 3.0)}):
+        data = PosteriorSamples.from_arrays(samples, selection=selection)
+        lines.append(pyxstan.verdict(fit("stack_gaussian", data)).line)
+    assert "selection" not in lines[0]
+    assert "Monte Carlo noise" not in lines[0]
+    assert re.search(r"selection: \d+ effective injections .* at least 160", lines[1])
+    assert "times the population" not in lines[1]
+    assert re.search(r"selection: \d\d\.?\d* times the population would be detected", lines[2])
+    assert "Monte Carlo noise" not in lines[2]
 
 
 def test_noise_of_all_objects_together_is_caught() -> None:
@@ -402,17 +449,16 @@ def test_smooth_fractions_come_from_their_prior(monkeypatch: pytest.MonkeyPatch)
     """Of two bins of unequal width, by both ways of rejection; against quadrature."""
     monkeypatch.setattr(simulation, "_TRIALS", 1)
     monkeypatch.setattr(simulation, "_TIMES", 10**6)
-    alpha, smoothness, edges = 1.6, 0.7, [0.0, 1.0, 3.0]
+    alpha, smoothness, edges = 3.0, 0.7, np.array([0.0, 1.0, 3.0])
+    rng = np.random.default_rng(1)
+    first = [simulation._smooth_fractions(alpha, edges, smoothness, rng)[0] for _ in range(8000)]
     options = {"edges": edges, "smoothness": smoothness, "concentration": alpha}
-    drawn = [
-        pyxstan.simulate("stack_histogram", seed=seed, from_prior=True, objects=1, **options)[1]
-        for seed in range(500)
-    ]
+    _, truth = pyxstan.simulate("stack_histogram", seed=1, from_prior=True, objects=1, **options)
+    assert sum(truth["fraction"]) == pytest.approx(1)
     f = np.linspace(0, 1, 100_002)[1:-1]
     step = np.log((1 - f) / 2) - np.log(f)
     density = (f * (1 - f)) ** (alpha - 1) * np.exp(-0.5 * (step / smoothness) ** 2)
     below = np.cumsum(density) / density.sum()
-    first = [truth["fraction"][0] for truth in drawn]
     assert stats.kstest(first, lambda x: np.interp(x, f, below)).pvalue > 0.01
 
 

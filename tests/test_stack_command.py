@@ -111,12 +111,20 @@ def test_covariates(evolving: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(dict.fromkeys(there)) == ["histogram", "regression"]
 
 
-def test_covariates_that_are_not_there(evolving: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_covariates_that_will_not_do(
+    evolving: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "unjudged", lambda *_, **__: pytest.fail("fitted before"))
     (evolving / "few.csv").write_text("object,z\n1,0.5\n")
+    same = "".join(f"{k}.0,0.5\n" for k in range(1, 41))
+    (evolving / "same.csv").write_text(f"object,z\n{same}")
+    (evolving / "far.csv").write_text("PhoIndex,probability\n8,1\n9,1\n")
     for more, complaint in (
         (["--parent", "stack_regression"], "stack_regression needs covariates"),
         (["--covariates", "none.csv"], "none.csv"),
         (["--covariates", "few.csv"], "few.csv"),
+        (["--covariates", "same.csv"], "covariate z is the same for all objects"),
+        (["--selection", "far.csv"], "'1' has no sample where the selection detects anything, 8"),
     ):
         outcome = run(words(*more, "-o", "out", file="samples.csv"), capsys)
         assert outcome.status == 2
@@ -304,6 +312,19 @@ def test_an_input_is_not_overwritten(desk: Path, capsys: pytest.CaptureFixture[s
     assert outcome.status == 2
     assert "an input, it would be overwritten" in outcome.complaint
     assert contents(desk) == before
+
+
+def test_tables_are_not_overwritten(evolving: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = evolving / "out"
+    folder.mkdir()
+    (evolving / "seen.csv").write_text("PhoIndex,probability\n-9,0.5\n9,1\n")
+    for option, file in (("--covariates", "covariates.csv"), ("--selection", "seen.csv")):
+        (folder / "table.csv").write_bytes((evolving / file).read_bytes())
+        before = contents(folder)
+        outcome = run(words(option, "out/table.csv", "-o", "out", file="samples.csv"), capsys)
+        assert outcome.status == 2
+        assert "an input, it would be overwritten" in outcome.complaint
+        assert contents(folder) == before
 
 
 def test_results_stay_when_the_next_run_fails(
