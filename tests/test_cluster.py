@@ -161,7 +161,7 @@ def test_cells_are_as_good_as_pixels_by_weights() -> None:
 def test_cells_are_as_good_as_pixels() -> None:
     image, _ = pyxstan.simulate("double_beta", TWO, seed=8, size=48, point_sources=2)
     cells, pixels = (
-        fit("double_beta", image, chains=4, warmup=500, draws=1500, likelihood=likelihood)
+        fit("double_beta", image, chains=4, warmup=400, draws=800, likelihood=likelihood)
         for likelihood in ("cells", "pixels")
     )
     assert_certified(cells)
