@@ -33,7 +33,10 @@ def arviz() -> Any:
     """ArviZ, without the notice that 0.2x prints about 1.x."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        return importlib.import_module("arviz")
+        try:
+            return importlib.import_module("arviz")
+        except FileNotFoundError:  # two processes gave that notice at once, the first of the day
+            return importlib.import_module("arviz")
 
 
 def assemble(groups: Mapping[str, xr.Dataset], attrs: Mapping[Hashable, Any]) -> Any:

@@ -17,6 +17,7 @@ import pytest
 from pyxstan.engine.build import build
 from pyxstan.engine.doctor import COIN
 from pyxstan.engine.toolchain import find_compiler
+from pyxstan.inference_data import arviz
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYXSTAN_CACHE"] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw").removeprefix("gw")
+    if not worker:
+        arviz()  # gives its notice of the day, which in a test would be an error
     if worker and hasattr(os, "sched_setaffinity"):
         # a core each: no model is compiled in halves, which take longer together
         cores = sorted(os.sched_getaffinity(0))
