@@ -79,8 +79,9 @@ def test_arviz_is_imported_where_another_process_does_so_too(
         return real(name)
 
     monkeypatch.setattr(importlib, "import_module", imported)
+    inference_data.arviz.cache_clear()  # tests before have imported it
     assert inference_data.arviz().__name__ == "arviz"
-    assert tries == ["arviz", "arviz"]
+    assert tries[:2] == ["arviz", "arviz"]
 
 
 def test_groups_and_attributes() -> None:
