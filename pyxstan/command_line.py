@@ -334,10 +334,10 @@ def stack(
     chosen = several.chosen_parents(parents or None, follow=covariates is not None)
     folder = Path(f"{inputs[0].resolve().stem}_stack") if output is None else output
     check_directory(folder)
+    given = [one for one in (*inputs, selection, covariates) if one is not None]
     for path in several.outputs(folder, ["histogram", *map(several.label, chosen)]):
         if path.is_dir():
             raise DataError(f"{path}: a directory, expected the name of a file to write")
-        given = [one for one in (*inputs, selection, covariates) if one is not None]
         if any(one.exists() and path.exists() and path.samefile(one) for one in given):
             raise DataError(f"{path}: an input, it would be overwritten by the result")
     entry = registry.get("stack_histogram")
