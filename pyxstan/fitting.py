@@ -129,8 +129,6 @@ def unjudged(
         warnings.warn(f"{name}: {line}", stacklevel=3)
     for line in problem.notes:
         notify(line)
-    starts = problem.inits(inits) if isinstance(inits, Mapping) else inits
-
     notes = len(problem.notes)
     result: sampling.Draws | None = None
     while result is None:
@@ -139,6 +137,7 @@ def unjudged(
             notify(line)
         notes = len(problem.notes)
         if drawn is None:
+            starts = _starts(problem, inits, chains, seed)
             executable = build(model.program, needed, notify=notify, stan=chosen["stan"])
             notify(_plan(method, chains, warmup, draws, seed))
             drawn = sampling.run(
@@ -244,6 +243,12 @@ def teller(progress: bool) -> Callable[[str], None]:
             print(f"pyxstan: {line}", file=sys.stderr, flush=True)
 
     return tell
+
+
+def _starts(problem: registry.Problem, inits: Any, chains: int, seed: int) -> Any:
+    if inits is None:
+        return problem.starts(chains, seed)
+    return problem.inits(inits) if isinstance(inits, Mapping) else inits
 
 
 def _plan(method: str, chains: int, warmup: int, draws: int, seed: int) -> str:

@@ -123,6 +123,12 @@ class Problem(Protocol):
     def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Map starting values of posterior variables to the Stan program's parameters."""
 
+    def starts(self, chains: int, seed: int) -> list[dict[str, Any]] | None:
+        """Starting values of the Stan program's parameters, a mapping a chain, the best mode first.
+
+        None: uniform within two units of the guess, in the sampler's coordinates.
+        """
+
     def refined(self, draws: Draws) -> Problem | None:
         """The problem prepared better, where the draws show that this one won't do; else None."""
 

@@ -72,6 +72,9 @@ class ClusterProblem:
         z = self.guess.standardised(self.guess.coordinates.theta(chosen))
         return {"z": z}
 
+    def starts(self, chains: int, seed: int) -> None:
+        """Chains start around the guess."""
+
     def refined(self, draws: Draws) -> ClusterProblem | None:
         """The problem in finer cells, where these are too coarse for the posterior; else None."""
         if self.guess.level >= len(pilot.LEVELS):

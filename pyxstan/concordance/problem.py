@@ -88,6 +88,9 @@ class ConcordanceProblem:
             inits["z_nu"] = np.zeros(self.stan_data["estimate_nu"])
         return inits
 
+    def starts(self, chains: int, seed: int) -> None:
+        """Chains start around the guess."""
+
     def refined(self, draws: Draws) -> None:
         """Nothing here is approximate."""
 

@@ -13,7 +13,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -105,7 +105,7 @@ def run(
     warmup: int = 1000,
     draws: int = 1000,
     seed: int,
-    inits: float | Mapping[str, Any] | None = None,
+    inits: float | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     progress: bool = False,
     metric: str = "diag_e",
     adapt_delta: float | None = None,
@@ -121,7 +121,7 @@ def run(
         Values of the program's data block.
     inits
         Half width of the uniform starting interval on the unconstrained scale, or starting values
-        by parameter.
+        by parameter: for all chains, or one mapping a chain (other methods start from the first).
     progress
         Show cmdstanpy's progress bars.
 
@@ -144,7 +144,10 @@ def run(
                 "output_dir": str(folder),
                 "sig_figs": DIGITS,
             }
-            if inits is not None:
+            if isinstance(inits, Sequence):
+                starts = list(map(dict, inits))
+                common["inits"] = starts if method == "nuts" else starts[0]
+            elif inits is not None:
                 common["inits"] = dict(inits) if isinstance(inits, Mapping) else inits
             try:
                 model = cmdstanpy.CmdStanModel(exe_file=str(executable))

@@ -46,6 +46,9 @@ class SpectraProblem:
     def exact(self, chains: int, draws: int, seed: int) -> None:
         """There is no closed form."""
 
+    def starts(self, chains: int, seed: int) -> None:
+        """Chains start around the guess."""
+
     def refined(self, draws: Draws) -> None:
         """Nothing is approximated."""
 

@@ -64,6 +64,9 @@ class LinearProblem:
     def exact(self, chains: int, draws: int, seed: int) -> None:
         """There is no closed form."""
 
+    def starts(self, chains: int, seed: int) -> None:
+        """Chains start around the guess."""
+
     def refined(self, draws: Draws) -> LinearProblem | None:
         """The problem on finer nodes, where these are too coarse for the posterior; else None."""
         error, spacing = 0.0, self.spacing

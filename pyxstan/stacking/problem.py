@@ -109,6 +109,9 @@ class StackProblem:
         found, _ = self.target.coordinates.values(theta)
         return {name: x.reshape(*z.shape[:2], *x.shape[1:]) for name, x in found.items()}
 
+    def starts(self, chains: int, seed: int) -> None:
+        """Chains start around the guess."""
+
     def refined(self, draws: Draws) -> StackProblem | None:
         """The problem on finer nodes, where these are too coarse for the posterior; else None."""
         target = self.target
