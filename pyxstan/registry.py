@@ -218,7 +218,6 @@ class Model:
             stan_file=folder / f"{name}.stan",
             include_paths=(folder,),
             external_cpp=kernel if kernel.exists() else None,
-            inline_cpp=True,
         )
 
     def split_reading(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not worker:
         arviz()  # gives its notice of the day, which in a test would be an error
     if worker and hasattr(os, "sched_setaffinity"):
-        # a core each: no model is compiled in halves, which take longer together
+        # a core each: workers that all compile don't ask for the cores of one another
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
 
@@ -69,16 +69,19 @@ def seeded_cache(coin: Path, cache: Path, fresh_cache: Path) -> Path:
 def compiler_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Put a shell script in the compiler's place.
 
-    Asked for its version it answers as the real one, ``$REAL``, so that what the cache holds is
-    still valid; then it runs the given lines.
+    It has the real one's name, and asked what it is it answers as that, ``$REAL``, so that what the
+    cache holds is still valid; then it runs the given lines.
     """
-    real = find_compiler().command[0]
+    name = find_compiler().command[0]
+    real = shutil.which(name)
 
     def write(lines: str) -> Path:
-        script = tmp_path / "compiler"
-        script.write_text(f'#!/bin/sh\nREAL="{real}"\n[ "$1" = -v ] && exec "$REAL" -v\n{lines}\n')
+        script = tmp_path / "bin" / Path(name).name
+        script.parent.mkdir(exist_ok=True)
+        asked = 'case "$1" in -v|-dM) exec "$REAL" "$@";; esac'
+        script.write_text(f'#!/bin/sh\nREAL="{real}"\n{asked}\n{lines}\n')
         script.chmod(0o755)
-        monkeypatch.setenv("CXX", str(script))
+        monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
         return script
 
     return write

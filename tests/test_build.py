@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pyxstan.engine.build import ALL_UNITS, StanProgram, build, find
+from pyxstan.engine.build import ALL_UNITS, DRIVER, StanProgram, build, find
 from pyxstan.engine.doctor import COIN, COIN_DATA
-from pyxstan.engine.executable import info_problem, read_record
+from pyxstan.engine.executable import read_record
 from pyxstan.engine.lean_headers import write_lean_headers
+from pyxstan.engine.program import with_included
 from pyxstan.engine.toolchain import find_compiler, find_stan
 from pyxstan.errors import BuildError
 
@@ -122,67 +123,6 @@ def test_includes_and_external_cpp(cache: Path, tmp_path: Path) -> None:
     )
 
 
-SEVERAL_METHODS = {
-    "sample": ("method=sample", "num_samples=50", "num_warmup=100"),
-    "lbfgs": ("method=optimize", "jacobian=1"),
-    "newton": ("method=optimize", "algorithm=newton"),
-    "log_prob": ("method=log_prob", "unconstrained_params=theta.json"),
-}
-
-
-def test_two_halves_are_the_whole(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "whole.stan").write_text(
-        "functions { real half(real x) { return x / 2; } }\n"
-        "parameters { vector<lower=0>[2] x; simplex[3] p; }\n"
-        "transformed parameters { real y = x[1] * p[2]; }\n"
-        'model { profile("priors") { x ~ lognormal(0, 0.5); p ~ dirichlet([2, 3, 4]\'); }\n'
-        "        1.5 ~ normal(y, half(0.8)); }\n"
-        "generated quantities { real z = normal_rng(y, 1); }\n"
-    )
-    (tmp_path / "theta.json").write_text('{"params_r": [0.3, -0.2, 0.1, 0.7]}')
-    program, units = StanProgram(tmp_path / "whole.stan"), ("sample_diag_e", "optimize", "log_prob")
-    build(COIN, units, tmp_path / "coin")  # the units: nothing but the model is left to compile
-    found: dict[int, dict[str, list[str]]] = {}
-    for cores, stems in ((2, {"gradient", "values"}), (1, {"model"})):
-        monkeypatch.setattr("pyxstan.engine.build.available_cores", lambda cores=cores: cores)
-        before = set((cache / "objects").iterdir())
-        executable = build(program, units, output=tmp_path / f"by {cores}")
-        made = set((cache / "objects").iterdir()) - before
-        assert {file.name.partition("-")[0] for file in made} == stems
-        for file in made:
-            file.unlink()
-        found[cores] = {}
-        for name, words in SEVERAL_METHODS.items():
-            out = tmp_path / f"{name}.csv"
-            command = [str(executable), *words, "random", "seed=1", "output", f"file={out}"]
-            subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
-            lines = out.read_text().splitlines()
-            found[cores][name] = [line for line in lines if not line.startswith("#")]
-        assert len(found[cores]["sample"]) == 51
-    assert found[1] == found[2]
-
-
-def test_what_both_halves_define_is_compiled_whole(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "twice.stan").write_text(  # stanc makes no template of what has no arguments
-        "functions { real two() { return 2; } }\n"
-        "parameters { real x; }\nmodel { x ~ normal(two(), 1); }\n"
-    )
-    monkeypatch.setattr("pyxstan.engine.build.available_cores", lambda: 2)
-    build(COIN)
-    before = set((cache / "objects").iterdir())
-    assert (
-        info_problem(build(StanProgram(tmp_path / "twice.stan"), output=tmp_path / "exe")) is None
-    )
-    made = set((cache / "objects").iterdir()) - before
-    assert {file.name.partition("-")[0] for file in made} == {"values", "gradient", "model"}
-    for file in made:
-        file.unlink()
-
-
 # What identifies a program
 
 
@@ -208,6 +148,27 @@ def test_sha256_covers_every_source_and_no_path(tmp_path: Path) -> None:
         file.write_text(text)
     assert len(digests) == 6
     assert program.sha256() == original
+
+
+@pytest.mark.parametrize("more", ["-march=native", "-mavx", "-DNDEBUG", "-O1", "-ffast-math"])
+def test_every_word_of_the_compilers_command_counts(
+    more: str, coin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = find_compiler()
+    monkeypatch.setenv("CXX", f"{plain.command[0]} {more}")
+    assert find(COIN) is None
+    other = find_compiler()
+    assert other.identity == plain.identity
+    if more.startswith("-mavx"):
+        assert "__AVX__" in other.macros
+    if more == "-march=native" and "avx" in Path("/proc/cpuinfo").read_text():
+        assert "__AVX__" in other.macros  # as this machine has it, whatever the next one has
+
+
+def test_a_unit_is_compiled_anew_for_what_it_includes_alone() -> None:
+    files = {file.name for file in with_included(DRIVER / "laplace.cpp", "driver unit")}
+    assert {"laplace.cpp", "run.hpp", "fitted.hpp", "grammar.hpp"} <= files
+    assert "config.hpp" not in files
 
 
 # Which of Stan's headers are read

@@ -2,11 +2,11 @@
 
 ``stanc`` translates the program to C++; that object, the driver's ``main`` and one driver unit a
 method are compiled side by side and linked. All objects are kept: a second program needs only its
-own model object, which is then compiled in two halves, and a method that an executable lacks costs
-one unit and a link.
+own model object, and a method that an executable lacks costs one unit and a link.
 
 Everything is keyed by what goes into it (`StanProgram.sha256`, Stan's version, the driver's source,
-the compiler's version, the flags and the machine's architecture), so nothing is ever out of date.
+every word of the compiler's command, what the compiler says of itself, the flags and the machine's
+architecture), so nothing is ever out of date.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from pyxstan.engine.cache import Cache, disk_errors
-from pyxstan.engine.compilation import Compilers, RefusedSourceError, available_cores
+from pyxstan.engine.compilation import Compilers, RefusedSourceError
 from pyxstan.engine.executable import info_problem, publish, read_record, usable
 from pyxstan.engine.lean_headers import write_lean_headers
 from pyxstan.engine.own_executable import checked_output, replace_file
-from pyxstan.engine.program import StanProgram, digest
+from pyxstan.engine.program import StanProgram, digest, with_included
 from pyxstan.engine.stanc import translate
 from pyxstan.engine.toolchain import (
     COMPILE_FLAGS,
@@ -44,20 +44,12 @@ __all__ = ["ALL_UNITS", "StanProgram", "build", "chosen_stan", "find"]
 
 DRIVER = Path(__file__).parent / "driver"
 _MAIN = "main"
-#: What comes before and after the C++ by stanc in the halves of a model.
-_MODEL_BASE, _GRADIENT = (
-    Path(__file__).parent / "halves" / name for name in ("model_base.hpp", "gradient.hpp")
-)
-#: What C++ by stanc defines for all functions of a model, whichever half they are in.
-_SHARED = "\nstan::math::profile_map profiles__;"
-
 #: Names of all driver units, one a method of Stan.
 ALL_UNITS: tuple[str, ...] = tuple(
     sorted(file.stem for file in DRIVER.glob("*.cpp") if file.stem != _MAIN)
 )
 
 _WAITING_NOTICE_SECONDS = 1.0
-_DEFINED_TWICE = re.compile("multiple definition|duplicate symbol")
 _BROKEN_OBJECT = re.compile("not recognized|truncated|too short|wrong format|unknown file type")
 
 Notify = Callable[[str], None]
@@ -175,7 +167,7 @@ def _check_units(units: Collection[str]) -> None:
 
 
 def _driver_sources() -> Iterator[bytes]:
-    for file in sorted((*DRIVER.glob("*.cpp"), *DRIVER.glob("*.hpp"), _MODEL_BASE, _GRADIENT)):
+    for file in sorted((*DRIVER.glob("*.cpp"), *DRIVER.glob("*.hpp"))):
         yield file.name.encode()
         yield file.read_bytes()
 
@@ -186,7 +178,8 @@ def _program_key(program: StanProgram, stan: StanDistribution) -> str:
 
 
 def _compiler_parts(stan: StanDistribution, compiler: Compiler) -> tuple[bytes, ...]:
-    parts = (stan.version, compiler.identity, os.uname().machine, *COMPILE_FLAGS)
+    flags = (*compiler.command, *COMPILE_FLAGS)
+    parts = (stan.version, compiler.identity, compiler.macros, os.uname().machine, *flags)
     return tuple(part.encode() for part in parts)
 
 
@@ -229,10 +222,6 @@ class BrokenObjectsError(BuildError):
         self.paths = paths
 
 
-class DefinedTwiceError(BuildError):
-    """Both halves of a model define the same: functions of a Stan program without arguments."""
-
-
 @dataclass
 class _Build:
     program: StanProgram
@@ -247,7 +236,6 @@ class _Build:
         )
         self._sha256 = self.program.sha256()
         self._notified = False
-        self._divisible = self.program.divisible
 
     def cached(self, units: frozenset[str]) -> Path:
         """Return the cached executable, built when it is missing, broken or lacks a unit."""
@@ -303,10 +291,6 @@ class _Build:
                 mended.update(error.paths)
                 for path in error.paths:
                     path.unlink(missing_ok=True)
-            except DefinedTwiceError:
-                if not self._divisible:
-                    raise
-                self._divisible = False
         problem = info_problem(staged)
         if problem is not None:
             raise BuildError(
@@ -337,8 +321,6 @@ class _Build:
             broken = [path for path in objects if str(path) in said]
             if broken and _BROKEN_OBJECT.search(said):
                 raise BrokenObjectsError(broken) from error
-            if _DEFINED_TWICE.search(said):
-                raise DefinedTwiceError(str(error)) from error
             raise
 
     def _objects(self, units: frozenset[str], folder: Path) -> list[_Object]:
@@ -346,59 +328,30 @@ class _Build:
         heavy = sorted(unit for unit in units if unit.startswith("sample"))
         light = sorted(units - set(heavy))
         first, last = (list(map(self._unit_object, stems)) for stems in ((_MAIN, *heavy), light))
-        missing = any(not one.path.exists() for one in (*first, *last))
-        return [*first, *self._model_objects(folder, others_to_compile=missing), *last]
+        return [*first, self._model_object(folder), *last]
 
     def _unit_object(self, stem: str) -> _Object:
         source = DRIVER / f"{stem}.cpp"
-        headers = sorted(DRIVER.glob("*.hpp"))
-        parts = [file.name.encode() for file in headers]
-        parts += [file.read_bytes() for file in (*headers, source)]
-        path = self._object_path(stem, parts)
-        return _Object(f"driver unit {stem}", path, source, tuple(headers))
+        what = f"driver unit {stem}"
+        files = sorted(with_included(source, what))
+        parts = (part for file in files for part in (file.name.encode(), file.read_bytes()))
+        headers = tuple(file for file in files if file != source)
+        return _Object(what, self._object_path(stem, parts), source, headers)
 
-    def _model_objects(self, folder: Path, *, others_to_compile: bool) -> list[_Object]:
-        """The model whole, or in two halves that are compiled side by side.
-
-        Both halves read Stan's headers, and so take longer together.
-        """
-        name, external = self.program.name, self.program.external_cpp
-        translated, gradient = folder / f"{name}.cpp", folder / f"{name}_gradient.cpp"
-        headers = () if external is None else tuple(self.program.external_files())
-        included = () if external is None else ("-include", str(headers[0]))
-        base = ("-include", str(_MODEL_BASE))
-        of_halves = (_MODEL_BASE.read_bytes(), _GRADIENT.read_bytes())
-        whole, values, slopes = (
-            _Object(
-                str(self.program.stan_file),
-                self._object_path(stem, [self._sha256.encode(), *more]),
-                source,
-                headers,
-                (*options, *included),
-            )
-            for stem, more, source, options in (
-                ("model", (), translated, ()),
-                ("values", of_halves, translated, ("-DPYXSTAN_VALUES", *base)),
-                # without a second new_model()
-                ("gradient", of_halves, gradient, ("-DUSING_R", *base)),
-            )
-        )
-        if whole.path.exists():
-            return [whole]
-        if not (self._divisible and values.path.exists() and slopes.path.exists()):
+    def _model_object(self, folder: Path) -> _Object:
+        """The program as stanc writes it, whole; written when its object has to be compiled."""
+        translated = folder / f"{self.program.name}.cpp"
+        path = self._object_path("model", [self._sha256.encode()])
+        if not path.exists():
             with disk_errors(self.cache.root):
                 warnings = translate(self.toolchain.stan.stanc, self.program, translated)
-                text = translated.read_text()
-                extern = text.replace(_SHARED, _SHARED.replace("\n", "\nextern "))
-                gradient.write_text(f"{extern}\n{_GRADIENT.read_text()}")
             if warnings:
                 self.notify(f"{self.program.stan_file}: {warnings}")
-            divisible = self._divisible and _SHARED in text
-            if others_to_compile or available_cores() == 1 or not divisible:
-                return [whole]
-        return [slopes, values]
+        headers = tuple(self.program.external_files())
+        options = ("-include", str(headers[0])) if headers else ()
+        return _Object(str(self.program.stan_file), path, translated, headers, options)
 
-    def _object_path(self, stem: str, parts: Sequence[bytes]) -> Path:
+    def _object_path(self, stem: str, parts: Iterable[bytes]) -> Path:
         whole = (*_compiler_parts(self.toolchain.stan, self.toolchain.compiler), *parts)
         return self.cache.root / "objects" / f"{stem}-{digest(iter(whole))[:32]}.o"
 

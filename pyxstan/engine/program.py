@@ -26,19 +26,11 @@ class StanProgram:
         Folders where ``#include`` looks, after the folder of `stan_file` itself.
     external_cpp : Path, optional
         A ``.hpp`` file that defines the functions which the program only declares.
-    inline_cpp : bool
-        Whether all of that is templates or inline, so that it may be compiled twice.
     """
 
     stan_file: Path
     include_paths: tuple[Path, ...] = ()
     external_cpp: Path | None = None
-    inline_cpp: bool = False
-
-    @property
-    def divisible(self) -> bool:
-        """Whether the model can be compiled in two halves."""
-        return self.external_cpp is None or self.inline_cpp
 
     @property
     def name(self) -> str:
@@ -90,18 +82,7 @@ class StanProgram:
             return
         if self.external_cpp.suffix != ".hpp":
             raise BuildError(f"{self.external_cpp}: expected external C++, a file named *.hpp")
-        pending = [self.external_cpp.absolute()]
-        seen = set(pending)
-        while pending:
-            file = pending.pop()
-            yield file
-            text = _read(file, "external C++").decode(errors="replace")
-            for name in _CPP_INCLUDE.findall(text):
-                beside = file.parent / name
-                # What does not lie beside the including file is one of Stan's own headers.
-                if beside not in seen and beside.is_file():
-                    seen.add(beside)
-                    pending.append(beside)
+        yield from with_included(self.external_cpp.absolute(), "external C++")
 
     def _stan_sources(self) -> Iterator[tuple[str, bytes]]:
         if self.stan_file.suffix != ".stan":
@@ -123,6 +104,26 @@ class StanProgram:
     def _cpp_sources(self) -> Iterator[tuple[str, bytes]]:
         for path in self.external_files():
             yield f"cpp:{path.name}", _read(path, "external C++")
+
+
+def with_included(file: Path, what: str) -> Iterator[Path]:
+    """Yield a C++ file and those that it includes from beside it, each once.
+
+    Raises
+    ------
+    BuildError
+        When one cannot be read; `what` says what it is.
+    """
+    pending, seen = [file], {file}
+    while pending:
+        including = pending.pop()
+        yield including
+        for name in _CPP_INCLUDE.findall(_read(including, what).decode(errors="replace")):
+            beside = including.parent / name
+            # What does not lie beside the including file is one of Stan's own headers.
+            if beside not in seen and beside.is_file():
+                seen.add(beside)
+                pending.append(beside)
 
 
 def digest(parts: Iterator[bytes]) -> str:

@@ -15,7 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyxstan.errors import BuildError
@@ -76,10 +76,22 @@ class StanDistribution:
 
 @dataclass(frozen=True)
 class Compiler:
-    """A C++ compiler: the command that runs it and the version and target it reports."""
+    """A C++ compiler.
+
+    Attributes
+    ----------
+    command : tuple of str
+        The words that run it.
+    identity : str
+        The version and target that it reports.
+    macros : str
+        All that it predefines: its instruction set, for one, which ``-march=native`` makes that of
+        this machine.
+    """
 
     command: tuple[str, ...]
     identity: str
+    macros: str = field(repr=False)
 
     @property
     def hurry(self) -> tuple[str, ...]:
@@ -167,29 +179,34 @@ def find_compiler() -> Compiler:
                 "`module load gcc`; or set CXX"
             )
         command = [found]
-    return Compiler(tuple(command), _identity(command))
+    return _asked(tuple(command))
 
 
-def _identity(command: list[str]) -> str:
-    """Target and version lines of ``-v``, which GCC and Clang print alike."""
+def _asked(command: tuple[str, ...]) -> Compiler:
+    """Ask a compiler for its version and target lines, which GCC and Clang print alike."""
     name = shlex.join(command)
+    lines = [
+        line.strip()
+        for line in _answer((*command, "-v"), subprocess.STDOUT).splitlines()
+        if line.startswith("Target:") or re.search(r"\bversion \d", line)
+    ]
+    if not lines:
+        raise BuildError(f"{name} is not a C++ compiler: `{name} -v` names no version; set CXX")
+    macros = _answer((*command, "-dM", "-E", "-x", "c++", os.devnull), subprocess.DEVNULL)
+    return Compiler(command, ", ".join(lines), macros)
+
+
+def _answer(command: tuple[str, ...], errors: int) -> str:
     try:
-        answer = subprocess.run(
-            [*command, "-v"],
+        return subprocess.run(
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
             env={**os.environ, "LC_ALL": "C"},
             timeout=60,
             check=True,
         ).stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError) as error:
+        name = shlex.join(command)
         raise BuildError(f"the C++ compiler {name} does not run ({error}): set CXX") from None
-    lines = [
-        line.strip()
-        for line in answer.splitlines()
-        if line.startswith("Target:") or re.search(r"\bversion \d", line)
-    ]
-    if not lines:
-        raise BuildError(f"{name} is not a C++ compiler: `{name} -v` names no version; set CXX")
-    return ", ".join(lines)
