@@ -21,19 +21,24 @@ if TYPE_CHECKING:
     from pyxstan.errors import BuildError, DataError, PyxstanError, SamplingError
     from pyxstan.figures import plot
     from pyxstan.fitting import fit, simulate
+    from pyxstan.inference_data import load, save
     from pyxstan.registry import describe, list_models
     from pyxstan.summaries import summary, verdict
+    from pyxstan.version import __version__
 
 __all__ = [
     "BuildError",
     "DataError",
     "PyxstanError",
     "SamplingError",
+    "__version__",
     "compare",
     "describe",
     "fit",
     "list_models",
+    "load",
     "plot",
+    "save",
     "simulate",
     "summary",
     "verdict",
@@ -46,11 +51,14 @@ __getattr__, __dir__ = lazy_names(
         "DataError": "errors",
         "PyxstanError": "errors",
         "SamplingError": "errors",
+        "__version__": "version",
         "compare": "comparison",
         "describe": "registry",
         "fit": "fitting",
         "list_models": "registry",
+        "load": "inference_data",
         "plot": "figures",
+        "save": "inference_data",
         "simulate": "fitting",
         "summary": "summaries",
         "verdict": "summaries",

@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from pyxstan.errors import DataError, PyxstanError
+from pyxstan.messages import notifier
 
 _INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -117,7 +118,7 @@ def compile_(names: tuple[str, ...], output: Path | None, all_methods: bool) -> 
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.nc")
 @click.option("--method", default="nuts", show_default=True)
 @click.option("--chains", default=4, show_default=True)
-@click.option("--warmup", default=1000, show_default=True)
+@click.option("--warmup", type=int, help="Of NUTS. Default: 1000.")
 @click.option("--draws", default=1000, show_default=True)
 @click.option("--seed", type=int, help="Default: a random one, told in the output.")
 @click.option("--inits", type=float, help="Half width of the random starting interval.")
@@ -139,7 +140,7 @@ def fit(
 ) -> None:
     """Fit MODEL to INPUT files and write the inference data to OUT.nc."""
     from pyxstan import registry
-    from pyxstan.output import check_directory, check_writable, replacing
+    from pyxstan.output import check_directory, check_writable
 
     options, chosen_priors = _pairs("--set", settings), _pairs("--prior", priors)
     entry = registry.get(model)
@@ -156,16 +157,18 @@ def fit(
     idata = fitting.unjudged(
         model, data, priors=chosen_priors, progress=not quiet, **sampler, **options
     )
-    with replacing(output) as temporary:
-        inference_data.write(idata, temporary)
+    inference_data.save(idata, output)
     if plots is not None:
         from pyxstan.figures import plot
 
         plot(idata, plots)
     there = inference_data.group(idata, "posterior")
-    table = summaries.summary(idata, [name for name in entry.headline if name in there])
     judged = summaries.verdict(idata)
-    _print_summary(table)
+    shown = [name for name in entry.headline if name in there]
+    named = {row.split("[")[0] for row in judged.rows}
+    table = summaries.summary(idata, [*shown, *sorted(named.difference(shown))])
+    rows = [row for row in table.index if row.split("[")[0] in shown or row in judged.rows]
+    _print_summary(table.loc[rows], needed=judged.rows)
     click.echo(f"wrote {output}" + (f" and figures in {plots}" if plots else ""))
     click.echo(str(judged))
     if strict and not judged.good:
@@ -300,7 +303,7 @@ class _WithNegativeNumbers(click.Command):
 )
 @click.option("--drop-empty", is_flag=True, help="Leave out objects without a sample in the range.")
 @click.option("--chains", default=4, show_default=True)
-@click.option("--warmup", default=1000, show_default=True)
+@click.option("--warmup", type=int, help="Of NUTS. Default: 1000.")
 @click.option("--draws", type=int, help="Default: 4000, of more than 3000 objects 1000.")
 @click.option("--seed", type=int, help="Default: a random one, told in the output.")
 @click.option("--strict", is_flag=True, help="Exit 4 when a verdict is bad.")
@@ -373,10 +376,11 @@ def _pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _print_summary(table: Any, most: int = 60) -> None:
-    """Print a table for people; a long one is cut, `pyxstan summary` shows it whole."""
-    shown = table.head(most).astype(object)
-    for label, row in table.head(most).iterrows():
+def _print_summary(table: Any, most: int = 60, needed: Sequence[str] = ()) -> None:
+    """Print a table for people; a long one is cut, but for the rows that are needed."""
+    kept = table.loc[[k < most or row in needed for k, row in enumerate(table.index)]]
+    shown = kept.astype(object)
+    for label, row in kept.iterrows():
         digits = _digits(row["mean"], row.get("sd", math.nan))
         for name, value in row.items():
             if isinstance(value, str):
@@ -386,8 +390,8 @@ def _print_summary(table: Any, most: int = 60) -> None:
                 places = f".{digits}g"
             shown.loc[label, name] = "" if math.isnan(value) else format(value, places)
     click.echo(shown.to_string())
-    if len(table) > most:
-        click.echo(f"... and {len(table) - most} more: pyxstan summary shows them all")
+    if len(table) > len(kept):
+        click.echo(f"... and {len(table) - len(kept)} more: pyxstan summary shows them all")
 
 
 def _digits(mean: float, sd: float) -> int:
@@ -412,6 +416,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     import warnings
 
+    notifier(progress=True, console=True)
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _interrupt)

@@ -76,11 +76,14 @@ def compare(fits: Mapping[str, Any]) -> pd.DataFrame:
             of WAIC (which is -2 elpd);
         ``dic p_d p_d_var dic_diff``
             DIC, p_D as mean(D) - D(mean) and as var(D) / 2, and by how much the DIC is above that
-            of the first row. The DIC has the first p_D; where that is not there (NaN), the second.
+            of the first row. The DIC has the first p_D; where that is not there (NaN) or below
+            zero, the second.
 
-        ``attrs["preferred"]`` is the label of the first row, ``attrs["verdict"]`` one line that
-        says how clearly it is preferred, ``attrs["notes"]`` a list of what speaks against the
-        numbers: Pareto k above 0.7, negative p_D, chains that did not converge.
+        ``attrs["preferred"]`` is the label of the first row where it is clearly preferred to the
+        next (more than 2 standard errors of the difference and 4 in elpd, by numbers that can be
+        trusted), else None; ``attrs["verdict"]`` one line that says so; ``attrs["notes"]`` a list
+        of what speaks against the numbers: Pareto k above 0.7, negative p_D, chains that did not
+        converge.
 
     Raises
     ------
@@ -179,6 +182,15 @@ class _Fit:
         """Whether the data are sums over annuli, which each fit chooses itself."""
         return "outer_radius" in self.group("observed_data").coords
 
+    @property
+    def annular(self) -> xr.Dataset:
+        """Sums over annuli: the counts, and what they are of."""
+        observed = self.group("observed_data")
+        if all(name in observed for name in _TOTALS):
+            return observed
+        constant = self.group("constant_data")
+        return observed.assign({k: constant[k] for k in _TOTALS if k not in observed})
+
 
 @dataclass(frozen=True)
 class _Score:
@@ -218,8 +230,9 @@ def _compared(fits: Sequence[_Fit]) -> pd.DataFrame:
     ranked = sorted(fits, key=lambda fit: -fit.score.elpd_loo if paired else fit.score.dic)
     rows = {fit.label: _row(fit, ranked[0]) for fit in ranked}
     table = pd.DataFrame.from_dict(rows, orient="index")
-    table.attrs["preferred"] = ranked[0].label
-    table.attrs["verdict"] = _verdict(ranked[0].label, ranked[1].label, rows[ranked[1].label])
+    best, second = ranked[:2]
+    clear, table.attrs["verdict"] = _verdict(best, second, rows[second.label])
+    table.attrs["preferred"] = best.label if clear else None
     table.attrs["notes"] = _notes(ranked, paired=paired)
     return table
 
@@ -260,7 +273,7 @@ def _score(draws: Floats, deviance_at_mean: float) -> _Score:
         se_waic=_standard_error(density - variance),
         p_waic=float(variance.sum()),
         p_loo=float((density - shares).sum()),
-        dic=float(deviance.mean()) + (p_d_var if math.isnan(p_d) else p_d),
+        dic=float(deviance.mean()) + (p_d if p_d >= 0 else p_d_var),
         p_d=p_d,
         p_d_var=p_d_var,
     )
@@ -298,7 +311,7 @@ def _check_same_data(one: _Fit, other: _Fit) -> None:
     different = f"{one.called} and {other.called} are fits of different data"
     if one.annuli and other.annuli:
         for name in _TOTALS:
-            x, y = float(mine[name].sum()), float(theirs[name].sum())
+            x, y = (float(sums[name].sum()) for sums in (one.annular, other.annular))
             if not math.isclose(x, y, rel_tol=_ROUNDING):
                 raise DataError(f"{different}: {name} {x:.10g} and {y:.10g} in all")
         return
@@ -328,7 +341,7 @@ def _same_units(one: _Fit, other: _Fit) -> bool:
         return False
     if not (one.annuli and other.annuli):
         return True
-    mine, theirs = one.group("observed_data"), other.group("observed_data")
+    mine, theirs = one.annular, other.annular
     return all(
         mine[name].shape == theirs[name].shape
         and _alike(mine[name].to_numpy(), theirs[name].to_numpy()).all()
@@ -336,8 +349,8 @@ def _same_units(one: _Fit, other: _Fit) -> bool:
     )
 
 
-def _verdict(best: str, second: str, row: Mapping[str, Any]) -> str:
-    """Which fit is preferred to the next (of that `row`), and how clearly."""
+def _verdict(best: _Fit, second: _Fit, row: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether a fit is clearly preferred to the next (of that `row`), and one line about it."""
     elpd, error, dic = row["elpd_diff"], row["se_diff"], row["dic_diff"]
     measured = f"elpd {_by(elpd)}"
     if math.isnan(error):
@@ -347,8 +360,14 @@ def _verdict(best: str, second: str, row: Mapping[str, Any]) -> str:
         ratio = elpd / error if error > 0 else math.inf if elpd > 0 else 0.0
         clear = ratio > CLEAR_ERRORS and elpd > CLEAR_ELPD and dic > 0
         measured += f", {ratio:.1f} standard errors"
-    how = "clearly" if clear else "but not clearly"
-    return f"{best} is preferred to {second}, {how}: {measured}; DIC {_by(-dic)}"
+    measured += f"; DIC {_by(-dic)}"
+    doubtful = [fit.label for fit in (best, second) if fit.score.beyond]
+    if doubtful and not math.isnan(error):
+        why = f"the LOO of {' and '.join(doubtful)} is not to be trusted"
+        return False, f"no verdict on {best.label} and {second.label}: {why} ({measured})"
+    if clear:
+        return True, f"{best.label} is preferred to {second.label}, clearly: {measured}"
+    return False, f"{best.label} is not clearly preferred to {second.label}: {measured}"
 
 
 def _by(difference: float) -> str:
@@ -382,8 +401,8 @@ def _notes(ranked: Sequence[_Fit], *, paired: bool) -> list[str]:
             )
         if score.p_d < 0:
             notes.append(
-                f"{fit.label}: p_D is negative ({score.p_d:.1f}), the posterior mean fits badly: "
-                "its DIC is not to be trusted"
+                f"{fit.label}: p_D is negative ({score.p_d:.1f}), the posterior mean fits badly; "
+                "its DIC, with p_D = var(D) / 2 instead, is not to be trusted"
             )
         judged = summaries.verdict(fit.idata)
         if not judged.converged:

@@ -9,7 +9,7 @@ import secrets
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -17,9 +17,12 @@ from pyxstan import inference_data, registry
 from pyxstan.engine import sampling
 from pyxstan.engine.build import build
 from pyxstan.errors import DataError
+from pyxstan.messages import notifier
 from pyxstan.priors import Prior
 
 _LARGEST_SEED = 2**32 - 1
+#: Iterations of NUTS's warm-up, where the user sets none.
+_WARMUP = 1000
 
 
 def fit(
@@ -28,7 +31,7 @@ def fit(
     *,
     method: str = "nuts",
     chains: int = 4,
-    warmup: int = 1000,
+    warmup: int | None = None,
     draws: int = 1000,
     seed: int | None = None,
     priors: Mapping[str, str | Prior] | None = None,
@@ -48,7 +51,8 @@ def fit(
         ``nuts`` (or exact draws, of models with the option ``exact``), ``pathfinder``,
         ``laplace``, ``map`` (one draw: the mode) or ``variational``.
     chains, warmup, draws
-        Of NUTS; the approximations return ``chains * draws`` draws as one chain.
+        Of NUTS, with 1,000 iterations of warm-up by default; the approximations return
+        ``chains * draws`` draws as one chain.
     seed
         0 to 4294967295. The same seed, machine and inputs give the same draws. Default: a random
         one, which the result's attributes tell.
@@ -56,9 +60,10 @@ def fit(
         Changes of default priors, such as ``{"sigma2": "inv_gamma(3, 0.005)"}``.
     inits
         Half width of the random starting interval in the sampler's coordinates, or starting values
-        by posterior variable.
+        by posterior variable, from which all chains start.
     progress
-        Say on standard error what is going on, and how the chains converged.
+        Log what is going on, and how the chains converged (logger ``pyxstan``; to standard error,
+        unless the program has set up logging).
     **options
         The model's options, and ``metric``, ``adapt_delta``, ``max_treedepth``, ``stan``.
 
@@ -71,7 +76,7 @@ def fit(
     Raises
     ------
     DataError
-        Unknown model, option or prior; bad data.
+        Unknown model, option or prior; bad data; a setting of NUTS where nothing is sampled by it.
     BuildError
         The model can't be compiled.
     SamplingError
@@ -93,7 +98,7 @@ def fit(
     if progress:
         from pyxstan.summaries import verdict
 
-        teller(progress)(str(verdict(idata)))
+        notifier(progress)(str(verdict(idata)))
     return idata
 
 
@@ -103,7 +108,7 @@ def unjudged(
     *,
     method: str,
     chains: int,
-    warmup: int,
+    warmup: int | None,
     draws: int,
     seed: int | None,
     priors: Mapping[str, str | Prior] | None,
@@ -114,79 +119,84 @@ def unjudged(
     """`fit`, for who says the verdict elsewhere."""
     start = time.monotonic()
     model = registry.get(name)
-    notify = teller(progress)
+    notify = notifier(progress)
     chosen = model.resolve_options(options, registry.SAMPLER_OPTIONS)
-    for setting in ("adapt_delta", "max_treedepth"):
-        if chosen[setting] is None:
-            chosen[setting] = getattr(model, setting)
+    of_nuts = [o.name for o in registry.SAMPLER_OPTIONS if o.name != "stan" and o.name in options]
+    settings = _sampler_settings(model, method, chains, warmup, draws, inits, chosen)
+    if method != "nuts":
+        _refuse_unused(name, of_nuts, f"method '{method}' does not sample by NUTS")
     parsed = model.resolve_priors(priors)
-    _check_sampler(method, chains, warmup, draws, inits, chosen)
     seed = _seed(seed)
-    needed = sampling.units(method, chosen["metric"])
+    needed = sampling.units(method, settings["metric"])
 
     problem = model.family.prepare(name, model.family.as_data(data), chosen, parsed)
     for line in problem.warnings:
         warnings.warn(f"{name}: {line}", stacklevel=3)
     for line in problem.notes:
         notify(line)
-    notes = len(problem.notes)
+
+    said = len(problem.notes)
     result: sampling.Draws | None = None
     while result is None:
         drawn = problem.exact(chains, draws, seed) if method == "nuts" else None
-        for line in problem.notes[notes:]:
+        for line in problem.notes[said:]:
             notify(line)
-        notes = len(problem.notes)
-        if drawn is None:
+        said = len(problem.notes)
+        if drawn is not None:
+            given = [*of_nuts, *(["stan"] if "stan" in options else [])]
+            given += [] if inits is None else ["inits"]
+            _refuse_unused(name, given, "draws are direct, without Stan, unless exact=False")
+        else:
             starts = _starts(problem, inits, chains, seed)
             executable = build(model.program, needed, notify=notify, stan=chosen["stan"])
-            notify(_plan(method, chains, warmup, draws, seed))
+            notify(_plan(method, chains, settings["warmup"], draws, seed))
             drawn = sampling.run(
                 executable,
                 problem.stan_data,
                 method=method,
                 chains=chains,
-                warmup=warmup,
                 draws=draws,
                 seed=seed,
                 inits=starts,
                 progress=progress and sys.stderr.isatty(),
-                metric=chosen["metric"],
-                adapt_delta=chosen["adapt_delta"],
-                max_treedepth=chosen["max_treedepth"],
+                **settings,
             )
         refined = problem.refined(drawn)
         if refined is None:
             result = drawn
         else:
             problem = refined
+    if result.method != "nuts" and warmup is not None:
+        problem.notes.append(f"warmup={warmup} has no effect: nothing is sampled by NUTS")
     groups = problem.groups(result, seed)
-    for line in problem.notes[notes:]:
+    for line in problem.notes[said:]:
         notify(line)
     groups["sample_stats"] = _sample_stats(result, groups["posterior"])
-    return inference_data.assemble(
-        groups,
-        {
-            "model": name,
-            "method": result.method,
-            "seed": seed,
-            "chains": chains,
-            "warmup": warmup,
-            "draws": draws,
-            "options": _json({k: v for k, v in chosen.items() if v is not None}),
-            "priors": json.dumps(problem.priors),
-            "notes": json.dumps([*problem.notes, *problem.warnings]),
-            "complaints": json.dumps([*result.complaints, *problem.complaints]),
-            "inits": _json(inits),
-            "stan_program_sha256": model.program.sha256(),
-            "stan_version": result.stan_version,
-            "pyxstan_version": version("pyxstan"),
-            "arviz_version": version("arviz"),
-            "cmdstanpy_version": version("cmdstanpy"),
-            "sampling_time_s": round(result.seconds, 3),
-            "wall_time_s": round(time.monotonic() - start, 3),
-            **{str(key): value for key, value in problem.attributes.items()},
-        },
-    )
+    attributes: dict[Any, Any] = {
+        "model": name,
+        "method": result.method,
+        "seed": seed,
+        "chains": chains,
+        "draws": draws,
+        "options": _json(_used(chosen, settings, result.method)),
+        "priors": json.dumps(problem.priors),
+        "notes": json.dumps([*problem.notes, *problem.warnings]),
+        "complaints": json.dumps(problem.complaints),
+        "approximation_problems": json.dumps(result.complaints),
+        "pyxstan_version": version("pyxstan"),
+        "arviz_version": version("arviz"),
+        "cmdstanpy_version": version("cmdstanpy"),
+        "sampling_time_s": round(result.seconds, 3),
+        "wall_time_s": round(time.monotonic() - start, 3),
+    }
+    if result.method == "nuts":
+        attributes["warmup"] = settings["warmup"]
+    if result.method in sampling.METHODS:
+        attributes["inits"] = _json(inits)
+        attributes["stan_program_sha256"] = model.program.sha256()
+        attributes["stan_version"] = result.stan_version
+    attributes |= {str(key): value for key, value in problem.attributes.items()}
+    return inference_data.assemble(groups, attributes)
 
 
 def simulate(
@@ -235,16 +245,6 @@ def simulate(
     )
 
 
-def teller(progress: bool) -> Callable[[str], None]:
-    """Make what says a line on standard error, or keeps silent."""
-
-    def tell(line: str) -> None:
-        if progress:
-            print(f"pyxstan: {line}", file=sys.stderr, flush=True)
-
-    return tell
-
-
 def _starts(problem: registry.Problem, inits: Any, chains: int, seed: int) -> Any:
     if inits is None:
         return problem.starts(chains, seed)
@@ -275,13 +275,20 @@ def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     return whole
 
 
-def _check_sampler(
-    method: str, chains: int, warmup: int, draws: int, inits: Any, chosen: Mapping[str, Any]
-) -> None:
+def _sampler_settings(
+    model: registry.Model,
+    method: str,
+    chains: int,
+    warmup: int | None,
+    draws: int,
+    inits: Any,
+    chosen: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Check what the user set of the sampler, and fill in what suits the model."""
     sampling.units(method)
     _whole("chains", chains, 1)
-    _whole("warmup", warmup, 0)
     _whole("draws", draws, 1)
+    warmup = _WARMUP if warmup is None else _whole("warmup", warmup, 0)
     if inits is not None and not isinstance(inits, Mapping):
         try:
             usable = 0 <= float(inits) < math.inf
@@ -294,6 +301,28 @@ def _check_sampler(
         raise DataError(f"option adapt_delta: {adapt_delta:g} is not between 0 and 1")
     if depth is not None and depth < 1:
         raise DataError(f"option max_treedepth: {depth} is not a whole number of at least 1")
+    return {
+        "warmup": warmup,
+        "metric": chosen["metric"],
+        "adapt_delta": model.adapt_delta if adapt_delta is None else adapt_delta,
+        "max_treedepth": model.max_treedepth if depth is None else depth,
+    }
+
+
+def _refuse_unused(name: str, settings: Sequence[str], why: str) -> None:
+    if settings:
+        raise DataError(f"{name}: {', '.join(settings)} would have no effect: {why}")
+
+
+def _used(chosen: Mapping[str, Any], settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """The options that the result comes from."""
+    of_sampler = {option.name for option in registry.SAMPLER_OPTIONS}
+    used = {name: value for name, value in chosen.items() if name not in of_sampler}
+    if method in sampling.METHODS:
+        used["stan"] = chosen["stan"]
+    if method == "nuts":
+        used |= {name: settings[name] for name in ("metric", "adapt_delta", "max_treedepth")}
+    return {name: value for name, value in used.items() if value is not None}
 
 
 def _json(value: Any) -> str:

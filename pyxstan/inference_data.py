@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyxstan import output
 from pyxstan.errors import DataError
 
 if TYPE_CHECKING:
@@ -90,6 +91,42 @@ def write(idata: Any, path: Path) -> None:
         idata.to_netcdf(str(path), engine="h5netcdf")
     except RuntimeError as error:
         raise OSError(errno.EIO, " ".join(str(error).split()), str(path)) from error
+
+
+def save(idata: Any, path: str | Path) -> None:
+    """Write the result of a fit as netCDF, atomically.
+
+    Parameters
+    ----------
+    idata
+        What `pyxstan.fit` returned.
+    path
+        The file; one that is there is replaced when the new one is whole.
+
+    Raises
+    ------
+    DataError
+        Not a result of a fit, or the file can't be written.
+    """
+    _check(idata)
+    with output.replacing(Path(path)) as temporary:
+        write(idata, temporary)
+
+
+def load(path: str | Path) -> Any:
+    """Read the result of a fit that `save` or the command line wrote, into memory.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        Depending on the ArviZ installed (0.2x or 1.x).
+
+    Raises
+    ------
+    DataError
+        No such file, or not a result of pyxstan.
+    """
+    return read(path).load()
 
 
 def _reserve(path: Path, size: int) -> None:

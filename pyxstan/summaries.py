@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 LARGEST_RHAT = 1.01
 LEAST_ESS = 400
 LEAST_BFMI = 0.3
-#: Methods whose convergence is judged, and what is said when they have.
-_JUDGED = {
-    "nuts": "no divergences",
-    "quadrature": "quasi-random draws by quadrature, exact by Metropolis's rule",
-}
+#: Share of divergent draws up to which they are said, but no reason to distrust the rest.
+MOST_DIVERGENT = 5e-4
+#: Methods whose convergence is judged.
+_JUDGED = ("nuts", "quadrature")
 #: Draws of a chain that can be taken for two.
 _FEWEST_IN_HALVES = 8
 #: Largest tree depth where the user sets none.
@@ -33,9 +32,12 @@ _STANS_DEPTH = 10
 class Verdict:
     """Whether the chains converged, in one line, and what to do where they did not."""
 
+    #: Nothing speaks against the fit: it converged (where that is judged), without reservations.
     good: bool
     line: str
     problems: list[str] = field(default_factory=list)
+    #: Rows of the summary that problems are about, as in ``B[pn]``.
+    rows: list[str] = field(default_factory=list)
     #: None of an approximation that says nothing against itself: there is nothing to judge.
     converged: bool | None = None
 
@@ -163,7 +165,7 @@ def _is_mcmc(idata: Any) -> bool:
 
 
 def verdict(idata: Any) -> Verdict:
-    """Judge a fit: R-hat <= 1.01, ESS >= 400, divergences, tree depth, E-BFMI.
+    """Judge a fit: R-hat <= 1.01, ESS >= 400, divergences, tree depth, E-BFMI, reservations.
 
     Parameters
     ----------
@@ -173,21 +175,25 @@ def verdict(idata: Any) -> Verdict:
     Returns
     -------
     Verdict
-        ``good``, the ``line`` to print, the ``problems`` one by one, and whether it ``converged``:
-        None of an approximation, unless Stan itself complained of it (Pareto k, ELBO, optimiser).
+        ``good``, the ``line`` to print, the ``problems`` one by one, the ``rows`` of the summary
+        that they are about, and whether it ``converged``: None of an approximation, unless Stan
+        itself complained of it (Pareto k, ELBO, optimiser). A fit that converged, but with
+        reservations (``BUT ...``), isn't ``good``.
     """
     attrs = inference_data.attributes(idata)
     method = str(attrs.get("method"))
+    reservations = json.loads(str(attrs.get("complaints", "[]")))
+    but = f"; BUT {'; '.join(reservations)}" if reservations else ""
     if method == "exact":
-        return Verdict(
-            True, "exact: quasi-random draws of a posterior in closed form", converged=True
-        )
+        line = f"exact: quasi-random draws of a posterior in closed form{but}"
+        return Verdict(not reservations, line, reservations, converged=True)
     if method not in _JUDGED:
-        problems = json.loads(str(attrs.get("complaints", "[]")))
+        problems = json.loads(str(attrs.get("approximation_problems", "[]")))
         if problems:
-            line = f"{method}: an approximation, and a POOR one: {'; '.join(problems)}"
-            return Verdict(False, line, problems, converged=False)
-        return Verdict(True, f"{method}: an approximation, no convergence to judge")
+            line = f"{method}: an approximation, and a POOR one: {'; '.join(problems)}{but}"
+            return Verdict(False, line, [*problems, *reservations], converged=False)
+        line = f"{method}: an approximation, no convergence to judge{but}"
+        return Verdict(not reservations, line, reservations)
     if not _is_mcmc(idata):
         line = "NOT CONVERGED: too few draws to judge"
         return Verdict(False, line, ["too few draws"], converged=False)
@@ -201,30 +207,44 @@ def verdict(idata: Any) -> Verdict:
         name: _extreme(dataset, largest=name == "r_hat")
         for name, dataset in _convergence(sampled).items()
     }
-    problems = []
+    problems, rows = [], []
     rhat, where = worst["r_hat"]
     if not rhat <= LARGEST_RHAT:
-        problems.append(f"R-hat {rhat:.3f} of {where} (run more warmup, or look for two modes)")
+        rows.append(where)
+        problems.append(
+            f"R-hat {_shown_rhat(rhat)} of {where} (increase draws and warmup; if it persists, "
+            "check for multimodality)"
+        )
+    sizes = {}
     for kind in ("bulk", "tail"):
         ess, where = worst[f"ess_{kind}"]
+        sizes[kind] = "nan" if math.isnan(ess) else str(math.floor(ess))
         if not ess >= LEAST_ESS:
-            problems.append(f"{kind} ESS {ess:.0f} of {where} (take more draws)")
+            rows.append(where)
+            problems.append(f"{kind} ESS {sizes[kind]} of {where} (take more draws)")
+    drawn = "quasi-random draws by quadrature, exact by Metropolis's rule"
     if method == "nuts":
         if posterior.sizes["chain"] == 1:
             problems.append("one chain alone, with none to agree with (take chains=4)")
         problems += _sampler_problems(idata)
-    reservations = json.loads(str(attrs.get("complaints", "[]")))
-    facts = (
-        f"R-hat <= {worst['r_hat'][0]:.3f}, bulk ESS >= {worst['ess_bulk'][0]:.0f}, "
-        f"tail ESS >= {worst['ess_tail'][0]:.0f}"
-    )
+        drawn = _divergences(idata)
     if problems:
         problems = [*reservations, *problems]  # what may be the reason comes first
-        return Verdict(False, f"NOT CONVERGED: {'; '.join(problems)}", problems, converged=False)
-    but = f"; BUT {'; '.join(reservations)}" if reservations else ""
-    return Verdict(
-        True, f"converged: {facts}, {_JUDGED[method]}{but}", reservations, converged=True
+        line = f"NOT CONVERGED: {'; '.join(problems)}"
+        return Verdict(False, line, problems, list(dict.fromkeys(rows)), converged=False)
+    facts = (
+        f"R-hat <= {_shown_rhat(rhat)}, bulk ESS >= {sizes['bulk']}, tail ESS >= {sizes['tail']}"
     )
+    line = f"converged: {facts}, {drawn}{but}"
+    return Verdict(not reservations, line, reservations, converged=True)
+
+
+def _shown_rhat(rhat: float) -> str:
+    """In three decimals, or as many as tell it from its bar."""
+    digits = 3
+    while rhat > LARGEST_RHAT and round(rhat, digits) <= LARGEST_RHAT and digits < 15:
+        digits += 1
+    return f"{rhat:.{digits}f}"
 
 
 def _extreme(dataset: xr.Dataset, *, largest: bool) -> tuple[float, str]:
@@ -240,9 +260,8 @@ def _sampler_problems(idata: Any) -> list[str]:
 
     stats = inference_data.group(idata, "sample_stats")
     problems = []
-    diverging = int(stats["diverging"].sum())
-    if diverging:
-        problems.append(f"{diverging} divergences (raise adapt_delta, as in adapt_delta=0.99)")
+    if float(stats["diverging"].mean()) > MOST_DIVERGENT:
+        problems.append(f"{_divergences(idata)} (raise adapt_delta, as in adapt_delta=0.99)")
     options = json.loads(str(inference_data.attributes(idata).get("options", "{}")))
     deepest = options.get("max_treedepth") or _STANS_DEPTH
     saturated = int((stats["tree_depth"] >= deepest).sum())
@@ -255,3 +274,11 @@ def _sampler_problems(idata: Any) -> list[str]:
         if not value >= LEAST_BFMI:
             problems.append(f"E-BFMI {value:.2f} of chain {chain} (a heavy tail hardly explored)")
     return problems
+
+
+def _divergences(idata: Any) -> str:
+    diverging = inference_data.group(idata, "sample_stats")["diverging"]
+    count = int(diverging.sum())
+    if count == 0:
+        return "no divergences"
+    return f"{count} divergence{'s' if count > 1 else ''} in {diverging.size} draws"

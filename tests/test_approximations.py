@@ -58,7 +58,7 @@ def test_a_poor_approximation_is_called_poor(
         inits=INITS,
         progress=False,
     )
-    (complaint,) = json.loads(inference_data.attributes(idata)["complaints"])
+    (complaint,) = json.loads(inference_data.attributes(idata)["approximation_problems"])
     assert POOR[method][2] in complaint
     verdict = pyxstan.verdict(idata)
     assert not verdict.good

@@ -64,7 +64,10 @@ def test_good() -> None:
         (fit(np.where(np.arange(4)[:, None] == 2, np.nan, noise())), "R-hat nan of x"),
         (fit(np.repeat(noise(4, 50), 20, axis=1)), r"bulk ESS \d+ of x \(take more draws\)"),
         (fit(noise(4, 60)), r"tail ESS \d+ of x \(take more draws\)"),
-        (fit(noise(), diverging=marked(3, True, False)), r"3 divergences \(raise adapt_delta"),
+        (
+            fit(noise(), diverging=marked(3, True, False)),
+            r"3 divergences in 4000 draws \(raise adapt_delta",
+        ),
         (fit(noise(), tree_depth=marked(7, 10, 4)), "7 draws at the largest tree depth"),
         (
             fit(noise(), options={"max_treedepth": 5}, tree_depth=marked(2, 5, 4)),
@@ -82,6 +85,35 @@ def test_what_is_wrong_is_said(bad: Any, complaint: str) -> None:
     assert found.line.startswith("NOT CONVERGED: ")
     assert any(re.search(complaint, problem) for problem in found.problems)
     assert summary(bad).attrs["verdict"] == found.line
+
+
+def test_a_divergence_among_thousands_is_said_and_no_reason_to_distrust_the_rest() -> None:
+    found = verdict(fit(noise(), diverging=marked(1, True, False)))
+    assert found.good
+    assert found.line.endswith(", 1 divergence in 4000 draws")
+
+
+def test_numbers_beyond_a_bar_are_shown_beyond_it() -> None:
+    found = verdict(fit(noise() + np.array([[0.0], [0.0], [0.0], [0.33]])))
+    assert not found.converged
+    shown = re.search(r"R-hat (1\.\d+) of x", found.line)
+    assert shown
+    assert 1.01 < float(shown[1]) < 1.0105
+    assert found.rows == ["x"]
+    short = verdict(fit(noise(4, 60)))
+    ess = re.search(r"tail ESS (\d+)", short.line)
+    assert ess
+    assert int(ess[1]) < 400
+
+
+@pytest.mark.parametrize("method", ["nuts", "quadrature", "exact", "laplace"])
+def test_reservations_are_in_the_verdict_of_every_method(method: str) -> None:
+    doubtful = fit(noise(), method)
+    doubtful.attrs["complaints"] = json.dumps(["two modes"])
+    found = verdict(doubtful)
+    assert not found.good
+    assert found.converged is not False
+    assert found.line.endswith("; BUT two modes")
 
 
 def test_what_is_said_of_nuts_is_not_said_of_quadrature() -> None:

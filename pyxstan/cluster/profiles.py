@@ -112,10 +112,10 @@ class FittedImage:
     @cached_property
     def profile(self) -> Profile:
         """Surface brightness in annuli."""
-        observed = {name: self._observed[name].to_numpy() for name in ("counts", "exposure")}
+        counts, E = self._observed["counts"].to_numpy(), self.constant["exposure"].to_numpy()
         expected = self._predictive["expected_counts"].stack(sample=("chain", "draw")).to_numpy()
         inner, outer = (self._observed[f"{side}_radius"].to_numpy() for side in ("inner", "outer"))
-        E, mean = observed["exposure"], expected.mean(axis=1)
+        mean = expected.mean(axis=1)
         x, y = (float(value) for value in self.constant["annuli_center"])
         annuli = Annuli((x, y), outer)
         index, number = annuli.index(self.pixels), len(outer)
@@ -129,7 +129,7 @@ class FittedImage:
         def merge(values: NDArray[Any]) -> Floats:
             return np.bincount(group, values, size).astype(float)
 
-        n, N, seen = merge(observed["counts"]), merge(mean), merge(E)
+        n, N, seen = merge(counts), merge(mean), merge(E)
         there = (E > 0) & (exposure > 0)
         first = np.searchsorted(group, np.arange(size))
         last = np.searchsorted(group, np.arange(size), side="right") - 1

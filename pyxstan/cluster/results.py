@@ -48,15 +48,16 @@ def groups(problem: ClusterProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
     }
     unit = problem.image.exposure_unit
     units = {"counts": "counts", "exposure": f"{unit} pixel", "background_map": "counts"}
-    observed = {
+    annular = {
         name: ("annulus", values, {"units": units.get(name, ""), "long_name": _SUMS[name]})
         for name, values in sums.items()
     }
+    observed = {"counts": annular.pop("counts")}
     return {
         "posterior": posterior,
         **_pointwise(problem, x, ring, seed),
         "observed_data": xr.Dataset(observed, coords=ring),
-        "constant_data": _constant(problem),
+        "constant_data": _constant(problem).assign(annular).assign_coords(ring),
     }
 
 

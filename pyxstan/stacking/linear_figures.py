@@ -80,8 +80,8 @@ def _trends(idata: Any) -> Figure:
     for i, j in np.ndindex(grid.shape):
         axes: Any = grid[i, j]
         at, others = known[:, j], np.arange(len(covariates)) != j
-        y, error = (observed[f"sample_{kind}"].to_numpy().reshape(count, -1)[:, i]
-                    for kind in ("mean", "sd"))  # fmt: skip
+        y, error = (values.to_numpy().reshape(count, -1)[:, i]
+                    for values in (observed["sample_mean"], constant["sample_sd"]))  # fmt: skip
         y = y - away[:, others] @ np.median(slope[:, i], axis=0)[others]
         axes.errorbar(at, y, yerr=error, fmt="o", ms=2.5, lw=0.7, color="0.55", zorder=1,
                       label=label)  # fmt: skip
@@ -109,7 +109,8 @@ def _pairs(idata: Any) -> Figure:
     names = [str(x) for x in posterior["parameter"].to_numpy()]
     mean, sd, rho = (_draws(posterior[name]) for name in ("mean", "sd", "correlation"))
     pairs = [str(x) for x in posterior["pair"].to_numpy()]
-    middle, error = (observed[f"sample_{kind}"].to_numpy() for kind in ("mean", "sd"))
+    middle = observed["sample_mean"].to_numpy()
+    error = inference_data.group(idata, "constant_data")["sample_sd"].to_numpy()
     count = len(names) - 1
     figure = blank(1.2 + 3.6 * count, 1.4 + 3.2 * count)
     grid = figure.subplots(count, count, squeeze=False, sharex="col", sharey="row")

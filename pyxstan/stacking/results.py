@@ -111,7 +111,7 @@ def common_groups(
     new = (new_object if several else new_object.reshape(chains, draws))[:, kept]
     # in the place of each object one of the population, measured as well as it was
     predicted = new_objects(position).reshape(chains, len(kept), *mean.shape)
-    predicted = predicted + sd * rng.standard_normal(predicted.shape, dtype=np.float32)
+    predicted = predicted + sd * rng.standard_normal(predicted.shape)
     return {
         "posterior": posterior,
         "log_likelihood": xr.Dataset(
@@ -120,30 +120,35 @@ def common_groups(
         ),
         "posterior_predictive": xr.Dataset(
             {
-                "sample_mean": (("chain", "draw", "object", *dims), predicted.astype(np.float32)),
+                "sample_mean": (("chain", "draw", "object", *dims), predicted),
                 "new_object": (("chain", "draw", *dims), new, {"long_name": "of the population"}),
             },
             coords={**objects, **each, "draw": kept, **several},
         ),
         "observed_data": xr.Dataset(
             {
-                name: (at, values, {"units": unit, "long_name": what})
-                for name, at, values, unit, what in (
-                    ("samples", ("object",), data.sizes, "", "posterior samples"),
-                    ("sample_mean", ("object", *dims), mean, _UNIT, "mean of the samples"),
-                    ("sample_sd", ("object", *dims), sd, _UNIT, "standard deviation of them"),
+                "sample_mean": (
+                    ("object", *dims),
+                    mean,
+                    {"units": _UNIT, "long_name": "mean of the samples"},
                 )
             },
             coords={**objects, **several},
         ),
         "constant_data": xr.Dataset(
             {
+                "samples": ("object", data.sizes, {"long_name": "posterior samples"}),
+                "sample_sd": (
+                    ("object", *dims),
+                    sd,
+                    {"units": _UNIT, "long_name": "standard deviation of the samples"},
+                ),
                 "effective_samples": ("object", found.effective),
                 "log_likelihood_variance": ("object", found.variance),
                 **{name: ("object", column) for name, column in data.covariates.items()},
                 **constant,
             },
-            coords=objects,
+            coords={**objects, **several},
         ),
     }
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from pyxstan import fitting, inference_data, output, registry, summaries
 from pyxstan.errors import DataError
+from pyxstan.messages import notifier
 from pyxstan.stacking.linear import REGRESSION, centred
 from pyxstan.stacking.linear_figures import linear_figures
 from pyxstan.stacking.parents import HISTOGRAM, PARENTS, checked_range
@@ -45,7 +46,7 @@ def stack(
     parents: Sequence[str] | None = None,
     drop_empty: bool = False,
     chains: int = 4,
-    warmup: int = 1000,
+    warmup: int | None = None,
     draws: int | None = None,
     seed: int | None = None,
     progress: bool = True,
@@ -87,7 +88,7 @@ def stack(
     parents = chosen_parents(parents, follow=bool(data.covariates))
     on = checked_range(low, high)
     edges_of(HISTOGRAM, on, {"bins": bins, "edges": None})  # or an error before any work
-    tell = fitting.teller(progress)
+    tell = notifier(progress)
     if len(data.parameters) == 1:  # all fits are of the same objects
         notes: list[str] = []
         count, data = len(data.objects), within(data, (on.low, on.high), drop_empty, notes)
