@@ -39,7 +39,9 @@ def write(path: Path, *hdus: fits.BinTableHDU) -> Path:
     return path
 
 
-def ebounds(first: int = 1, *, unit: str | None = "keV", factor: float = 1.0) -> fits.BinTableHDU:
+def ebounds(
+    first: int = 1, *, unit: str | None = "keV", factor: float = 1.0, **keywords: Any
+) -> fits.BinTableHDU:
     return table(
         "EBOUNDS",
         [
@@ -47,6 +49,7 @@ def ebounds(first: int = 1, *, unit: str | None = "keV", factor: float = 1.0) ->
             fits.Column("E_MIN", "D", unit=unit, array=BOUNDS[:-1] * factor),
             fits.Column("E_MAX", "D", unit=unit, array=BOUNDS[1:] * factor),
         ],
+        **keywords,
     )
 
 

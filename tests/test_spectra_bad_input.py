@@ -133,7 +133,7 @@ FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no background file": (
         lambda d: pha(d, BACKFILE="gone.pha"),
-        r"a\.pha: BACKFILE names gone\.pha, which is not there$",
+        r"a\.pha: BACKFILE names gone\.pha, which is not there; give another \(background:",
     ),
     "no response file": (
         lambda d: pha(d, RESPFILE="/far/gone.rmf"), r"a\.pha: RESPFILE names /far/gone\.rmf, which",
@@ -157,9 +157,18 @@ FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda d: ogip.write(d / "a.rmf", ogip.matrix()),
         r"a\.rmf: no extension EBOUNDS; there are MATRIX$",
     ),
-    "two matrices": (
-        lambda d: ogip.write(d / "a.rmf", ogip.matrix(), ogip.matrix(), ogip.ebounds()),
-        r"a\.rmf: 2 matrices, expected one named, as in a\.rmf\{1\}$",
+    "two matrices of different times": (
+        lambda d: ogip.write(
+            d / "a.rmf", ogip.matrix(TSTART=1.5), ogip.matrix(TSTART=2.5), ogip.ebounds()
+        ),
+        r"a\.rmf: 2 matrices that differ in TSTART \(\{1\} 1\.5; \{2\} 2\.5\), expected one named, "
+        r"as in a\.rmf\{1\}$",
+    ),
+    "two matrices of different names": (
+        lambda d: ogip.write(
+            d / "a.rmf", ogip.matrix(), ogip.matrix(name="SPECRESP MATRIX"), ogip.ebounds()
+        ),
+        r"a\.rmf: 2 matrices that differ in their names .*expected one named, as in a\.rmf\{1\}$",
     ),
     "third of one matrix": (
         lambda d: pha(d, RESPFILE="a.rmf{3}"), r"a\.rmf: no matrix \{3\}, there are 1, counted",
@@ -195,17 +204,12 @@ FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "energies not ascending": (
         descending, r"a\.rmf: row 3: energies 1\.5 to 0\.7 keV, expected them to ascend from 0$",
     ),
-    "channel bounds upside down": (
+    "a channel of EBOUNDS is missing": (
         lambda d: ogip.write(
-            d / "a.rmf", ogip.matrix(), spoilt(ogip.ebounds(), "E_MAX", 1, 0.1)
+            d / "a.rmf", ogip.matrix(),
+            spoilt(ogip.ebounds(DETCHANS=9), "CHANNEL", 7, 9),
         ),
-        r"a\.rmf: EBOUNDS row 2: 0\.8 to 0\.1 keV, expected E_MIN below E_MAX$",
-    ),
-    "channels of EBOUNDS": (
-        lambda d: ogip.write(
-            d / "a.rmf", ogip.matrix(), spoilt(ogip.ebounds(), "CHANNEL", 6, 9)
-        ),
-        r"a\.rmf: EBOUNDS row 7: CHANNEL is 9, expected 7$",
+        r"a\.rmf: EBOUNDS row 8: CHANNEL is 9, expected 8, and DETCHANS is 9 with 8 rows$",
     ),
     "arf of fewer energies": (
         lambda d: ogip.write(d / "a.arf", ogip.area(edges=ogip.EDGES[:-1])),

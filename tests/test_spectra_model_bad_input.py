@@ -314,7 +314,7 @@ NAMES: dict[str, Case] = {
 
 SPECTRA: dict[str, Case] = {
     "no response": (
-        lambda: seen_as(None, "cstat", response=None), "s: no response (RESPFILE, or rmf=)",
+        lambda: seen_as(None, "cstat", response=None), "s: no response (RESPFILE, or rmf:)",
     ),
     "statistic": (
         lambda: seen_as("cash", "cstat"),

@@ -83,7 +83,7 @@ CASES = {
     "no source": Case(f"{PLACE}: source is missing", "  source: src\n"),
     "no such spectrum": Case("t.pha: no such file", "s.pha", "t.pha"),
     "no such response": entry("t.rmf: no such file", "rmf: t.rmf"),
-    "no response": entry("s: no response (RESPFILE, or rmf=)", "rmf: none"),
+    "no response": entry("s: no response (RESPFILE, or rmf:)", "rmf: none"),
     "unknown source": Case(
         "s: there is no source 'sun'; there are src", "source: src", "source: sun",
     ),

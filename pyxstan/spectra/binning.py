@@ -39,7 +39,7 @@ class Binned:
     background_counts
         Those of the background, None without one.
     alpha
-        Source over background: exposure times BACKSCAL times AREASCAL, the mean over a group's
+        Source over background: exposure times BACKSCAL times AREASCAL, each summed over a group's
         channels. Background counts times alpha are what the background adds to `counts`. None
         without a background.
     errors, background_errors
@@ -179,11 +179,6 @@ def membership(grouping: Ints, noticed: Bools, good: Bools) -> Membership:
 def sums(chosen: Membership, values: Floats) -> Floats:
     """Sum over the channels of each group."""
     return np.asarray(chosen @ values, dtype=np.float64)
-
-
-def means(chosen: Membership, values: Floats) -> Floats:
-    """Mean over the channels of each group."""
-    return sums(chosen, values) / sums(chosen, np.ones(len(values)))
 
 
 def errors_of_sums(chosen: Membership, errors: Floats | None) -> Floats | None:

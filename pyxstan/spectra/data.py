@@ -98,7 +98,7 @@ class LinkedSpectra:
         there = {s.name for s in self.sources}
         for observation in self.observations:
             if observation.spectrum.response is None:
-                raise DataError(f"{observation.name}: no response (RESPFILE, or rmf=)")
+                raise DataError(f"{observation.name}: no response (RESPFILE, or rmf:)")
             if observation.statistic not in (None, *STATISTICS):
                 raise DataError(
                     f"{observation.name}: there is no statistic '{observation.statistic}'; "

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,16 +33,25 @@ class Table:
         File name for messages.
     header, data
         As astropy gives them.
+    hdu
+        Number of the extension in the file, where 0 is the primary.
     """
 
     source: str
     header: Any
     data: Any
+    hdu: int
 
     @property
     def name(self) -> str:
         """The extension's name, in capitals."""
         return str(self.header.get("EXTNAME", "")).strip().upper()
+
+    @property
+    def version(self) -> int:
+        """Its number among extensions of one name, EXTVER."""
+        value = self.header.get("EXTVER", 1)
+        return value if isinstance(value, int) else 1
 
     @property
     def rows(self) -> int:
@@ -101,6 +108,21 @@ class Table:
             values = cells.ravel()
         return self._as_floats(values, column), lengths
 
+    def numbers(self, column: str) -> Floats:
+        """A column of one number a row, which need not be finite.
+
+        Raises
+        ------
+        DataError
+            No such column, vectors or words in it.
+        """
+        values, lengths = self.flat(column)
+        if np.any(lengths != 1):
+            raise DataError(
+                f"{self.source}: column {column} has vectors, expected one number a row"
+            )
+        return values
+
     def scalars(self, column: str) -> Floats:
         """A column of one finite number a row.
 
@@ -109,11 +131,7 @@ class Table:
         DataError
             No such column, vectors or words in it, a number that is not finite.
         """
-        values, lengths = self.flat(column)
-        if np.any(lengths != 1):
-            raise DataError(
-                f"{self.source}: column {column} has vectors, expected one number a row"
-            )
+        values = self.numbers(column)
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             raise DataError(
@@ -211,10 +229,20 @@ def _factor(spelt: str, to: str) -> float | None:
         warnings.simplefilter("ignore")
         for words in dict.fromkeys((spelt, _usual(spelt))):
             try:
-                return float(u.Unit(words).to(u.Unit(to)))
+                return float(_without_counts(u.Unit(words)).to(u.Unit(to)))
             except (ValueError, TypeError):
                 continue
     return None
+
+
+def _without_counts(unit: Any) -> Any:
+    """A unit without counts and photons, which are plain numbers: cm2 count / ph is cm2."""
+    from astropy import units as u
+
+    plain = [base for base in unit.bases if base in (u.ct, u.ph, u.chan)]
+    for base in plain:
+        unit = unit / base ** unit.powers[unit.bases.index(base)]
+    return unit
 
 
 def _usual(spelt: str) -> str:
@@ -243,9 +271,9 @@ def read_tables(path: Path) -> list[Table]:
         try:
             with fits.open(io.BytesIO(whole), memmap=False) as hdus:
                 tables = [
-                    Table(str(path), hdu.header.copy(), hdu.data)
-                    for hdu in hdus
-                    if isinstance(hdu, fits.BinTableHDU) and hdu.data is not None
+                    Table(str(path), hdu.header.copy(), hdu.data, number)
+                    for number, hdu in enumerate(hdus)
+                    if isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and hdu.data is not None
                 ]
         except Exception as error:
             why = "the file is cut short" if is_truncated(found) else reason(error)
@@ -253,14 +281,3 @@ def read_tables(path: Path) -> list[Table]:
     if is_truncated(found):
         raise DataError(f"{path}: not a readable FITS file (the file is cut short)")
     return tables
-
-
-def path_and_number(name: str | os.PathLike[str]) -> tuple[Path, int | None]:
-    """Take ``file.pha{3}`` apart into the file and the number in braces.
-
-    >>> path_and_number("a.pha{3}")[1], path_and_number("a.pha")[1]
-    (3, None)
-    """
-    text = os.fspath(name)
-    found = re.fullmatch(r"(.+)\{\s*(\d+)\s*\}", text.strip())
-    return (Path(found[1]), int(found[2])) if found else (Path(text), None)

@@ -29,10 +29,13 @@ from pyxstan.spectra.model import Source, Used
 if TYPE_CHECKING:
     from pyxstan.spectra.binning import Binned
     from pyxstan.spectra.data import LinkedSpectra, Observation
+    from pyxstan.spectra.spectrum import Spectrum
 
 Floats = NDArray[np.float64]
 #: Bins next to each other are so close, relatively.
 _CLOSE = 1e-5
+#: So many channels are named in a message.
+_NAMED = 5
 #: Zeros that a segment of the response bridges.
 _GAP = 4
 
@@ -206,14 +209,17 @@ def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
     matrix = sparse.csc_array(binned.membership @ scaled)
     matrix.sort_indices()
     matrix.eliminate_zeros()
-    seen = np.flatnonzero((np.diff(matrix.indptr) > 0) & (response.area > 0))
+    reached = response.area > 0
+    seen = np.flatnonzero((np.diff(matrix.indptr) > 0) & reached)
     if not len(seen):
         raise DataError(f"{observation.name}: no energy reaches the channels that are left")
+    statistic = _statistic(observation, binned)
+    _check_reached(observation, binned, statistic, np.asarray(matrix @ reached.astype(float)))
     kept = slice(int(seen[0]), int(seen[-1]) + 1)
     grid = Grid(np.append(low[kept], high[kept][-1]))
     return Folded(
         name=observation.name,
-        statistic=_statistic(observation, binned),
+        statistic=statistic,
         binned=binned,
         grid=grid,
         area=response.area[kept] * spectrum.exposure,
@@ -238,8 +244,11 @@ def _statistic(observation: Observation, binned: Binned) -> str:
         _, error, _, sigma, alpha = likelihood.columns(binned).T
         variance = error**2 + (alpha * sigma) ** 2
         if not (variance > 0).all():
-            where = int(np.argmin(variance > 0)) + 1
-            raise DataError(f"{observation.name}: chi2, but group {where} has no error")
+            without = np.flatnonzero(~(variance > 0))
+            raise DataError(
+                f"{observation.name}: chi2, but no error in {_where(spectrum, binned, without)}: "
+                "leave that out (ignore:), group it with others, or mark it by QUALITY"
+            )
     elif not spectrum.poisson:
         refuse("counts, the file has rates")
     elif chosen != "cstat" and behind is None:
@@ -247,6 +256,34 @@ def _statistic(observation: Observation, binned: Binned) -> str:
     elif chosen != "cstat" and behind is not None and behind.poisson != (chosen == "wstat"):
         refuse("a background in counts" if chosen == "wstat" else "a background with errors")
     return chosen
+
+
+def _check_reached(observation: Observation, binned: Binned, statistic: str, reach: Floats) -> None:
+    """Refuse counts in channels that no photon reaches, where a Poisson statistic has no other."""
+    counts, _, _, sigma, alpha = likelihood.columns(binned).T
+    behind = {"cstat": False, "pgstat": (sigma > 0) & (alpha > 0)}.get(statistic, True)
+    impossible = np.flatnonzero((reach <= 0) & (counts > 0) & ~np.asarray(behind))
+    if statistic == "pgstat":
+        assert binned.background_counts is not None
+        impossible = impossible[binned.background_counts[impossible] <= 0]
+    if len(impossible):
+        raise DataError(
+            f"{observation.name}: {statistic}, and {counts[impossible].sum():g} counts in "
+            f"{_where(observation.spectrum, binned, impossible)}, where the response lets no "
+            "photon be counted: leave that out (ignore:), or give a background"
+        )
+
+
+def _where(spectrum: Spectrum, binned: Binned, groups: NDArray[np.intp]) -> str:
+    """Channels of groups and their energies, in words; of many, the first few."""
+    parts = []
+    for group in groups[:_NAMED]:
+        channel = spectrum.channel[binned.membership[[group], :].indices]
+        ends = f"{channel.min()}" + (f" to {channel.max()}" if len(channel) > 1 else "")
+        low, high = binned.energy_low[group], binned.energy_high[group]
+        parts.append(f"{ends} ({low:.6g}-{high:.6g} keV)")
+    more = len(groups) - len(parts)
+    return f"channel {', '.join(parts)}" + (f" and {more} more" if more else "")
 
 
 def all_folded(data: LinkedSpectra) -> list[Folded]:

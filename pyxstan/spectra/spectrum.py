@@ -13,11 +13,11 @@ import numpy as np
 from pyxstan.errors import DataError
 from pyxstan.spectra.binning import (
     Binned,
+    Membership,
     errors_of_sums,
     group_bounds,
     group_by_counts,
     group_by_width,
-    means,
     membership,
     outer_bounds,
     overlapping,
@@ -127,12 +127,13 @@ class Spectrum:
             first = 1 if self.response is None else self.response.first_channel
             object.__setattr__(self, "channel", np.arange(len(counts)) + first)
         self._spread("channel", np.int64)
+        self._spread("quality", np.int64)
         for name in ("backscal", "areascal"):
             self._spread(name, np.float64)
-            self._check(getattr(self, name) >= 0, name.upper(), "0 or more")
-            if not np.any(getattr(self, name)):
+            values = getattr(self, name)
+            self._check((values >= 0) & np.isfinite(values), name.upper(), "0 or more")
+            if not np.any(values):
                 raise DataError(f"{self.source}: {name.upper()} is 0, expected a positive number")
-        self._spread("quality", np.int64)
         self._spread("grouping", np.int64)
         self._check(abs(self.grouping) <= 1, "GROUPING", "-1, 0 or 1")
         self._spread("noticed", np.bool_)
@@ -152,7 +153,8 @@ class Spectrum:
         object.__setattr__(self, name, values)
 
     def _check(self, fine: Bools, column: str, expected: str) -> None:
-        bad = np.flatnonzero(~fine)
+        """Refuse a value in a channel that may be used: what is in the others doesn't matter."""
+        bad = np.flatnonzero(~fine & np.isin(self.quality, self.qualities))
         if len(bad):
             value = getattr(self, "errors" if column == "STAT_ERR" else column.lower())[bad[0]]
             raise DataError(
@@ -203,7 +205,8 @@ class Spectrum:
         background: str | os.PathLike[str] | Spectrum | None = None,
         rmf: str | os.PathLike[str] | Response | None = None,
         arf: str | os.PathLike[str] | None = None,
-        row: int | None = None,
+        row: int | str | None = None,
+        extension: int | str | None = None,
         name: str | None = None,
     ) -> Spectrum:
         """Read a spectrum from OGIP files, with the background and response that it names.
@@ -211,13 +214,17 @@ class Spectrum:
         Parameters
         ----------
         pha
-            PHA file of type I or II, which may be gzipped; ``file.pha{3}`` is its third spectrum.
+            PHA file of type I or II, which may be compressed. ``file.pha{3}`` is its third spectrum
+            (a row of type II, or an extension of several), ``file.pha[2]`` and ``file.pha[NAME]``
+            are extensions as CFITSIO counts and names them.
         background, rmf, arf
-            Files to take instead of those that ``BACKFILE``, ``RESPFILE`` and ``ANCRFILE`` name;
-            "none" takes none. A name in the file is looked for relative to its folder, then,
-            without its path, in that folder.
+            Files to take instead of those that ``BACKFILE``, ``RESPFILE`` and ``ANCRFILE`` name,
+            written likewise; "none" takes none. A name in the file is looked for relative to its
+            folder, then, without its path, in that folder, compressed or not.
         row
-            Which spectrum of a file of type II, counted from 1.
+            Which spectrum, as in braces: counted from 1, or the word in the column ROWID.
+        extension
+            Which extension, as in brackets: its number (the primary is 0), or its name.
         name
             What to call it, by default the file name.
 
@@ -232,21 +239,38 @@ class Spectrum:
         ``COUNTS`` are Poisson's, whatever ``POISSERR`` says, if they are whole numbers and
         ``STAT_ERR``, where there is one, is no more than the usual approximation to Poisson errors;
         ``RATE`` is multiplied by the exposure, and Gaussian if it has ``STAT_ERR``, unless
-        ``POISSERR`` is true. `notes` says what was decided, and which keywords were missing.
+        ``POISSERR`` is true. Background counts that are not whole are Gaussian, with their square
+        roots for errors if the file has none. ``SYS_ERR``, a fraction of the counts, is added to
+        Gaussian errors in quadrature. Of several extensions the first is taken that is no
+        background; where ``BACKFILE`` names the file itself, it means the one that is
+        (``HDUCLAS2`` = BKG). `notes` says what was decided, and which keywords were missing.
         """
         from pyxstan.spectra.ogip import read_spectrum
 
-        return read_spectrum(pha, background=background, rmf=rmf, arf=arf, row=row, name=name)
+        return read_spectrum(
+            pha, background=background, rmf=rmf, arf=arf, row=row, extension=extension, name=name
+        )
+
+    @property
+    def _good(self) -> Bools:
+        """Channels of good quality, in the background, too."""
+        good = np.isin(self.quality, self.qualities)
+        if self.background is not None:
+            good &= np.isin(self.background.quality, self.qualities)
+        return good
 
     @property
     def used(self) -> Bools:
         """Channels that count: of good quality, noticed or in one group with one that is."""
-        return whole_groups(self.grouping, self.noticed) & np.isin(self.quality, self.qualities)
+        return whole_groups(self.grouping, self.noticed) & self._good
 
     def select(self, quality: int | Iterable[int] = 0) -> Spectrum:
         """Use the channels of these qualities alone, by default the good ones (0)."""
         chosen = (quality,) if isinstance(quality, (int, np.integer)) else tuple(quality)
-        return self._left(replace(self, qualities=tuple(int(number) for number in chosen)))
+        wanted = tuple(int(number) for number in chosen)
+        other = self.background
+        behind = None if other is None else replace(other, qualities=wanted)
+        return self._left(replace(self, qualities=wanted, background=behind))
 
     def noticing(self, ranges: str) -> Spectrum:
         """Use these ranges of energy alone, such as "0.5-7", "10-30, 40-950", "-7" or "0.5-".
@@ -367,7 +391,7 @@ class Spectrum:
             No channel is left to use.
         """
         self._left(self)
-        chosen = membership(self.grouping, self.noticed, np.isin(self.quality, self.qualities))
+        chosen = membership(self.grouping, self.noticed, self._good)
         other, response = self.background, self.response
         nowhere = np.full(len(self.counts), np.nan)
         low, high = outer_bounds(
@@ -378,7 +402,7 @@ class Spectrum:
         return Binned(
             counts=sums(chosen, self.counts),
             background_counts=None if other is None else sums(chosen, other.counts),
-            alpha=None if other is None else means(chosen, self._alpha(other)),
+            alpha=None if other is None else self._alpha(other, chosen),
             errors=errors_of_sums(chosen, self.errors),
             background_errors=None if other is None else errors_of_sums(chosen, other.errors),
             energy_low=low,
@@ -386,9 +410,10 @@ class Spectrum:
             membership=chosen,
         )
 
-    def _alpha(self, background: Spectrum) -> Floats:
-        source = self.exposure * self.backscal * self.areascal
-        other = background.exposure * background.backscal * background.areascal
+    def _alpha(self, background: Spectrum, chosen: Membership) -> Floats:
+        """Size of the source over that of the background, each summed over a group."""
+        source = sums(chosen, self.exposure * self.backscal * self.areascal)
+        other = sums(chosen, background.exposure * background.backscal * background.areascal)
         return np.divide(source, other, out=np.zeros_like(source), where=other > 0)
 
 

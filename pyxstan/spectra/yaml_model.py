@@ -1,7 +1,8 @@
 """Spectra and their model in a YAML file, for the command line and batch jobs.
 
 spectra:
-  - file: 3c273.pi            # relative to the YAML file; background:, rmf:, arf:, row: if need be
+  - file: 3c273.pi            # relative to the YAML file; background:, rmf:, arf:, row:
+                              # and extension: if need be
     source: quasar
     notice: 0.5-7             # keV; ranges with commas; ignore: likewise
     group: {minimum: 20}      # or {by: 4}, {background: 1}, none; by default as the file says
@@ -40,8 +41,8 @@ from pyxstan.spectra.writing import write_response, write_spectrum
 
 _TOP = ("spectra", "sources", "coefficients", "populations")
 _SPECTRUM = (
-    "file", "name", "source", "background", "rmf", "arf", "row", "notice", "ignore", "group",
-    "statistic", "constant",
+    "file", "name", "source", "background", "rmf", "arf", "row", "extension", "notice", "ignore",
+    "group", "statistic", "constant",
 )  # fmt: skip
 _SOURCE = ("redshift", "components", "absorption")
 
@@ -123,8 +124,15 @@ def _observation(entry: Any, position: int, folder: Path) -> Observation:
     name, row = given.get("name"), given.get("row")
     if row is not None and type(row) is not int:
         raise DataError(f"{where}: row '{row}' is not a whole number")
+    extension = given.get("extension")
+    if not (extension is None or type(extension) in (int, str)):
+        raise DataError(f"{where}: extension '{extension}' is neither a number nor a name")
     spectrum = Spectrum.from_ogip(
-        folder / str(given["file"]), row=row, name=None if name is None else str(name), **files
+        folder / str(given["file"]),
+        row=row,
+        extension=extension,
+        name=None if name is None else str(name),
+        **files,
     )
     group = given.get("group", {})
     if group is None or group == "none":
