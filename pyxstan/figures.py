@@ -25,7 +25,8 @@ def plot(idata: Any, directory: str | Path | None = None) -> dict[str, Figure]:
     Returns
     -------
     dict
-        Name -> `matplotlib.figure.Figure`; show one with ``figure.show()`` or in a notebook.
+        Name -> `matplotlib.figure.Figure`: a notebook shows one as it is, ``figure.show()`` opens
+        a window.
 
     Raises
     ------
@@ -47,14 +48,11 @@ def save(figures: Mapping[str, Figure], folder: Path) -> None:
                 figure.savefig(temporary, format=kind, dpi=160)
 
 
-def blank(width: float, height: float) -> Figure:
-    """Make a figure that belongs to no window system, so that batch jobs need no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def blank(width: float, height: float, layout: Any = "constrained") -> Figure:
+    """Make an empty figure of a size in inches."""
+    from pyxstan.canvas import Canvas
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Canvas(figsize=(width, height), layout=layout)
 
 
 def plain(text: str) -> str:

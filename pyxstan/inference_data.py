@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import math
 import os
 import shutil
 import warnings
@@ -17,8 +18,12 @@ from pyxstan import output
 from pyxstan.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import xarray as xr
 
+#: Importance weights that have a tail to fit.
+_FEWEST_WEIGHTS = 25
 #: Bytes of a netCDF file that are not values of its variables, at most.
 _OVERHEAD = 500_000
 
@@ -70,6 +75,18 @@ def attributes(idata: Any) -> dict[str, Any]:
     """The attributes of the whole (model, seed, options ...)."""
     _check(idata)
     return dict(idata.attrs)
+
+
+def pareto_k(log_weights: npt.NDArray[np.float64]) -> float:
+    """Pareto's k of importance weights, -inf where they are too few to have a tail."""
+    if log_weights.size < _FEWEST_WEIGHTS:
+        return -math.inf
+    if uses_datatree():
+        array_stats = importlib.import_module("arviz_stats.base").array_stats
+        return float(array_stats.psislw(-log_weights)[1])
+    import xarray as xr
+
+    return float(arviz().psislw(xr.DataArray(log_weights, dims="__sample__"))[1])
 
 
 def _check(idata: Any) -> None:

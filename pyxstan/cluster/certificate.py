@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyxstan import inference_data
 from pyxstan.cluster.cells import Floats
 from pyxstan.cluster.pilot import Pilot
+from pyxstan.inference_data import pareto_k
 
 #: Bars: the largest difference of log-likelihood differences, and Pareto's k.
 LARGEST_ERROR = 0.02
@@ -65,17 +65,3 @@ def certify(guess: Pilot, values: Floats) -> Certificate:
         if done or step == 1 or len(errors) >= _MOST_DRAWS:
             return Certificate(spread, k, len(errors))
         wanted *= 4
-
-
-def pareto_k(log_weights: Floats) -> float:
-    """Pareto's k of importance weights, by ArviZ."""
-    if log_weights.size < 25:
-        return -np.inf  # no tail to fit
-    import xarray as xr
-
-    az = inference_data.arviz()
-    if inference_data.uses_datatree():
-        _, k = az.array_stats.psislw(-log_weights)
-        return float(k)
-    _, k = az.psislw(xr.DataArray(log_weights, dims="__sample__"))
-    return float(k)

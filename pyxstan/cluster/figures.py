@@ -9,6 +9,7 @@ import numpy as np
 
 from pyxstan.cluster.profiles import FittedImage
 from pyxstan.corner import draw_corner
+from pyxstan.figures import blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +60,7 @@ def side_by_side(fits: Mapping[str, Any]) -> Figure:
         A column a fit: its profile, the residuals of that, the residual image.
     """
     fitted = {label: FittedImage(idata) for label, idata in fits.items()}
-    figure = _figure(0.9 + 3.2 * len(fits), 7.4)
+    figure = blank(0.9 + 3.2 * len(fits), 7.4)
     grid = figure.subplots(
         3, len(fits), squeeze=False, height_ratios=(3, 1.1, 3.8), sharex="row", sharey="row"
     )
@@ -95,7 +96,7 @@ def _image(fit: FittedImage) -> Figure:
     """The counts, the same around the core, the exposure."""
     from matplotlib.colors import AsinhNorm
 
-    figure = _figure(9.6, 3.0, layout="compressed")
+    figure = blank(9.6, 3.0, layout="compressed")
     whole, core, exposed = figure.subplots(1, 3)
     ny, nx = fit.good.shape
     smooth = fit.smoothed(1.0)
@@ -180,7 +181,7 @@ def _scale_bar(axes: Any, fit: FittedImage) -> None:
 
 
 def _profile(fit: FittedImage) -> Figure:
-    figure = _figure(6.0, 4.8)
+    figure = blank(6.0, 4.8)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _draw_profile(above, below, fit)
     above.legend(frameon=False, fontsize=8, loc="upper right")
@@ -252,7 +253,7 @@ def _profile_limits(fit: FittedImage) -> tuple[float, float]:
 
 def _residuals(fit: FittedImage) -> Figure:
     ny, nx = fit.good.shape
-    figure = _figure(5.6, 1.0 + 4.0 * min(max(ny / nx, 0.5), 1.6))
+    figure = blank(5.6, 1.0 + 4.0 * min(max(ny / nx, 0.5), 1.6))
     axes = figure.subplots()
     shown = _draw_residuals(axes, fit, _limit(fit))
     figure.colorbar(shown, ax=axes, label="residual (sigma)")
@@ -288,7 +289,7 @@ def _corner(fit: FittedImage) -> Figure:
                 values = _unwrapped(values)
             samples[label] = values
     side = 1.1 + 1.15 * len(samples)
-    figure = _figure(side, side)
+    figure = blank(side, side)
     draw_corner(figure, samples, color=_COLORS[0])
     return figure
 
@@ -316,13 +317,3 @@ def _power(unit: str) -> str:
     first, *others = unit.split("/")
     powers = {"cm2": "cm$^{-2}$"}
     return " ".join([first, *(powers.get(word, f"{word}$^{{-1}}$") for word in others)])
-
-
-def _figure(width: float, height: float, layout: Any = "constrained") -> Figure:
-    """Make a figure that belongs to no window system, so that batch jobs need no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout=layout)
-    FigureCanvasAgg(figure)
-    return figure

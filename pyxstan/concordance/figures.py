@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyxstan import inference_data
+from pyxstan.figures import blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -227,12 +228,7 @@ def _positions(labels: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
-    """Make a figure that belongs to no window system, so that batch jobs need no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, min(height, 24)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(width, min(height, 24))
     axes: Any = figure.subplots(rows, columns)
     for one in np.atleast_1d(axes).ravel():
         one.tick_params(labelsize=8)
