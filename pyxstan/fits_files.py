@@ -14,7 +14,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BZIP2_MAGIC = b"BZh"
 
 
-def content(path: Path, expected: str) -> bytes:
+def unpacked(path: Path, expected: str) -> bytes:
     """Everything in a file, unpacked, so that damage shows and no file stays open.
 
     Parameters
@@ -25,7 +25,7 @@ def content(path: Path, expected: str) -> bytes:
     Raises
     ------
     DataError
-        No such file, a directory, an empty or damaged file, none of FITS.
+        No such file, a directory, a damaged file.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file")
@@ -42,6 +42,23 @@ def content(path: Path, expected: str) -> bytes:
             found = bz2.decompress(found)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: a damaged compressed file ({reason(error)})") from None
+    return found
+
+
+def content(path: Path, expected: str) -> bytes:
+    """Everything in a FITS file, unpacked.
+
+    Parameters
+    ----------
+    expected
+        What it should be, in words, where it is a directory.
+
+    Raises
+    ------
+    DataError
+        No such file, a directory, an empty or damaged file, none of FITS.
+    """
+    found = unpacked(path, expected)
     if not found.strip():
         raise DataError(f"{path}: the file is empty")
     if not found.startswith(b"SIMPLE  ="):

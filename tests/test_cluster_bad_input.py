@@ -189,8 +189,8 @@ CASES = {
         r"^mask: not a mask", files={"mask": b"<regions>none</regions>\n"}, reading={"mask": "mask"}
     ),
     "unknown region shape": Case(
-        r"^mask: line 2: unknown shape 'panda'",
-        files={"mask": b"image\npanda(1,2,3)\n"},
+        r"^mask: line 2: unknown shape 'star'",
+        files={"mask": b"image\nstar(1,2,3)\n"},
         reading={"mask": "mask"},
     ),
     "sky regions without WCS": Case(

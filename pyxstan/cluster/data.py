@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ Bools = NDArray[np.bool_]
 _FEWEST_PIXELS = 100
 #: Beyond this a float does not hold whole numbers one by one.
 _MOST_COUNTS = 2.0**53
+#: Scaled integers and transforms leave counts this far from whole numbers, relatively.
+_ROUNDING = 1e-6
 
 _ARRAYS = (
     "counts", "exposure", "mask", "background_map", "exposure_unit", "min_exposure", "wcs",
@@ -37,7 +39,8 @@ class ClusterImage:
     """A counts image of a cluster with its exposure.
 
     Arrays are ``[y, x]``; pixels (x, y) count from 0 here and in every message, one less than in
-    DS9. Brightness fitted to the image is in `brightness_unit`.
+    DS9. Only pixels to fit must hold good values; elsewhere those that are none (NaN, negative) are
+    set to 0. Brightness fitted to the image is in `brightness_unit`.
 
     Parameters
     ----------
@@ -57,12 +60,15 @@ class ClusterImage:
         File name for messages.
     notes
         What was decided on reading: the unit of the exposure, the pixels masked.
+    warnings
+        Those of the notes that one should know before trusting a fit.
 
     Raises
     ------
     DataError
-        Shapes that don't match, counts that are not whole numbers from 0 up, exposure or
-        background that is negative or not finite, fewer than 100 good pixels, no counts in them.
+        Shapes that don't match; in good pixels, counts that are not whole numbers from 0 up, or
+        exposure or background that is negative or not finite; fewer than 100 good pixels, no counts
+        in them.
     """
 
     counts: Ints
@@ -73,18 +79,17 @@ class ClusterImage:
     wcs: WCS | None = None
     source: str = "image"
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        counts = checked_counts(self.counts, self.source)
-        exposure = checked_map(self.exposure, "exposure")
-        same_shape(exposure, "exposure", counts, self.source)
-        good = _flags(self.good, "good")
+        good = flags(self.good, "good")
+        counts = checked_counts(self.counts, self.source, good)
+        exposure = checked_map(self.exposure, "exposure", "exposure", good)
         same_shape(good, "good", counts, self.source)
         if self.exposure_unit not in ("cm2 s", "s"):
             raise DataError(f"exposure_unit '{self.exposure_unit}' is not 'cm2 s' or 's'")
         if self.background_map is not None:
-            background = checked_map(self.background_map, "background_map", "background")
-            same_shape(background, "background_map", counts, self.source)
+            background = checked_map(self.background_map, "background_map", "background", good)
             object.__setattr__(self, "background_map", background)
         for name, values in (("counts", counts), ("exposure", exposure), ("good", good)):
             object.__setattr__(self, name, values)
@@ -175,31 +180,13 @@ class ClusterImage:
         >>> image.notes
         ('256 of 256 pixels to fit: exposure above 0.5 of its peak, 0 masked',)
         """
-        fraction = checked_min_exposure(min_exposure)
-        counted = checked_counts(counts, source)
-        exposed = checked_map(exposure, "exposure")
-        same_shape(exposed, "exposure", counted, source)
         unit, factor = _unit(exposure_unit)
-        peak = exposed.max()
-        good = (exposed > fraction * peak) & (exposed > 0)
-        masked = 0
-        if mask is not None:
-            hidden = _flags(mask, "mask")
-            same_shape(hidden, "mask", counted, source)
-            masked = int((good & hidden).sum())
-            good &= ~hidden
-        above = f"above {fraction:g} of its peak" if fraction else "above 0"
-        note = f"{int(good.sum())} of {good.size} pixels to fit: exposure {above}, {masked} masked"
-        return cls(
-            counts=counted,
-            exposure=exposed * factor if factor != 1 else exposed,
-            good=good,
-            exposure_unit=unit,
-            background_map=background_map,  # type: ignore[arg-type]  # checked and made an array
-            wcs=wcs,
-            source=source,
-            notes=(note,),
-        )
+        return assembled(
+            Named(counts, source), Named(exposure, "exposure"),
+            () if mask is None else (Hidden.of(mask, "mask"),),
+            None if background_map is None else Named(background_map, "background_map"),
+            min_exposure=min_exposure, factor=factor, unit=unit, wcs=wcs,
+        )  # fmt: skip
 
     @classmethod
     def from_fits(
@@ -222,12 +209,14 @@ class ClusterImage:
             Exposure map on the same pixels. In cm2 it is multiplied by the keyword ``EXPOSURE``
             of the counts image.
         mask
-            Any number of files: DS9 or CIAO regions (masked inside), a text table of circles
+            Any number of files: DS9, CIAO or XMM regions (masked inside), a text table of circles
             ``x y radius`` in image pixels from 1, a mask image (masked where not 0).
         background_map
             Expected background counts in each pixel.
         exposure_unit
-            "cm2", "cm2 s" or "s". Default: the map's ``BUNIT``, else a guess from its peak.
+            "cm2", "cm2 s", "s", or "relative": the map is multiplied by ``EXPOSURE``, and
+            brightness is that where the map is 1, in counts/s/pixel. Default: the map's ``BUNIT``,
+            else its peak, where that leaves no doubt.
         min_exposure
             Pixels count only where the exposure is above this fraction of its peak (and above 0).
 
@@ -251,45 +240,198 @@ def size(shape: tuple[int, ...]) -> str:
     return " x ".join(str(length) for length in reversed(shape)) + " pixels"
 
 
-def same_shape(values: NDArray[Any], name: str, counts: Ints, source: str) -> None:
+def same_shape(values: NDArray[Any], name: str, counts: NDArray[Any], source: str) -> None:
     """Raise unless an array has the shape of the counts."""
     if values.shape != counts.shape:
         raise DataError(f"{name}: {size(values.shape)}, but {source} has {size(counts.shape)}")
 
 
-def checked_counts(values: Any, source: str) -> Ints:
-    """Counts as native whole numbers; raises naming the first pixel that holds none."""
-    array = _numbers(values, source, "counts")
-    if array.dtype.kind in "iu" and array.dtype.itemsize <= 8:
-        wrong = array < 0
+@dataclass(frozen=True, eq=False)
+class Named:
+    """Values of an image, and what to call it in messages."""
+
+    values: Any
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """Pixels not to be fitted, what to call them, and pixels of which that is not known."""
+
+    pixels: Bools
+    name: str
+    unknown: Bools
+
+    @classmethod
+    def of(cls, values: Any, name: str) -> Hidden:
+        """Pixels whose value is not 0; of NaN it is not known."""
+        array = numbers(values, name, name)
+        unknown = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
+        return cls(np.ascontiguousarray(array != 0) & ~unknown, name, unknown)
+
+
+def assembled(
+    counts: Named,
+    exposure: Named,
+    masks: Sequence[Hidden],
+    background_map: Named | None,
+    *,
+    min_exposure: Any,
+    factor: float,
+    unit: str,
+    wcs: WCS | None,
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+) -> ClusterImage:
+    """Make a `ClusterImage` of its parts, once it is clear which pixels are fitted.
+
+    Raises
+    ------
+    DataError
+        As `ClusterImage`, naming the part; a pixel within the field whose exposure is none.
+    """
+    fraction = checked_min_exposure(min_exposure)
+    shape = numbers(counts.values, counts.name, "counts")
+    exposed = numbers(exposure.values, exposure.name, "exposure").astype(np.float64)
+    same_shape(exposed, exposure.name, shape, counts.name)
+    said = list(notes)
+    broken = _is_no_amount(exposed)
+    exposed[broken] = 0
+    if not exposed.any():
+        raise DataError(f"{exposure.name}: the exposure is 0 everywhere")
+    bright = (exposed > fraction * exposed.max()) & (exposed > 0)
+    hidden = np.zeros(bright.shape, dtype=bool)
+    for mask in masks:
+        same_shape(mask.pixels, mask.name, shape, counts.name)
+        hidden |= mask.pixels
+    good = bright & ~hidden
+    for mask in masks:
+        if (mask.unknown & good).any():
+            x, y = _first(mask.unknown & good)
+            raise DataError(f"{mask.name}: pixel ({x}, {y}) is nan, expected 0 or masked {_FROM}")
+    if broken.any():
+        within = _holes(bright) & broken & ~hidden
+        original = np.where(broken, exposure.values, exposed)
+        if within.any():
+            _complain(
+                within, original, f"{exposure.name}: exposure of", "a finite number from 0 up"
+            )
+        said.append(
+            f"{exposure.name}: {int(broken.sum())} pixels without an exposure "
+            f"({_examples(original[broken])}), not fitted"
+        )
+    counted, rounded = _cleaned_counts(shape, counts.name, good, said)
+    if rounded:
+        said.append(f"{counts.name}: {rounded} counts rounded to whole numbers (within 1e-6)")
+    background = None
+    if background_map is not None:
+        values = numbers(background_map.values, background_map.name, "background")
+        same_shape(values, background_map.name, shape, counts.name)
+        background = checked_map(values, background_map.name, "background", good, said)
+    masked = int((bright & ~good).sum())
+    above = f"above {fraction:g} of its peak" if fraction else "above 0"
+    said.append(
+        f"{int(good.sum())} of {good.size} pixels to fit: exposure {above}, {masked} masked"
+    )
+    return ClusterImage(
+        counts=counted,
+        exposure=exposed * factor if factor != 1 else exposed,
+        good=good,
+        exposure_unit=unit,
+        background_map=background,
+        wcs=wcs,
+        source=counts.name,
+        warnings=tuple(warnings),
+        notes=tuple(said),
+    )
+
+
+def checked_counts(values: Any, source: str, good: Bools) -> Ints:
+    """Counts as native whole numbers, 0 where they are none in pixels that are not good.
+
+    Raises naming the first good pixel that holds no number of counts.
+    """
+    array = numbers(values, source, "counts")
+    same_shape(good, "good", array, source)
+    return _cleaned_counts(array, source, good, [])[0]
+
+
+def _cleaned_counts(
+    array: NDArray[Any], source: str, good: Bools, notes: list[str]
+) -> tuple[Ints, int]:
+    """Counts, and how many good ones were no whole number by a rounding error."""
+    if array.dtype.kind in "biu":
+        whole = array
+        wrong = (array < 0) | (array > _MOST_COUNTS)
     else:
         with np.errstate(invalid="ignore"):
-            wrong = ~((array >= 0) & (array <= _MOST_COUNTS) & (array == np.floor(array)))
-    if wrong.any():
-        x, y = _first(wrong)
+            whole = np.rint(array)
+            near = np.abs(array - whole) <= _ROUNDING * np.maximum(1, np.abs(array))
+            wrong = ~(near & (whole >= 0) & (whole <= _MOST_COUNTS))
+    if (wrong & good).any():
+        x, y = _first(wrong & good)
         raise DataError(
             f"{source}: pixel ({x}, {y}) has {array[y, x]:g} counts, expected a whole number "
             f"from 0 up {_FROM}"
         )
-    return np.ascontiguousarray(array, dtype=np.int64)
+    _note_outside(wrong, array, source, "counts", notes)
+    rounded = int(((whole != array) & good).sum())
+    return np.ascontiguousarray(np.where(wrong, 0, whole), dtype=np.int64), rounded
 
 
-def checked_map(values: Any, source: str, name: str = "exposure") -> Floats:
-    """Map as native floats; raises naming the first pixel that is negative or not finite."""
-    array = np.ascontiguousarray(_numbers(values, source, name), dtype=np.float64)
+def checked_map(
+    values: Any, source: str, name: str, good: Bools, notes: list[str] | None = None
+) -> Floats:
+    """Map as native floats, 0 where it is negative or not finite in pixels that are not good.
+
+    Raises naming the first good pixel that is negative or not finite.
+    """
+    array = np.ascontiguousarray(numbers(values, source, name), dtype=np.float64)
+    if array.shape != good.shape:
+        raise DataError(f"{source}: {size(array.shape)}, but the image has {size(good.shape)}")
+    wrong = _is_no_amount(array)
+    if (wrong & good).any():
+        _complain(wrong & good, array, f"{source}: {name} of", "a finite number from 0 up")
+    if notes is not None:
+        _note_outside(wrong, array, source, name, notes)
+    return np.where(wrong, 0.0, array) if wrong.any() else array
+
+
+def _is_no_amount(array: Floats) -> Bools:
     with np.errstate(invalid="ignore"):
-        wrong = ~((array >= 0) & (array < np.inf))
+        return np.asarray(~((array >= 0) & (array < np.inf)))
+
+
+def _holes(field: Bools) -> Bools:
+    """Pixels that are surrounded by a field."""
+    from scipy.ndimage import binary_fill_holes
+
+    return np.asarray(binary_fill_holes(field)) & ~field
+
+
+def _complain(wrong: Bools, array: NDArray[Any], what: str, expected: str) -> None:
+    x, y = _first(wrong)
+    others = int(wrong.sum()) - 1
+    more = f", and {others} more like it" if others else ""
+    raise DataError(
+        f"{what} pixel ({x}, {y}) is {array[y, x]:g}{more}, expected {expected} {_FROM}"
+    )
+
+
+def _note_outside(
+    wrong: Bools, array: NDArray[Any], source: str, name: str, notes: list[str]
+) -> None:
     if wrong.any():
-        x, y = _first(wrong)
-        others = int(wrong.sum()) - 1
-        more = f", and {others} more like it" if others else ""
-        raise DataError(
-            f"{source}: {name} of pixel ({x}, {y}) is {array[y, x]:g}{more}, expected a finite "
-            f"number from 0 up {_FROM}"
+        notes.append(
+            f"{source}: {int(wrong.sum())} pixels that are not fitted hold no {name} "
+            f"({_examples(array[wrong])})"
         )
-    if name == "exposure" and not array.any():
-        raise DataError(f"{source}: the exposure is 0 everywhere")
-    return array
+
+
+def _examples(values: NDArray[Any]) -> str:
+    """The first few different values, in words."""
+    shown = list(dict.fromkeys(f"{value:g}" for value in values.ravel()[:1000]))
+    return ", ".join(shown[:3]) + (" ..." if len(shown) > 3 else "")
 
 
 def checked_min_exposure(value: Any) -> float:
@@ -303,7 +445,8 @@ def checked_min_exposure(value: Any) -> float:
     return fraction
 
 
-def _numbers(values: Any, source: str, name: str) -> NDArray[Any]:
+def numbers(values: Any, source: str, name: str) -> NDArray[Any]:
+    """Values as an array of two axes; raises if they are none."""
     if isinstance(values, np.ma.MaskedArray):
         raise DataError(f"{source}: {name} is a masked array: give its data, and its mask as mask")
     if getattr(values, "unit", None) is not None:
@@ -319,11 +462,12 @@ def _numbers(values: Any, source: str, name: str) -> NDArray[Any]:
     return array
 
 
-def _flags(values: Any, name: str) -> Bools:
-    array = _numbers(values, name, name)
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        raise DataError(f"{name}: {_pixel(np.isnan(array))} is nan {_FROM}")
-    return np.ascontiguousarray(array != 0)
+def flags(values: Any, name: str) -> Bools:
+    """Whether values are not 0; raises naming the first that is NaN."""
+    found = Hidden.of(values, name)
+    if found.unknown.any():
+        raise DataError(f"{name}: {_pixel(found.unknown)} is nan {_FROM}")
+    return found.pixels
 
 
 def _first(wrong: Bools) -> tuple[int, int]:
@@ -341,14 +485,15 @@ def _unit(text: Any) -> tuple[str, float]:
     """Spell a unit as "cm2 s" or "s", with the factor to it."""
     if text in ("cm2 s", "s"):
         return str(text), 1.0
-    from pyxstan.cluster.readers import parse_unit
+    from pyxstan.cluster.exposure_units import parse_unit
 
     found = parse_unit(text) if isinstance(text, str) else None
     if found is None:
         raise DataError(f"exposure_unit '{text}' is not 'cm2 s' or 's'")
-    if found[0] == "cm2":
+    if found[0] in ("cm2", "relative"):
+        wanted = "cm2 s" if found[0] == "cm2" else "s"
         raise DataError(
-            f"exposure_unit '{text}': multiply the map by the exposure time and give 'cm2 s'"
+            f"exposure_unit '{text}': multiply the map by the exposure time and give '{wanted}'"
         )
     return found
 

@@ -98,7 +98,7 @@ _READING = (
     Option("mask", "region file, table of circles or mask image; may be given again", (),
            many=True),
     Option("background_map", "FITS image of expected background counts a pixel"),
-    Option("exposure_unit", "unit of the exposure map: cm2, cm2 s or s"),
+    Option("exposure_unit", "unit of the exposure map: cm2, cm2 s, s or relative (to EXPOSURE)"),
     Option("min_exposure", "least exposure of a pixel, as a part of the peak", 0.5, float),
 )  # fmt: skip
 _SIMULATION = (

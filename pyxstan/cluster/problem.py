@@ -134,7 +134,7 @@ def prepare(
     model: str, data: ClusterImage, options: Mapping[str, Any], priors: Mapping[str, Prior]
 ) -> ClusterProblem:
     """Make the data ready for Stan: which parameters, their priors, the guess of the posterior."""
-    notes = list(data.notes)
+    notes = [note for note in data.notes if note not in data.warnings]
     layout = layout_of(model, options, has_map=data.background_map is not None)
     center = _center(options["center"], data)
     if options["redshift"] is not None:
@@ -189,6 +189,7 @@ def prepare(
         guess=guess,
         stan_data=stan_data,
         notes=notes,
+        warnings=list(data.warnings),
         priors={name: str(chosen[name]) for name in layout.names},
         attributes={
             "max_log_likelihood": guess.best_log_likelihood,

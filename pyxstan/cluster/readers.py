@@ -1,39 +1,46 @@
-"""From FITS files to `ClusterImage`: images, their headers, the unit of an exposure map."""
+"""From FITS files to `ClusterImage`: images and their headers."""
 
 from __future__ import annotations
 
 import io
+import logging
 import math
 import os
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pyxstan.cluster.alignment import how_it_differs, misplaced
 from pyxstan.cluster.data import (
+    Bools,
     ClusterImage,
     Floats,
+    Hidden,
     Ints,
-    checked_counts,
-    checked_map,
+    Named,
+    assembled,
     checked_min_exposure,
-    same_shape,
+    numbers,
+    size,
 )
-from pyxstan.cluster.masks import Physical, read_mask
+from pyxstan.cluster.exposure_units import exposure_unit as decided_unit
+from pyxstan.cluster.exposure_units import parse_unit
+from pyxstan.cluster.masks import Physical, load_mask
 from pyxstan.errors import DataError
 from pyxstan.fits_files import content, is_truncated, reason
 
-#: Peaks that tell the unit of an exposure map: no telescope has 5000 cm2 behind one pixel's
-#: photons, no observation worth fitting has less than 1e6 cm2 s.
-_LARGEST_AREA = 5000.0
-_SMALLEST_AREA_TIME = 1e6
-#: Peak of a map in s, as a fraction of EXPOSURE: dead time and vignetting one way, and slightly
-#: different good time intervals the other.
-_TIME_FRACTIONS = (0.5, 1.2)
+__all__ = ["FitsImage", "parse_unit", "read_cluster_image", "read_image"]
+
+#: A mask of more than this part of the exposed pixels may be one of what to keep.
+_MUCH = 0.5
+#: A file and one of its extensions, as CFITSIO writes them.
+_EXTENSION = re.compile(r"(.+)\[([^\[\]]+)\]$")
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class FitsImage:
     wcs: Any = None
     #: Why there are none.
     no_wcs: str = ""
+    #: Which of several images it is.
+    note: str = ""
 
     def keyword(self, name: str) -> Any:
         """Value of a keyword in the image's header, else in the primary one, else None."""
@@ -86,8 +95,8 @@ def read_image(path: str | Path, *, wcs: bool = False) -> FitsImage:
     Parameters
     ----------
     path
-        FITS file, also compressed (gzip, bzip2, tiles); the image may be in an extension. Axes of
-        length one are dropped.
+        FITS file, also compressed (gzip, bzip2, tiles); the image may be in an extension, which
+        ``file.fits[2]`` or ``file.fits[NAME]`` chooses. Axes of length one are dropped.
     wcs
         Read its celestial coordinates too.
 
@@ -98,14 +107,15 @@ def read_image(path: str | Path, *, wcs: bool = False) -> FitsImage:
     """
     from astropy.io import fits
 
-    whole = content(Path(path), "a FITS image")
-    with warnings.catch_warnings(record=True) as found:
+    file, extension = _extension(Path(path))
+    whole = content(file, "a FITS image")
+    with quiet(), warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         try:
             with fits.open(io.BytesIO(whole), memmap=False) as hdus:
                 list(hdus)
                 _refuse_truncated(path, found)
-                image = _first_image(hdus, str(path))
+                image = _first_image(hdus, str(path), extension)
         except DataError:
             raise
         except Exception as error:
@@ -118,14 +128,37 @@ def read_image(path: str | Path, *, wcs: bool = False) -> FitsImage:
     return replace(image, wcs=coordinates, no_wcs=why)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep astropy's logger silent: it tells of distortions in headers at every reading."""
+    logger = logging.getLogger("astropy")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _extension(path: Path) -> tuple[Path, str | None]:
+    """A file and the extension that is asked for."""
+    match = _EXTENSION.match(str(path))
+    if match is None or path.exists():
+        return path, None
+    return Path(match[1]), match[2].strip()
+
+
 def _refuse_truncated(path: str | Path, found: list[warnings.WarningMessage]) -> None:
     if is_truncated(found):
         raise DataError(f"{path}: not a readable FITS image (the file is cut short)")
 
 
-def _first_image(hdus: Any, source: str) -> FitsImage:
+def _first_image(hdus: Any, source: str, extension: str | None) -> FitsImage:
     other = ""
-    for hdu in hdus:
+    images = []
+    for number, hdu in enumerate(hdus):
+        if extension is not None and extension.upper() not in (str(number), hdu.name.upper()):
+            continue
         if not hdu.is_image or not hdu.shape:
             continue
         lengths = [length for length in hdu.shape if length != 1]
@@ -133,11 +166,25 @@ def _first_image(hdus: Any, source: str) -> FitsImage:
             axes = " x ".join(str(length) for length in reversed(hdu.shape))
             other = other or f"an image of {len(hdu.shape)} axes ({axes}), expected two"
             continue
-        data = hdu.data.reshape(lengths)
-        whole = data.dtype.kind == "i" or (data.dtype.kind == "u" and data.dtype.itemsize < 8)
-        kind = np.int64 if whole else np.float64
-        return FitsImage(data.astype(kind), source, (hdu.header.copy(), hdus[0].header.copy()))
-    raise DataError(f"{source}: {other or 'no image in the file'}")
+        images.append((number, hdu, lengths))
+    if not images:
+        raise DataError(f"{source}: {other or 'no image in the file'}")
+    number, hdu, lengths = images[0]
+    data = hdu.data.reshape(lengths)
+    whole = data.dtype.kind == "i" or (data.dtype.kind == "u" and data.dtype.itemsize < 8)
+    kind = np.int64 if whole else np.float64
+    note = ""
+    if len(images) > 1:
+        others = ", ".join(_name(n, one) for n, one, _ in images[1:4])
+        more = " ..." if len(images) > 4 else ""
+        note = f"{source}: its image is that of extension {_name(number, hdu)}, not {others}{more}"
+    return FitsImage(
+        data.astype(kind), source, (hdu.header.copy(), hdus[0].header.copy()), note=note
+    )
+
+
+def _name(number: int, hdu: Any) -> str:
+    return f"{number} ({hdu.name})" if hdu.name else str(number)
 
 
 def _celestial(header: Any) -> tuple[Any, str]:
@@ -165,38 +212,78 @@ def read_cluster_image(
     """Do the work of `ClusterImage.from_fits`."""
     checked_min_exposure(min_exposure)
     image = read_image(_path(counts, "counts"), wcs=True)
-    numbers = checked_counts(image.values, image.source)
+    numbers(image.values, image.source, "counts")
     chart = read_image(_path(exposure, "exposure"), wcs=True)
-    exposed = checked_map(chart.values, chart.source, "exposure")
-    same_shape(exposed, chart.source, numbers, image.source)
+    _same_pixels(chart, image)
     notes = [f"{image.source}: {image.no_wcs}"] if image.wcs is None else []
-    notes += _misaligned(chart, image)
-    factor, unit, note = _exposure_unit(chart, float(exposed.max()), exposure_unit, image)
-    notes.append(note)
+    doubts = _misplaced(chart, image)
+    peak = _peak(chart)
+    unit = decided_unit(chart, peak, exposure_unit, image)
+    doubts.extend(unit.warnings)
+    notes += [*doubts, unit.note, *filter(None, (image.note, chart.note))]
     expected = None
     if background_map is not None:
         background = read_image(_path(background_map, "background_map"), wcs=True)
-        expected = checked_map(background.values, background.source, "background")
-        same_shape(expected, background.source, numbers, image.source)
-        notes += _misaligned(background, image)
-    masked = np.zeros(numbers.shape, dtype=bool)
+        _same_pixels(background, image)
+        found = _misplaced(background, image)
+        doubts += found
+        notes += [*found, *filter(None, (background.note,))]
+        expected = Named(background.values, background.source)
+    masks = []
+    with np.errstate(invalid="ignore"):
+        exposed = (chart.values > min_exposure * peak) & (chart.values > 0)
     for path in _paths(mask):
-        hidden = read_mask(path, numbers.shape, image.wcs, physical=image.physical)
-        covered = int(hidden.sum())
-        notes.append(f"mask {path}: {covered} of {hidden.size} pixels" if covered else
-                     f"mask {path}: masks nothing in the image")  # fmt: skip
-        masked |= hidden
-    made = ClusterImage.from_arrays(
-        numbers,
-        exposed * factor,
-        mask=masked,
-        background_map=expected,
-        exposure_unit=unit,
-        min_exposure=min_exposure,
-        wcs=image.wcs,
-        source=image.source,
-    )
-    return replace(made, notes=(*notes, *made.notes))
+        hidden, said, found = _mask(path, image, exposed)
+        masks.append(hidden)
+        notes += [*said, *found]
+        doubts += found
+    return assembled(
+        Named(image.values, image.source), Named(chart.values, chart.source), masks, expected,
+        min_exposure=min_exposure, factor=unit.factor, unit=unit.unit, wcs=image.wcs,
+        notes=notes, warnings=doubts,
+    )  # fmt: skip
+
+
+def _peak(chart: FitsImage) -> float:
+    """Largest value of an exposure map that is a number."""
+    values = chart.values[np.isfinite(chart.values)]
+    peak = float(values.max(initial=0))
+    if not peak > 0:
+        raise DataError(f"{chart.source}: the exposure is 0 everywhere")
+    return peak
+
+
+def _mask(path: Path, image: FitsImage, exposed: Bools) -> tuple[Hidden, list[str], list[str]]:
+    """A mask, what to say of it, and what to doubt."""
+    mask = load_mask(path, image.values.shape, image.wcs, physical=image.physical)
+    covered = int(mask.pixels.sum())
+    notes = [f"mask {path}: {covered} of {mask.pixels.size} pixels" if covered else
+             f"mask {path}: masks nothing in the image", *mask.notes]  # fmt: skip
+    doubts = []
+    if mask.image is not None:
+        doubts = _misplaced(mask.image, image)
+        notes += filter(None, (mask.image.note,))
+    part = (mask.pixels & exposed).sum() / max(exposed.sum(), 1)
+    if part > _MUCH:
+        doubts.append(
+            f"mask {path}: it hides {part:.0%} of the exposed pixels: what is inside regions, or "
+            "not 0 in an image, is left out of the fit, not kept"
+        )
+    return Hidden(mask.pixels, str(path), mask.unknown), notes, doubts
+
+
+def _same_pixels(chart: FitsImage, image: FitsImage) -> None:
+    """Raise unless a map has the shape of the counts image."""
+    if chart.values.shape != image.values.shape:
+        raise DataError(
+            f"{chart.source}: {size(chart.values.shape)}, but {image.source} has "
+            f"{size(image.values.shape)}{how_it_differs(chart.wcs, image.wcs, chart.values.shape)}"
+        )
+
+
+def _misplaced(chart: FitsImage, image: FitsImage) -> list[str]:
+    words = misplaced(chart.wcs, chart.source, image.wcs, image.source, image.values.shape)
+    return [words] if words else []
 
 
 def _path(value: Any, name: str) -> Path:
@@ -213,102 +300,3 @@ def _paths(mask: Any) -> list[Path]:
     if isinstance(mask, np.ndarray) or not isinstance(mask, Iterable):
         raise DataError(f"mask: expected paths of mask files, got {type(mask).__name__}")
     return [_path(path, "mask") for path in mask]
-
-
-def _misaligned(chart: FitsImage, image: FitsImage) -> list[str]:
-    """Say when two files put one pixel at places half a pixel or more apart."""
-    if chart.wcs is None or image.wcs is None:
-        return []
-    ny, nx = image.values.shape
-    x, y = np.array([nx / 2, 0.0]), np.array([ny / 2, 0.0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            there = image.wcs.world_to_pixel(chart.wcs.pixel_to_world(x, y))
-            apart = float(np.hypot(there[0] - x, there[1] - y).max())
-        except Exception:
-            apart = math.nan
-    if apart < 0.5:
-        return []
-    shift = f"{apart:.3g} pixels" if math.isfinite(apart) else "far"
-    return [f"{chart.source}: {shift} off {image.source} by their celestial coordinates"]
-
-
-def parse_unit(text: str) -> tuple[str, float] | None:
-    """Take a unit apart: "cm2", "cm2 s" or "s" and the factor to it, or None if it is none.
-
-    >>> parse_unit("sec cm**2 counts/photon"), parse_unit("Primary Array")
-    (('cm2 s', 1.0), None)
-    """
-    from astropy import units as u
-
-    plain = text.strip()
-    for word, symbol in (("sec(?:onds?|s)?", "s"), ("counts", "ct"), ("cts", "ct"),
-                         ("photons", "photon")):  # fmt: skip
-        plain = re.sub(rf"(?i)\b{word}\b", symbol, plain)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for spelling in dict.fromkeys((plain, plain.lower())):
-            try:
-                found = u.Unit(spelling)
-            except (ValueError, TypeError):
-                continue
-            for name in ("cm2", "cm2 s", "s"):
-                for unit in (u.Unit(name), u.Unit(name) * u.ct / u.photon):
-                    if found.is_equivalent(unit):
-                        return name, float(found.to(unit))
-    return None
-
-
-def _exposure_unit(
-    chart: FitsImage, peak: float, given: str | None, image: FitsImage
-) -> tuple[float, str, str]:
-    """Factor that brings an exposure map to its unit, the unit, and how that was decided."""
-    time = image.keyword("EXPOSURE")
-    stated = chart.headers[0].get("BUNIT")
-    if given is not None:
-        found = parse_unit(given) if isinstance(given, str) else None
-        if found is None:
-            raise DataError(f"exposure_unit '{given}' is not cm2, cm2 s or s")
-        why = "as given by exposure_unit"
-    elif isinstance(stated, str) and (found := parse_unit(stated)) is not None:
-        why = f"by its BUNIT '{stated}'"
-    else:
-        found, why = _guess(peak, time, chart.source)
-    unit, factor = found
-    note = f"exposure map {chart.source} taken in {unit}, {why}"
-    if unit != "cm2":
-        return factor, unit, note
-    seconds = _seconds(time, image.source)
-    note += f", and multiplied by EXPOSURE = {seconds:g} s of {image.source}"
-    return factor * seconds, "cm2 s", note
-
-
-def _guess(peak: float, time: Any, source: str) -> tuple[tuple[str, float], str]:
-    low, high = _TIME_FRACTIONS
-    if _is_positive(time) and low <= peak / time <= high:
-        return ("s", 1.0), f"a guess: its peak, {peak:g}, is about the image's EXPOSURE, {time:g} s"
-    if peak > _SMALLEST_AREA_TIME:
-        return ("cm2 s", 1.0), f"a guess from its peak, {peak:g}"
-    if peak < _LARGEST_AREA:
-        return ("cm2", 1.0), f"a guess from its peak, {peak:g}"
-    raise DataError(
-        f"{source}: BUNIT does not say the unit of the exposure, nor does its peak, {peak:g}: "
-        "give exposure_unit (cm2, cm2 s or s)"
-    )
-
-
-def _seconds(time: Any, source: str) -> float:
-    if time is None:
-        raise DataError(
-            f"{source}: no keyword EXPOSURE (s) to multiply the exposure map in cm2 by; "
-            "if the map is in another unit, give exposure_unit"
-        )
-    if not _is_positive(time):
-        raise DataError(f"{source}: keyword EXPOSURE is '{time}', expected a positive number of s")
-    return float(time)
-
-
-def _is_positive(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value > 0
