@@ -468,9 +468,7 @@ def test_unit_that_can_not_be_guessed(files: dict[str, Path], tmp_path: Path) ->
     chart = write(tmp_path / "e.fits", EXPOSURE / 1000)
     with pytest.raises(DataError, match=r"e.fits: BUNIT does not .* 20000.*give exposure_unit"):
         ClusterImage.from_fits(write(files["counts"], COUNTS), chart)
-    with pytest.raises(
-        DataError, match=r"^exposure_unit 'furlong' is not cm2, .* or relative$"
-    ):
+    with pytest.raises(DataError, match=r"^exposure_unit 'furlong' is not cm2, .* or relative$"):
         ClusterImage.from_fits(**files, exposure_unit="furlong")
 
 
