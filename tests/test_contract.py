@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from astropy import units
 
 import pyxstan
 from pyxstan import inference_data, registry
@@ -209,7 +210,11 @@ class TestContract:
         for found in ("posterior", "observed_data"):
             for variable, values in group(fits[name], found).data_vars.items():
                 assert "units" in values.attrs, f"{found}.{variable} states no unit"
+                units.Unit(values.attrs["units"])  # or an error
                 assert values.attrs["long_name"]
+        if "unit" in posterior(fits[name]).coords:
+            for unit in posterior(fits[name])["unit"].to_numpy():
+                units.Unit(str(unit))
 
     def test_provenance(self, name: str, fits: Mapping[str, Any]) -> None:
         attrs = inference_data.attributes(fits[name])

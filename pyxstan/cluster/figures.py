@@ -121,7 +121,7 @@ def _image(fit: FittedImage) -> Figure:
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     bar.ax.tick_params(labelsize=8)
     bar.ax.minorticks_off()
-    unit = str(fit.constant["exposure_map"].attrs.get("units", "")).replace("cm2", "cm$^2$")
+    unit = str(fit.constant["exposure_map"].attrs.get("units", "")).replace("cm**2", "cm$^2$")
     values = np.where(fit.good, fit.exposure, np.nan)
     power = int(np.floor(np.log10(np.nanmax(values))))
     values /= 10.0**power

@@ -10,6 +10,7 @@ import xarray as xr
 from pyxstan import registry
 from pyxstan.cluster.brightness import aperture_flux, axes_of, kpc_an_arcsec, position_angle
 from pyxstan.cluster.cells import Floats
+from pyxstan.units import spelled
 
 if TYPE_CHECKING:
     from pyxstan.cluster.problem import ClusterProblem
@@ -46,8 +47,8 @@ def groups(problem: ClusterProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
         "outer_radius": ("annulus", annuli.edges, {"units": "pixel"}),
         "inner_radius": ("annulus", np.append(0.0, annuli.edges[:-1]), {"units": "pixel"}),
     }
-    unit = problem.image.exposure_unit
-    units = {"counts": "counts", "exposure": f"{unit} pixel", "background_map": "counts"}
+    unit = spelled(problem.image.exposure_unit)
+    units = {"counts": "count", "exposure": f"{unit} pixel", "background_map": "count"}
     annular = {
         name: ("annulus", values, {"units": units.get(name, ""), "long_name": _SUMS[name]})
         for name, values in sums.items()
@@ -109,7 +110,7 @@ def _posterior(problem: ClusterProblem, values: dict[str, Floats]) -> xr.Dataset
     described = {p.name: p.description for p in registry.get(problem.model).parameters}
     coords = {"chain": np.arange(total.shape[0]), "draw": np.arange(total.shape[1])}
     variables = {
-        name: (("chain", "draw"), value, {"units": unit, "long_name": described[name]})
+        name: (("chain", "draw"), value, {"units": spelled(unit), "long_name": described[name]})
         for name, (value, unit) in found.items()
     }
     return xr.Dataset(variables, coords=coords)
@@ -156,8 +157,8 @@ def _pointwise(
         "log_likelihood": xr.Dataset({"counts": (dims, log_likelihood)}, coords=coords),
         "posterior_predictive": xr.Dataset(
             {
-                "counts": (dims, rng.poisson(np.maximum(expected, 0.0)), {"units": "counts"}),
-                "expected_counts": (dims, expected, {"units": "counts"}),
+                "counts": (dims, rng.poisson(np.maximum(expected, 0.0)), {"units": "count"}),
+                "expected_counts": (dims, expected, {"units": "count"}),
             },
             coords=coords,
         ),
@@ -169,8 +170,12 @@ def _constant(problem: ClusterProblem) -> xr.Dataset:
     image = problem.image
     at = ("y", "x")
     variables: dict[str, Any] = {
-        "image": (at, image.counts.astype(np.int32), {"units": "counts"}),
-        "exposure_map": (at, image.exposure.astype(np.float32), {"units": image.exposure_unit}),
+        "image": (at, image.counts.astype(np.int32), {"units": "count"}),
+        "exposure_map": (
+            at,
+            image.exposure.astype(np.float32),
+            {"units": spelled(image.exposure_unit)},
+        ),
         "good": (at, image.good.astype(np.int8), {"long_name": "1: fitted, 0: masked"}),
         "maximum_likelihood": ("parameter", problem.guess.best),
         "annuli_center": ("axis", np.array(problem.guess.annuli.center), {"units": "pixel"}),

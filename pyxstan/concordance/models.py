@@ -4,7 +4,7 @@ from pyxstan.registry import Model, Option, Parameter, PriorSlot
 
 _PARAMETERS = (
     Parameter("B", "log effective area, relative to the nominal b's unit", "", ("instrument",)),
-    Parameter("G", "log flux", "ln(flux unit of the data)", ("source",)),
+    Parameter("G", "log flux, ln(flux unit of the data)", "", ("source",)),
     Parameter("sigma", "scatter of log measurements (unknown), or added to the given (extra)",
               "", ("instrument",)),
 )  # fmt: skip

@@ -10,6 +10,7 @@ import xarray as xr
 
 from pyxstan.concordance import skew_t
 from pyxstan.concordance.data import Floats
+from pyxstan.units import spelled
 
 if TYPE_CHECKING:
     from pyxstan.concordance.problem import ConcordanceProblem
@@ -36,7 +37,13 @@ def groups(problem: ConcordanceProblem, draws: Draws, seed: int) -> dict[str, xr
     found = {"posterior": posterior}
     found |= _pointwise(problem, posterior, measurement, seed)
     found["observed_data"] = xr.Dataset(
-        {"y": ("measurement", data.y, {"units": _log_unit(problem), "long_name": "measurement"})},
+        {
+            "y": (
+                "measurement",
+                data.y,
+                {"units": "", "long_name": f"measurement{_log_unit(problem)}"},
+            )
+        },
         coords=measurement,
     )
     constant: dict[str, Any] = {
@@ -57,7 +64,8 @@ def groups(problem: ConcordanceProblem, draws: Draws, seed: int) -> dict[str, xr
 
 
 def _log_unit(problem: ConcordanceProblem) -> str:
-    return f"ln({problem.data.unit})" if problem.data.unit else "ln(flux unit)"
+    """Of what a log flux is the logarithm."""
+    return f", ln({problem.data.unit})" if problem.data.unit else ""
 
 
 def _posterior(problem: ConcordanceProblem, draws: Draws, seed: int) -> xr.Dataset:
@@ -69,7 +77,7 @@ def _posterior(problem: ConcordanceProblem, draws: Draws, seed: int) -> xr.Datas
     influence = {"beside": "prior_influence"}
     variables: dict[str, Any] = {
         "B": (area, B, {"units": "", "long_name": "log effective area", **influence}),
-        "G": (source, G, {"units": unit, "long_name": "log flux"}),
+        "G": (source, G, {"units": "", "long_name": f"log flux{unit}"}),
     }
     if "sigma" in draws.variables and draws.variables["sigma"].size:
         variables["sigma"] = (
@@ -93,7 +101,7 @@ def _posterior(problem: ConcordanceProblem, draws: Draws, seed: int) -> xr.Datas
     variables["concordant_flux"] = (
         source,
         np.exp(G),
-        {"units": data.unit, "long_name": "concordant flux"},
+        {"units": spelled(data.unit), "long_name": "concordant flux"},
     )
     coords: dict[str, Any] = {
         "chain": np.arange(B.shape[0]),
@@ -227,9 +235,7 @@ def _pointwise(
     dims = ("chain", "draw", "measurement")
     found = {
         "log_likelihood": xr.Dataset({"y": (dims, log_likelihood)}, coords=coords),
-        "posterior_predictive": xr.Dataset(
-            {"y": (dims, predicted, {"units": _log_unit(problem)})}, coords=coords
-        ),
+        "posterior_predictive": xr.Dataset({"y": (dims, predicted, {"units": ""})}, coords=coords),
     }
     if weight is not None:
         found["posterior_predictive"]["outlier_weight"] = (

@@ -9,6 +9,7 @@ import xarray as xr
 
 from pyxstan.spectra import likelihood
 from pyxstan.spectra.stored import to_json
+from pyxstan.units import spelled
 
 if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
@@ -57,13 +58,13 @@ def groups(problem: SpectraProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
                 "value": (
                     ("chain", "draw", "parameter"),
                     np.stack([values[p.name] for p in varying], axis=-1),
-                    {"units": "of each parameter", "long_name": "parameters of the model"},
+                    {"units": "", "long_name": "parameters of the model, each in its unit"},
                 )
             },
             coords={
                 **every,
                 "parameter": [p.name for p in varying],
-                "unit": ("parameter", [p.unit for p in varying]),
+                "unit": ("parameter", [spelled(p.unit) for p in varying]),
             },
         ),
         "log_likelihood": xr.Dataset({"counts": joined(log_like)}, coords=some),
@@ -80,7 +81,7 @@ def groups(problem: SpectraProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
                 "counts": (
                     "channel",
                     _column(problem, 0),
-                    {"units": "counts", "long_name": "counts"},
+                    {"units": "count", "long_name": "counts"},
                 )
             },
             coords=channels,

@@ -4,7 +4,8 @@ from pyxstan.registry import Model, Option, Parameter, PriorSlot
 
 _REAL = ("uniform", "normal")
 _POSITIVE = ("uniform", "half_normal", "lognormal", "gamma", "inv_gamma")
-_UNIT = "of the parameter"
+#: That of the samples, which the user knows.
+_UNIT = ""
 
 _RANGE = (
     Option("low", "low end of the range; default: of all samples", kind=float),

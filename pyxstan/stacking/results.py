@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
     from pyxstan.stacking.problem import StackProblem
 
-_UNIT = "of the parameter"
+#: That of the samples, which the user knows.
+_UNIT = ""
 #: What the log likelihoods of the objects may cost in all, and of how many draws they are kept.
 _LARGEST_COST, _FEWEST_DRAWS, _MOST_DRAWS = 2e7, 200, 4000
 #: Objects whose own histograms are kept for the figure, and the cells of those.
