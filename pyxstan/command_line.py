@@ -123,7 +123,7 @@ def compile_(names: tuple[str, ...], output: Path | None, all_methods: bool) -> 
 @click.option("--seed", type=int, help="Default: a random one, told in the output.")
 @click.option("--inits", type=float, help="Half width of the random starting interval.")
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Draw the figures.")
-@click.option("--strict", is_flag=True, help="Exit 4 when the verdict is bad.")
+@click.option("--strict", is_flag=True, help="Exit 4 when the verdict is bad, or has a BUT.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @_set_option
 @_prior_option
@@ -171,7 +171,7 @@ def fit(
     _print_summary(table.loc[rows], needed=judged.rows)
     click.echo(f"wrote {output}" + (f" and figures in {plots}" if plots else ""))
     click.echo(str(judged))
-    if strict and not judged.good:
+    if strict and judged.problems:  # reservations are among them
         sys.exit(_NOT_CONVERGED)
 
 
@@ -279,9 +279,8 @@ class _WithNegativeNumbers(click.Command):
 )
 @click.option(
     "--prior",
-    default="uniform",
-    show_default=True,
-    help="Of the objects' fits: uniform, loguniform, normal(mean, sd).",
+    help="Of the objects' fits: uniform, loguniform, normal(mean, sd), uniform(low, high) ... "
+    "Default: as the fits record it, else flat.",
 )
 @click.option(
     "--selection",
@@ -306,7 +305,7 @@ class _WithNegativeNumbers(click.Command):
 @click.option("--warmup", type=int, help="Of NUTS. Default: 1000.")
 @click.option("--draws", type=int, help="Default: 4000, of more than 3000 objects 1000.")
 @click.option("--seed", type=int, help="Default: a random one, told in the output.")
-@click.option("--strict", is_flag=True, help="Exit 4 when a verdict is bad.")
+@click.option("--strict", is_flag=True, help="Exit 4 when a verdict is bad, or has a BUT.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def stack(
     inputs: tuple[Path, ...],
@@ -315,7 +314,7 @@ def stack(
     nbins: int,
     name: str | None,
     output: Path | None,
-    prior: str,
+    prior: str | None,
     selection: Path | None,
     covariates: Path | None,
     parents: tuple[str, ...],

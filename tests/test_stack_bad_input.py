@@ -353,9 +353,9 @@ INPUTS = {
         "expected one file of samples, got 2: good.csv, good.csv", ["good.csv", "good.csv"], X
     ),
     "unknown prior": prior(
-        "prior of x: 'gamma(1, 2)' is not uniform, loguniform or normal(mean, sd); for another one "
-        "give weights",
-        "gamma(1, 2)",
+        "unknown prior 'cauchy'; there are normal, lognormal, half_normal, gamma, inv_gamma, "
+        "uniform, loguniform",
+        "cauchy(0, 1)",
     ),
     "no prior": prior("option prior: 'x=' is not parameter=prior", "x="),
     "nameless prior": prior("option prior: 'uniform' is not parameter=prior", "x=uniform;uniform"),

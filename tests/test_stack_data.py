@@ -102,7 +102,8 @@ def test_runs_in_a_folder(tmp_path: Path) -> None:
     data = PosteriorSamples.from_runs(tmp_path, "log(nH)")
     assert by_object(data) == {"a": [20], "b": [21, 22, 23]}
     assert data.parameters == ("log(nH)",)
-    assert data.notes == (f"{tmp_path}: left out, no chains: notes",)
+    assert data.notes[0] == f"{tmp_path}: left out, no chains: notes"
+    assert "prior of log(nH) in the fits is not known, a flat one is assumed" in data.notes[1]
     both = PosteriorSamples.from_runs(tmp_path, ["PhoIndex", "log(nH)"])
     assert by_object(both) == {"a": [[2, 20]], "b": [[1.7, 21], [1.8, 22], [1.9, 23]]}
 

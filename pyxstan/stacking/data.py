@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyxstan.errors import DataError
-from pyxstan.stacking.sample_priors import Priors, inverse_prior
+from pyxstan.stacking.arrays import numbers, read_arrays, wrapped
+from pyxstan.stacking.sample_priors import Priors, Recorded, log_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +38,14 @@ class Selection:
     @property
     def shares(self) -> Floats:
         """The weights over their sum: what outliers anywhere in the range add to is then alike."""
-        return np.asarray(self.weights / self.weights.sum())
+        relative = self.weights / self.weights.max()
+        return np.asarray(relative / relative.sum())
 
     @property
     def log_total(self) -> float:
         """Log of that sum."""
-        return float(np.log(self.weights.sum()))
+        largest = self.weights.max()
+        return float(np.log(largest) + np.log((self.weights / largest).sum()))
 
     def detected(self, p: Floats) -> Floats:
         """The detected fraction of populations, for their densities at x, shape (..., detected)."""
@@ -57,9 +60,11 @@ class PosteriorSamples:
     take
 
     prior
-        The prior under which the objects were fitted: ``"uniform"`` (default), ``"loguniform"``,
-        ``"normal(mean, sd)"``, or by parameter a dict of those. The samples are weighted by one
-        over it, so that the population's distribution takes its place.
+        The prior under which the objects were fitted: ``"uniform"``, ``"loguniform"``,
+        ``"normal(mean, sd)"`` or another of `pyxstan.priors.FAMILIES`, or by parameter a dict of
+        those. The samples are weighted by one over it, so that the population's distribution takes
+        its place. Default: the prior that the fits record, as pyxstan's own results do; a flat one
+        where they don't, which a note says.
     covariates
         Known properties of the objects: a table (file, DataFrame, dict) with a column ``object``
         and one a covariate, or a mapping of covariate to an array in the order of the objects.
@@ -93,6 +98,8 @@ class PosteriorSamples:
     selection: Selection | None = None
     source: str = "samples"
     notes: tuple[str, ...] = ()
+    #: What speaks against the objects' own fits, for the verdict of a stack.
+    complaints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.objects:
@@ -157,6 +164,18 @@ class PosteriorSamples:
             covariates={name: values[objects] for name, values in self.covariates.items()},
         )
 
+    def ordered(self, objects: NDArray[np.intp]) -> PosteriorSamples:
+        """The objects at these positions, in this order."""
+        rows = np.concatenate([np.arange(self.start[i], self.start[i + 1]) for i in objects])
+        return replace(
+            self,
+            objects=tuple(self.objects[i] for i in objects),
+            x=self.x[rows],
+            weights=self.weights[rows],
+            start=np.append(0, np.cumsum(self.sizes[objects])),
+            covariates={name: values[objects] for name, values in self.covariates.items()},
+        )
+
     @classmethod
     def from_arrays(
         cls,
@@ -165,11 +184,14 @@ class PosteriorSamples:
         parameters: str | Sequence[str] = "x",
         objects: Sequence[str] | None = None,
         weights: Sequence[ArrayLike] | NDArray[Any] | None = None,
-        prior: Priors = "uniform",
+        prior: Priors = None,
         covariates: Any = None,
         selection: Any = None,
         source: str = "samples",
         notes: tuple[str, ...] = (),
+        complaints: tuple[str, ...] = (),
+        recorded: Sequence[Recorded] | None = None,
+        units: Sequence[Mapping[str, str]] | None = None,
     ) -> PosteriorSamples:
         """Samples in memory.
 
@@ -185,6 +207,13 @@ class PosteriorSamples:
         weights
             Of the samples of each object, for samples that are not equally weighted; they multiply
             what `prior` makes.
+        recorded
+            Priors that the fits themselves state, by parameter, one mapping an object: in force
+            where `prior` says nothing.
+        units
+            Of the samples, by parameter, one mapping an object; default: what the arrays state
+            themselves (Quantities, or ``attrs["units"]``). All are put into those of the first
+            object. Samples that are masked are left out.
 
         Raises
         ------
@@ -204,69 +233,69 @@ class PosteriorSamples:
         labels = tuple(map(str, objects if objects is not None else range(1, len(samples) + 1)))
         if len(labels) != len(samples):
             raise DataError(f"{source}: {len(samples)} objects, but {len(labels)} names")
-        parts = [
-            _numbers(one, f"{source}: object '{name}'", len(names))
-            for name, one in zip(labels, samples, strict=True)
-        ]
+        arrays = read_arrays(samples, labels, names, source, units)
+        parts = arrays.samples
         start = np.append(0, np.cumsum([len(part) for part in parts]))
         x = np.concatenate(parts)
         if weights is not None:
             if len(weights) != len(parts):
                 raise DataError(f"{source}: {len(parts)} objects, but weights of {len(weights)}")
             given = [
-                _numbers(one, f"{source}: weights of object '{name}'", 1)[:, 0]
+                _weights(one, f"{source}: weights of object '{name}'")
                 for name, one in zip(labels, weights, strict=True)
             ]
-            for name, part, w in zip(labels, parts, given, strict=True):
-                if len(part) != len(w):
+            for name, kept, w in zip(labels, arrays.kept, given, strict=True):
+                if len(kept) != len(w):
                     raise DataError(
-                        f"{source}: object '{name}' has {len(part)} samples, but {len(w)} weights"
+                        f"{source}: object '{name}' has {len(kept)} samples, but {len(w)} weights"
                     )
-            weight = np.concatenate(given)
+            weight = np.concatenate([w[k] for w, k in zip(given, arrays.kept, strict=True)])
         else:
             weight = np.ones(len(x))
-        return cls._made(
-            labels, names, x, start, weight, prior, covariates, selection, source, notes
+        notes = (*notes, *arrays.notes)
+        found = cls(
+            labels, names, x, start, weight, source=source, notes=notes, complaints=complaints
         )
+        if recorded is not None:
+            recorded = [arrays.in_their_units(i, one) for i, one in enumerate(recorded)]
+        return found._known(prior, recorded, covariates, selection)
 
-    @classmethod
-    def _made(
-        cls,
-        objects: tuple[str, ...],
-        parameters: tuple[str, ...],
-        x: Floats,
-        start: NDArray[np.intp],
-        weights: Floats,
+    def _known(
+        self,
         prior: Priors,
+        recorded: Sequence[Recorded] | None,
         covariates: Any,
         selection: Any,
-        source: str,
-        notes: tuple[str, ...],
     ) -> PosteriorSamples:
         """Weigh the samples by one over their prior, and look up what is known of the objects."""
         from pyxstan.stacking.readers import read_covariates, read_selection
 
-        found = cls(objects, parameters, x, start, weights, source=source, notes=notes)
-        inverse = inverse_prior(prior, found)
-        weight = weights * inverse
+        x, start, objects = self.x, self.start, self.objects
+        inverse, notes = log_weights(prior, self, recorded)
+        with np.errstate(divide="ignore"):
+            log_weight = np.log(self.weights) + inverse
+        largest = np.maximum.reduceat(log_weight, start[:-1])
+        if not np.isfinite(largest).all():
+            name = objects[int(np.argmin(np.isfinite(largest)))]
+            raise DataError(f"{self.source}: all weights of object '{name}' are zero")
+        weight = np.exp(log_weight - np.repeat(largest, self.sizes))
         totals = np.add.reduceat(weight, start[:-1])
-        if not (totals > 0).all():
-            name = objects[int(np.argmin(totals))]
-            raise DataError(f"{source}: all weights of object '{name}' are zero")
-        chosen = None if selection is None else read_selection(selection, parameters)
+        chosen = None if selection is None else read_selection(selection, self.parameters)
         if chosen is not None and chosen.exact:
             low, high = chosen.x.min(), chosen.x.max()
             seen = np.logical_or.reduceat(((x >= low) & (x <= high)).all(axis=1), start[:-1])
             if not seen.all():
                 raise DataError(
-                    f"{source}: object '{objects[int(np.argmin(seen))]}' has no sample where the "
-                    f"selection detects anything, {low:.6g} to {high:.6g}"
+                    f"{self.source}: object '{objects[int(np.argmin(seen))]}' has no sample where "
+                    f"the selection detects anything, {low:.6g} to {high:.6g}"
                 )
         return replace(
-            found,
-            weights=weight / np.repeat(totals, found.sizes),
+            self,
+            weights=weight / np.repeat(totals, self.sizes),
             covariates={} if covariates is None else read_covariates(covariates, objects),
             selection=chosen,
+            notes=(*self.notes, *notes),
+            complaints=(*self.complaints, *wrapped(self)),
         )
 
     @classmethod
@@ -276,7 +305,7 @@ class PosteriorSamples:
         *,
         parameters: str | Sequence[str] = "x",
         objects: Sequence[str] | None = None,
-        prior: Priors = "uniform",
+        prior: Priors = None,
         covariates: Any = None,
         selection: Any = None,
     ) -> PosteriorSamples:
@@ -308,8 +337,8 @@ class PosteriorSamples:
         labels = tuple(map(str, objects if objects is not None else range(1, len(start))))
         if len(labels) != len(start) - 1:
             raise DataError(f"{path}: {len(start) - 1} objects, but {len(labels)} names")
-        return cls._made(labels, names, x[:, None], start, np.ones(len(x)), prior, covariates,
-                         selection, str(path), ())  # fmt: skip
+        found = cls(labels, names, x[:, None], start, np.ones(len(x)), source=str(path))
+        return found._known(prior, [{}] * len(labels), covariates, selection)
 
     @classmethod
     def from_runs(
@@ -395,17 +424,8 @@ def as_posterior_samples(data: Any) -> PosteriorSamples:
     )
 
 
-def _numbers(given: ArrayLike, where: str, columns: int) -> Floats:
-    """An array of shape (samples, columns)."""
-    try:
-        found = np.asarray(given, dtype=float)
-    except (TypeError, ValueError):
-        raise DataError(f"{where}: not an array of numbers") from None
-    if found.ndim == 1 and columns == 1:
-        found = found[:, None]
-    if found.ndim != 2 or found.shape[1] != columns:
-        raise DataError(
-            f"{where}: an array of shape {found.shape}, expected (samples"
-            + (f", {columns})" if columns > 1 else ")")
-        )
-    return found
+def _weights(given: ArrayLike, where: str) -> Floats:
+    """Weights of an object's samples; one that is masked has none."""
+    if np.ma.isMaskedArray(given):
+        given = np.ma.filled(given, 0.0)
+    return numbers(given, where, 1)[:, 0]

@@ -283,6 +283,7 @@ def prepare(
         spacing=spacing,
         stan_data=stan_data,
         notes=notes,
+        complaints=list(data.complaints),
         priors=shown,
         attributes={"parameter": ", ".join(data.parameters)},
     )

@@ -20,10 +20,11 @@ _EXACT = Option("exact", "draw by quadrature over both parameters, not by NUTS",
 _OF_TWO = (*_RANGE, _LIKELIHOOD, _EXACT)
 _READING = (
     Option("name", "the parameter: a column, or what to call the numbers of a text file"),
-    Option("prior", "of the fits: uniform, loguniform or normal(mean, sd)", "uniform"),
+    Option("prior", "of the fits: uniform, loguniform, normal(mean, sd) or another family; "
+           "default: as the fits record it, else flat"),
     Option("covariates", "table of the objects' known properties"),
     Option("selection", "table of detection probabilities, or of detected injections"),
-)
+)  # fmt: skip
 _SIMULATION = (
     Option("objects", "how many", 30, int),
     Option("samples", "of each object", 1000, int),

@@ -58,6 +58,7 @@ def read_frame(frame: Any, parameters: str | Sequence[str]) -> dict[str, Any]:
         "weights": np.split(_weights(table)[order], splits) if weighted else None,
         "source": table.source,
         "notes": (),
+        "recorded": [{}] * len(objects),
     }
 
 

@@ -219,6 +219,7 @@ def prepare(
         stan_data=stan_data,
         directly=options.get("exact", False),
         notes=notes,
+        complaints=list(data.complaints),
         priors=shown,
         attributes={"parameter": data.parameters[0], "low": on.low, "high": on.high},
     )

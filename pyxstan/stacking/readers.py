@@ -11,6 +11,8 @@ import numpy as np
 
 from pyxstan import inference_data, tables
 from pyxstan.errors import DataError
+from pyxstan.stacking import own_results
+from pyxstan.stacking.chain_files import is_chain, read_chain, read_chains, refuse_other_formats
 from pyxstan.stacking.data import Floats, PosteriorSamples
 from pyxstan.stacking.naming import listed, object_names, some
 from pyxstan.stacking.object_tables import read_covariates, read_frame, read_selection
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
+    "read_chains",
     "read_covariates",
     "read_frame",
     "read_inputs",
@@ -35,6 +38,10 @@ _FITS_MAGIC = b"SIMPLE  ="
 _DRAWS = ("chain", "draw")
 #: Kinds of input, in the words of messages.
 _TEXT, _TABLE, _RUNS, _NETCDF = "text with an object a row", "a table", "a folder of runs", "netCDF"
+_CHAIN = "a file of one object"
+#: Files of one object each, in a folder of nothing but them.
+_CHAIN_FILES = ("*chain.fits", "*post_equal_weights.dat", "*.json", "*.csv", "*.ecsv", "*.fits",
+                "*.txt")  # fmt: skip
 _SAMPLES = "samples (text, runs of UltraNest, netCDF or a table)"
 
 
@@ -63,6 +70,8 @@ def read_inputs(inputs: Sequence[Path], options: Mapping[str, Any]) -> Posterior
         )
     paths = [Path(path) for path in inputs]
     kinds = [_kind(path) for path in paths]
+    if len(paths) > 1 and set(kinds) <= {_TEXT, _TABLE, _CHAIN}:
+        kinds = [_CHAIN] * len(paths)  # a file an object
     kind = kinds[0]
     if len(set(kinds)) > 1:
         other = next(k for k, found in enumerate(kinds) if found != kind)
@@ -70,8 +79,6 @@ def read_inputs(inputs: Sequence[Path], options: Mapping[str, Any]) -> Posterior
             f"{paths[0]} is {kind}, but {paths[other]} is {kinds[other]}: "
             "expected inputs of one kind"
         )
-    if kind in (_TEXT, _TABLE) and len(paths) > 1:
-        raise DataError(f"expected one file of samples, got {len(paths)}: {some(paths)}")
     names = _split(options.get("name") or "")
     known: dict[str, Any] = {
         key: options[key] for key in ("covariates", "selection") if options.get(key) is not None
@@ -90,6 +97,9 @@ def read_inputs(inputs: Sequence[Path], options: Mapping[str, Any]) -> Posterior
         return PosteriorSamples.from_frame(paths[0], names, **known)
     if kind == _RUNS:
         return PosteriorSamples.from_runs(paths[0] if len(paths) == 1 else paths, names, **known)
+    if kind == _CHAIN:
+        found = read_chains([file for path in paths for file in _chain_files(path)], names)
+        return PosteriorSamples.from_arrays(**found, **known)
     files = [file for path in paths for file in _netcdf_files(path)]
     return PosteriorSamples.from_netcdf(files, names, **known)
 
@@ -97,11 +107,17 @@ def read_inputs(inputs: Sequence[Path], options: Mapping[str, Any]) -> Posterior
 def _kind(path: Path) -> str:
     """What an input is."""
     if path.is_dir():
-        netcdf = any(path.glob("*.nc")) and not is_run(path) and not folders_of_runs(path)
-        return _NETCDF if netcdf else _RUNS
+        if is_run(path) or folders_of_runs(path):
+            return _RUNS
+        if any(path.glob("*.nc")):
+            return _NETCDF
+        return _CHAIN if path.exists() and _chain_files(path) else _RUNS
     head = head_of(path, _SAMPLES)
+    refuse_other_formats(path, head)
     if head.startswith(_NETCDF_MAGIC):
         return _NETCDF
+    if is_chain(path):
+        return _CHAIN
     if head.startswith(_FITS_MAGIC):
         return _TABLE
     for _, line in lines_of(path, _SAMPLES):
@@ -120,8 +136,21 @@ def _parameters_in(kind: str, path: Path) -> list[str]:
         return [str(x) for x in table.frame.columns if x not in ("object", "weight")]
     if kind == _RUNS:
         return parameters_of(next(iter(find_runs(path)[0].values())))
+    if kind == _CHAIN:
+        return list(read_chain(_chain_files(path)[0]).columns)
     with _posterior(_netcdf_files(path)[0]) as posterior:
         return _variables(posterior)
+
+
+def _chain_files(path: Path) -> list[Path]:
+    """The files of one object each that a path stands for: it, or of one kind in a folder."""
+    if not path.is_dir():
+        return [path]
+    for pattern in _CHAIN_FILES:
+        found = sorted(path.glob(pattern)) or sorted(path.glob(f"*/{pattern}"))
+        if found:
+            return found
+    return []
 
 
 def _split(names: str) -> list[str]:
@@ -177,17 +206,25 @@ def read_netcdf(
     wanted = listed(parameters)
     given = [files] if isinstance(files, str | Path) else files
     found = [file for path in given for file in _netcdf_files(Path(path))]
-    samples = []
+    samples, recorded, verdicts, units = [], [], [], []
     for file in found:
+        attrs = own_results.attributes(file)
         with _posterior(file) as posterior:
             samples.append(np.column_stack([_flattened(posterior, name, file) for name in wanted]))
+            recorded.append(own_results.recorded_priors(file, attrs, wanted))
+            units.append({name: _unit(posterior, name) for name in wanted})
+        verdicts.append(own_results.verdict_of(file, attrs))
+    objects = object_names([file.with_suffix("") for file in found])
     return {
         "samples": samples,
         "parameters": wanted,
-        "objects": object_names([file.with_suffix("") for file in found]),
+        "objects": objects,
         "weights": None,
         "source": str(given[0]) if len(given) == 1 else f"{len(found)} netCDF files",
         "notes": (),
+        "recorded": recorded,
+        "units": units,
+        "complaints": own_results.complaints(dict(zip(objects, verdicts, strict=True))),
     }
 
 
@@ -214,13 +251,34 @@ def _variables(posterior: xr.Dataset) -> list[str]:
     return names
 
 
-def _flattened(posterior: xr.Dataset, name: str, file: Path) -> Floats:
-    """Draws of a variable, or of one of its coordinates, from all chains."""
+def _unit(posterior: xr.Dataset, name: str) -> str:
+    """The unit of a variable, or of its entry; empty where none is stated."""
+    variable, label, _ = _found(posterior, name)
+    values = posterior[variable]
+    if "unit" in values.coords and label:
+        (dim,) = values["unit"].dims
+        labels = [str(one) for one in values[dim].to_numpy()]
+        return str(values["unit"].to_numpy()[labels.index(label)])
+    return str(values.attrs.get("units", ""))
+
+
+def _found(posterior: xr.Dataset, name: str) -> tuple[str, str, bool]:
+    """The variable that a name stands for, the entry of it, and whether it is there."""
     bracket = re.fullmatch(r"(.+)\[(.*)\]", name)
     variable, label = name, ""
     if name not in posterior.data_vars and bracket:
         variable, label = bracket[1], bracket[2].strip()
-    if variable not in posterior.data_vars:
+        if variable not in posterior.data_vars and label in posterior.data_vars:
+            variable, label = label, ""
+    elif name not in posterior.data_vars and name in posterior.coords.get("parameter", ()):
+        variable, label = "value", name
+    return variable, label, variable in posterior.data_vars
+
+
+def _flattened(posterior: xr.Dataset, name: str, file: Path) -> Floats:
+    """Draws of a variable, or of one of its coordinates, from all chains."""
+    variable, label, there = _found(posterior, name)
+    if not there:
         raise DataError(
             f"{file}: no '{variable}' in the posterior, but {some(_variables(posterior))}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +77,7 @@ def read_runs(
         else None,
         "source": str(given[0]) if len(given) == 1 else f"{len(found)} runs",
         "notes": tuple(notes),
+        "recorded": [{}] * len(found),
     }
 
 
@@ -138,8 +140,19 @@ def parameters_of(chain: Path) -> list[str]:
 
 
 def _header(chain: Path) -> list[str]:
+    """Names of the columns; those with blanks in them are known by UltraNest's own list."""
     _, line = next(lines_of(chain, _CHAINS))
-    return line.lstrip("# \t").split()
+    words = line.lstrip("# \t").split()
+    stated = chain.parent.parent / "info" / "results.json"
+    if stated.is_file():
+        try:
+            names = [str(name) for name in json.loads(stated.read_text())["paramnames"]]
+        except (ValueError, KeyError, TypeError):
+            return words
+        for first in ([], words[:2]):
+            if [*first, *" ".join(names).split()] == words:
+                return [*first, *names]
+    return words
 
 
 def _read_chain(chain: Path, parameters: Sequence[str]) -> tuple[Floats, Floats | None]:

@@ -227,7 +227,7 @@ def report(fits: Mapping[str, Any]) -> tuple[str, bool]:
     Returns
     -------
     text, good
-        What to print, and whether every verdict is good.
+        What to print, and whether every verdict is good, without reservations.
     """
     from pyxstan import comparison
 
@@ -256,4 +256,4 @@ def report(fits: Mapping[str, Any]) -> tuple[str, bool]:
     ]
     verdicts = {name: summaries.verdict(idata) for name, idata in fits.items()}
     lines += [f"{name}: {verdict}" for name, verdict in verdicts.items()]
-    return "\n".join(lines), all(verdict.good for verdict in verdicts.values())
+    return "\n".join(lines), not any(verdict.problems for verdict in verdicts.values())

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Draws of the population that are averaged over: many, or what may be evaluated in some seconds.
 _FEWEST, _MOST, _EVALUATIONS = 100, 1000, 1e8
+#: Means of samples that were fitted are as they were to this part.
+_SAME = 1e-6
 _QUANTILES = {"16%": 0.16, "50%": 0.5, "84%": 0.84}
 
 
@@ -55,9 +57,7 @@ def shrunken(idata: Any, data: PosteriorSamples, *, seed: int = 1) -> pd.DataFra
     if model not in (HISTOGRAM, *PARENTS, *linear.MODELS):
         raise DataError(f"shrunken: {model} is not a stacking model")
     fitted = [str(name) for name in inference_data.group(idata, "log_likelihood")["object"].values]
-    data = data.kept(np.isin(data.objects, fitted))
-    if list(data.objects) != fitted:
-        raise DataError("shrunken: these are not the samples that were fitted")
+    data = _fitted(idata, data, fitted)
     posterior = inference_data.group(idata, "posterior")
     density = (_linear if model in linear.MODELS else _in_one)(idata, posterior, data)
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
@@ -75,6 +75,29 @@ def shrunken(idata: Any, data: PosteriorSamples, *, seed: int = 1) -> pd.DataFra
     names = ["object", "parameter"]
     table = pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(index, names=names))
     return table if len(data.parameters) > 1 else table.droplevel("parameter")
+
+
+def _fitted(idata: Any, data: PosteriorSamples, fitted: list[str]) -> PosteriorSamples:
+    """The samples in the order of the fit; others than were fitted are refused."""
+    position = {name: i for i, name in enumerate(data.objects)}
+    missing = [name for name in fitted if name not in position]
+    if missing:
+        raise DataError(
+            f"shrunken: these are not the samples that were fitted, there is no '{missing[0]}'"
+        )
+    data = data.ordered(np.array([position[name] for name in fitted]))
+    observed = inference_data.group(idata, "observed_data")
+    there = observed["sample_mean"].to_numpy().reshape(len(fitted), -1)
+    spread = observed["sample_sd"].to_numpy().reshape(len(fitted), -1)
+    for i, name in enumerate(fitted):
+        part = slice(data.start[i], data.start[i + 1])
+        mean = data.weights[part] @ data.x[part]
+        same = abs(mean - there[i]) <= _SAME * (abs(there[i]) + spread[i])
+        if int(observed["samples"].to_numpy()[i]) != data.sizes[i] or not same.all():
+            raise DataError(
+                f"shrunken: these are not the samples that were fitted, those of '{name}' differ"
+            )
+    return data
 
 
 def _summary(x: Floats, weights: Floats) -> dict[str, float]:

@@ -44,7 +44,7 @@ def read_text(path: str | Path) -> tuple[Floats, NDArray[np.intp]]:
     """
     path = Path(path)
     # Plain C arrays that grow: 8 bytes a number, whether or not rows are of equal length.
-    x, ends, lines = array("d"), array("q", [0]), array("q")
+    x, ends, lines, comment = array("d"), array("q", [0]), array("q"), ""
     for number, line in lines_of(path, "a text file with one object a row"):
         where = f"{path}: line {number}"
         text = line.partition("#")[0]
@@ -57,6 +57,7 @@ def read_text(path: str | Path) -> tuple[Floats, NDArray[np.intp]]:
         words = text.split()
         if not words:
             if line.lstrip().startswith("#"):
+                comment = comment if lines else line.strip(" \t\r\n#")
                 continue
             raise DataError(f"{where}: no numbers, expected the samples of an object")
         try:
@@ -68,6 +69,7 @@ def read_text(path: str | Path) -> tuple[Floats, NDArray[np.intp]]:
         lines.append(number)
     if not lines:
         raise DataError(f"{path}: no samples, nothing but comments")
+    _refuse_columns(path, np.diff(np.array(ends)), comment)
     values = np.frombuffer(x, dtype=float)
     start = np.array(ends, dtype=np.intp)
     finite = np.isfinite(values)
@@ -79,6 +81,23 @@ def read_text(path: str | Path) -> tuple[Floats, NDArray[np.intp]]:
             "expected a finite number"
         )
     return values, start
+
+
+def _refuse_columns(path: Path, sizes: NDArray[np.integer[Any]], comment: str) -> None:
+    """Raise where a row is a sample, not an object: a number a line, or columns with names."""
+    if len(sizes) < 2 or (sizes != sizes[0]).any():
+        return
+    names = comment.replace(",", " ").split()
+    if sizes[0] == 1:
+        raise DataError(
+            f"{path}: one number a line, expected an object a row (samples of one object alone are "
+            "a file of their own, one of several)"
+        )
+    if len(names) == sizes[0] and not any(map(is_number, names)):
+        raise DataError(
+            f"{path}: a row a sample, with columns {names}, expected an object a row: "
+            "make it a table with a column 'object'"
+        )
 
 
 def lines_of(path: Path, expected: str) -> Iterator[tuple[int, str]]:

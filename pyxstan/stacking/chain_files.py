@@ -1,0 +1,283 @@
+"""Files of samples that hold one object each, in the formats of samplers and as plain tables.
+
+Read are chains of XSPEC (BXA's ``chain.fits``), MultiNest's ``post_equal_weights.dat``, chains of
+GetDist (CosmoMC, Cobaya), results of bilby, and tables with a column a parameter. Formats that
+aren't read are named.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyxstan import tables
+from pyxstan.errors import DataError
+from pyxstan.priors import Prior
+from pyxstan.stacking.data import Floats
+from pyxstan.stacking.naming import listed, object_names, some
+from pyxstan.stacking.sample_priors import Recorded, Unknown
+from pyxstan.stacking.text_rows import head_of, is_number, lines_of, numbers_of
+
+_EXPECTED = "samples (text, runs of UltraNest, netCDF or a table)"
+_EQUAL_WEIGHTS = "post_equal_weights.dat"
+_CHAIN_NUMBER = re.compile(r"[._]\d+$")
+#: First bytes of what is not read, and its name.
+_REFUSED = {
+    b"\x80\x02": "a pickle", b"\x80\x03": "a pickle", b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle", b"PK\x03\x04": "a NumPy archive (npz) or another zip file",
+    b"\x93NUMPY": "an array of NumPy (npy)",
+}  # fmt: skip
+_INSTEAD = "write the samples as a table or netCDF, or give them to PosteriorSamples.from_arrays"
+#: Families of bilby's priors that are divided out, with the names of their numbers.
+_BILBY = {
+    "Uniform": ("uniform", "minimum", "maximum"),
+    "LogUniform": ("loguniform", "minimum", "maximum"),
+    "Gaussian": ("normal", "mu", "sigma"),
+    "Normal": ("normal", "mu", "sigma"),
+    "LogNormal": ("lognormal", "mu", "sigma"),
+    "LogGaussian": ("lognormal", "mu", "sigma"),
+    "HalfGaussian": ("half_normal", "sigma"),
+    "HalfNormal": ("half_normal", "sigma"),
+}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The samples of one object."""
+
+    columns: Mapping[str, Floats]
+    weights: Floats | None = None
+    #: By parameter what is said of its prior.
+    recorded: Recorded = field(default_factory=dict)
+
+
+def refuse_other_formats(path: Path, head: bytes) -> None:
+    """Name the format of a file of samples that can't be read."""
+    if head.startswith(b"\x89HDF"):
+        _refuse_other_hdf5(path)
+    for magic, name in _REFUSED.items():
+        if head.startswith(magic):
+            of = ", as dynesty and others write it," if name == "a pickle" else ""
+            raise DataError(f"{path}: {name}{of} is not read: {_INSTEAD}")
+
+
+def _refuse_other_hdf5(path: Path) -> None:
+    """Name the maker of an HDF5 file that isn't ArviZ's."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            groups = set(file)
+    except OSError:
+        return  # the reader of netCDF says why
+    for group, maker in (("mcmc", "a chain of emcee"), ("points", "points of UltraNest")):
+        if group in groups and "posterior" not in groups:
+            instead = "arviz.from_emcee(sampler).to_netcdf(...)" if group == "mcmc" else _INSTEAD
+            raise DataError(f"{path}: {maker} (HDF5) is not read: {instead}")
+
+
+def is_chain(path: Path) -> bool:
+    """Whether a file holds the samples of one object, in a format that says so."""
+    return _reader(path) is not None
+
+
+def _reader(path: Path) -> Any:
+    if path.name.endswith(_EQUAL_WEIGHTS):
+        return _multinest
+    if path.suffix == ".txt" and _names_of_getdist(path) is not None:
+        return _getdist
+    head = head_of(path, _EXPECTED)
+    if head.lstrip().startswith(b"{"):
+        return _bilby
+    if head.startswith(b"SIMPLE  =") and "object" not in tables.read(path).frame.columns:
+        return _table
+    return None
+
+
+def read_chain(path: Path) -> Chain:
+    """Read the samples of one object.
+
+    Raises
+    ------
+    DataError
+        No such file, another format, or what is in it is not samples.
+    """
+    return (_reader(path) or _table)(path)  # type: ignore[no-any-return]
+
+
+def read_chains(
+    files: str | Path | Sequence[str | Path], parameters: str | Sequence[str]
+) -> dict[str, Any]:
+    """Read samples from files that hold one object each.
+
+    Parameters
+    ----------
+    files
+        Files of MultiNest, GetDist, bilby, XSPEC or BXA, or tables with a column a parameter (and
+        maybe ``weight``). An object is named after its file.
+    parameters
+        Names of the columns.
+
+    Returns
+    -------
+    dict
+        Arguments of `PosteriorSamples.from_arrays`.
+
+    Raises
+    ------
+    DataError
+        No such file or parameter, or another format.
+    """
+    wanted = listed(parameters)
+    paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
+    samples, weights, recorded = [], [], []
+    for path in paths:
+        chain = read_chain(path)
+        for name in wanted:
+            if name not in chain.columns and set(chain.columns) != {""}:
+                raise DataError(f"{path}: no '{name}', but {some(list(chain.columns))}")
+        columns = [chain.columns.get(name, chain.columns.get("")) for name in wanted]
+        samples.append(np.column_stack(columns))
+        weights.append(np.ones(len(samples[-1])) if chain.weights is None else chain.weights)
+        recorded.append({name: chain.recorded[name] for name in wanted if name in chain.recorded})
+    return {
+        "samples": samples,
+        "parameters": wanted,
+        "objects": object_names([path.with_name(path.name.split(".")[0]) for path in paths]),
+        "weights": weights,
+        "source": str(paths[0]) if len(paths) == 1 else f"{len(paths)} files",
+        "notes": (),
+        "recorded": recorded,
+    }
+
+
+def _rows(path: Path, columns: int | None = None) -> Floats:
+    """A table of numbers without a header."""
+    found = []
+    for number, line in lines_of(path, _EXPECTED):
+        text = line.partition("#")[0]
+        if not text.strip():
+            continue
+        row = numbers_of(f"{path}: line {number}", text.split())
+        columns = columns or len(row)
+        if len(row) != columns:
+            raise DataError(f"{path}: line {number}: {len(row)} numbers, expected {columns}")
+        found.append(row)
+    if not found:
+        raise DataError(f"{path}: no samples, nothing but comments")
+    return np.array(found)
+
+
+def _multinest(path: Path) -> Chain:
+    """MultiNest's samples of equal weight: the parameters, and ln L last."""
+    root = path.name.removesuffix(_EQUAL_WEIGHTS)
+    stated = path.with_name(f"{root}params.json")
+    if stated.exists():
+        names = json.loads(stated.read_text())
+    elif (other := path.with_name(f"{root.rstrip('-_.')}.paramnames")).exists():
+        names = _paramnames(other)
+    else:
+        raise DataError(
+            f"{path}: samples of MultiNest, but there are no names of its parameters: expected "
+            f'{stated.name} beside it, as in ["log(nH)", "PhoIndex"]'
+        )
+    table = _rows(path, len(names) + 1)
+    return Chain({str(name): table[:, k] for k, name in enumerate(names)})
+
+
+def _names_of_getdist(path: Path) -> Path | None:
+    """The file of names that goes with a chain of GetDist."""
+    for root in (path.stem, _CHAIN_NUMBER.sub("", path.stem)):
+        names = path.with_name(f"{root}.paramnames")
+        if names.exists():
+            return names
+    return None
+
+
+def _paramnames(path: Path) -> list[str]:
+    """Names in a ``.paramnames`` file; an asterisk is put at derived ones."""
+    return [line.split()[0].rstrip("*") for _, line in lines_of(path, "names of parameters")]
+
+
+def _getdist(path: Path) -> Chain:
+    """A chain of GetDist: weight, -ln L, and the parameters."""
+    stated = _names_of_getdist(path)
+    assert stated is not None
+    names = _paramnames(stated)
+    table = _rows(path, len(names) + 2)
+    if (table[:, 0] < 0).any():
+        raise DataError(f"{path}: weights below zero in the first column")
+    return Chain({name: table[:, k + 2] for k, name in enumerate(names)}, table[:, 0])
+
+
+def _bilby(path: Path) -> Chain:
+    """A result of bilby: its posterior, and what it says of the priors."""
+    try:
+        tree = json.loads(path.read_text())
+        content = tree["posterior"]["content"]
+        columns = {
+            str(name): np.array(values, dtype=float)
+            for name, values in content.items()
+            if not any(isinstance(value, Mapping) for value in values)
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{path}: JSON, but not a result of bilby with its posterior") from None
+    stated = tree.get("priors", {})
+    recorded = {name: _prior_of_bilby(path, name, what) for name, what in stated.items()}
+    return Chain(columns, recorded={k: v for k, v in recorded.items() if v is not None})
+
+
+def _prior_of_bilby(path: Path, name: str, stated: Any) -> Prior | Unknown | None:
+    """A prior as bilby writes it: ``Uniform(minimum=0, maximum=1, ...)`` or a table of that."""
+    if isinstance(stated, str):
+        call = re.fullmatch(r"\s*(?:[\w.]*\.)?(\w+)\((.*)\)\s*", stated, re.DOTALL)
+        family = call[1] if call else ""
+        numbers = dict(re.findall(r"(\w+)=([-+\w.]+)", call[2])) if call else {}
+    elif isinstance(stated, Mapping) and "__name__" in stated:
+        family, numbers = str(stated["__name__"]), dict(stated.get("kwargs", {}))
+    else:
+        return None
+    unknown = Unknown(f"{path}: the prior of {name} is recorded as {family or stated}")
+    if family not in _BILBY:
+        return unknown
+    ours, *arguments = _BILBY[family]
+    try:
+        return Prior(ours, tuple(float(numbers[argument]) for argument in arguments))
+    except (KeyError, TypeError, ValueError):
+        return unknown
+
+
+def _table(path: Path) -> Chain:
+    """A table with a column a parameter, maybe ``weight``, or one column without a name."""
+    if (alone := _one_column(path)) is not None:
+        return Chain({"": alone})
+    table = tables.read(path)
+    numeric = {}
+    for name in map(str, table.frame.columns):
+        if name != "weight" and _holds_numbers(table, name):
+            numeric[name] = table.numbers(name)
+    weights = table.numbers("weight") if "weight" in table.frame.columns else None
+    return Chain(numeric, weights)
+
+
+def _one_column(path: Path) -> Floats | None:
+    """Numbers one a line, without a header; None if it is something else."""
+    head = head_of(path, _EXPECTED)
+    if b"\0" in head:
+        return None
+    words = [line.partition("#")[0].split() for _, line in lines_of(path, _EXPECTED)]
+    words = [word for word in words if word]
+    if not words or any(len(word) != 1 for word in words) or not is_number(words[0][0]):
+        return None
+    return _rows(path, 1)[:, 0]
+
+
+def _holds_numbers(table: tables.Table, column: str) -> bool:
+    values = table.frame[column]
+    return getattr(values.dtype, "kind", "O") in "iuf" or all(is_number(str(x)) for x in values)
