@@ -1,4 +1,4 @@
-"""Tables as astronomers keep them (CSV, ECSV, FITS, DataFrame, astropy Table), with their units.
+"""Tables as astronomers keep them (CSV, ECSV, FITS, VOTable, MRT, IPAC, in memory), with units.
 
 Everything becomes a pandas DataFrame plus the units of its columns; errors name the file, the row
 as a person would find it (the line of a text file, the 1-based row of a FITS table) and the column.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 _FITS_MAGIC = b"SIMPLE  ="
 _GZIP_MAGIC = b"\x1f\x8b"
 _WHOLE = re.compile(r"-?\d+\.0*")
+_EXPECTED = "CSV, ECSV, FITS, VOTable, MRT or IPAC"
+#: How formats that astropy reads begin, with its names for them, and ours.
+_FORMATS = (
+    (re.compile(rb"# %ECSV"), "ascii.ecsv", "ECSV table"),
+    (re.compile(rb"\s*(<\?xml|<VOTABLE)"), "votable", "VOTable"),
+    (re.compile(rb"(?s).*Byte-by-byte Description of file"), "ascii.cds", "machine-readable table"),
+    (re.compile(rb"(?s)(\\[^\n]*\n)*\s*\|[^\n]*\|\s*\n\s*\|"), "ascii.ipac", "IPAC table"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,8 @@ class Table:
     row_word: str
     #: The number that each row goes by there.
     row_numbers: Sequence[int]
+    #: Columns that aren't one plain value a row, with what they hold: of no use but to be named.
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
     def row(self, position: int) -> str:
         """Name a row as the user would find it."""
@@ -45,15 +55,48 @@ class Table:
     def require(self, columns: Iterable[str]) -> None:
         """Raise unless all `columns` are there."""
         for column in columns:
+            if column in self.unusable:
+                raise DataError(
+                    f"{self.source}: column '{column}' holds {self.unusable[column]}, expected one "
+                    "value a row"
+                )
             if column not in self.frame.columns:
                 there = ", ".join(map(str, self.frame.columns))
                 raise DataError(f"{self.source}: no column '{column}'; there are {there}")
 
+    def renamed(self, columns: Mapping[str, str]) -> Table:
+        """The table with columns under other names: ``columns`` maps the new ones to those there.
+
+        A column that has a new name already is left out, unless it is given one itself.
+        """
+        self.require(columns.values())
+        twice = [name for name in columns.values() if list(columns.values()).count(name) > 1]
+        if twice:
+            raise DataError(f"{self.source}: column '{twice[0]}' is given two names")
+        new = {there: name for name, there in columns.items()}
+        rest = [c for c in self.frame.columns if c in new or c not in columns]
+        return replace(
+            self,
+            frame=self.frame[rest].rename(columns=new),
+            units={new.get(c, c): unit for c, unit in self.units.items() if c in rest},
+        )
+
+    def without(self, columns: Iterable[str]) -> Table:
+        """The table without these columns."""
+        gone = list(columns)
+        for column in gone:
+            if column not in self.unusable:
+                self.require([column])
+        kept = [column for column in self.frame.columns if column not in gone]
+        unusable = {name: what for name, what in self.unusable.items() if name not in gone}
+        return replace(self, frame=self.frame[kept], unusable=unusable)
+
     def labels(self, column: str) -> list[str]:
-        """A column of names; none may be empty."""
+        """A column of names; none may be empty. Blanks within them count as one."""
+        self.require([column])
         values = self.frame[column]
         missing = values.isna().to_numpy()
-        text = [str(value).strip() for value in values]
+        text = [" ".join(str(value).split()) for value in values]
         for position, (label, gone) in enumerate(zip(text, missing, strict=True)):
             if gone or not label:
                 raise DataError(f"{self.row(position)}: column '{column}' is empty")
@@ -76,6 +119,7 @@ class Table:
         import numpy as np
         import pandas as pd
 
+        self.require([column])
         series = self.frame[column]
         if getattr(series.dtype, "kind", "O") in "bcmMV":
             raise DataError(f"{self.source}: column '{column}' is {series.dtype}, expected numbers")
@@ -118,7 +162,8 @@ def read(table: Any, name: str = "table") -> Table:
     Parameters
     ----------
     table
-        Path of a CSV, ECSV or FITS file (told apart by content), or a table in memory.
+        Path of a CSV, ECSV, FITS, VOTable, MRT (CDS) or IPAC file (told apart by content), or a
+        table in memory.
     name
         What to call a table in memory in messages.
 
@@ -137,6 +182,8 @@ def read(table: Any, name: str = "table") -> Table:
         found = _in_memory(table.reset_index(drop=True), name)
     elif hasattr(table, "to_pandas") and hasattr(table, "colnames"):
         found = _from_astropy(table, name, 0)
+    elif isinstance(table, dict) and any(hasattr(column, "info") for column in table.values()):
+        found = _from_columns(table, name)  # Quantities, times, positions
     elif isinstance(table, dict):
         try:
             found = _in_memory(pd.DataFrame(table), name)
@@ -160,6 +207,16 @@ def _in_memory(frame: pd.DataFrame, name: str) -> Table:
     return Table(named, name, {}, "row", range(len(named)))
 
 
+def _from_columns(columns: dict[str, Any], name: str) -> Table:
+    """A dict of columns some of which are astropy's."""
+    from astropy.table import QTable
+
+    try:
+        return _from_astropy(QTable(columns), name, 0)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{name}: {' '.join(str(error).split())}") from None
+
+
 def _refuse_twice(columns: Sequence[str], source: str) -> None:
     for position, column in enumerate(columns):
         if column in columns[:position]:
@@ -170,7 +227,7 @@ def _from_file(path: Path) -> Table:
     if not path.exists():
         raise DataError(f"{path}: no such file")
     if path.is_dir():
-        raise DataError(f"{path}: a directory, expected a table file (CSV, ECSV or FITS)")
+        raise DataError(f"{path}: a directory, expected a table file ({_EXPECTED})")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -179,11 +236,13 @@ def _from_file(path: Path) -> Table:
     if not head.strip():
         raise DataError(f"{path}: the file is empty")
     if head.startswith((_FITS_MAGIC, _GZIP_MAGIC)):
-        return _from_astropy_file(path, "fits", zipped=head.startswith(_GZIP_MAGIC))
+        zipped = head.startswith(_GZIP_MAGIC)
+        return _from_astropy_file(path, "fits", "FITS table", zipped=zipped)
     if b"\0" in head:
-        raise DataError(f"{path}: a binary file, expected CSV, ECSV or FITS")
-    if head.startswith(b"# %ECSV"):
-        return _from_astropy_file(path, "ascii.ecsv")
+        raise DataError(f"{path}: a binary file, expected {_EXPECTED}")
+    for beginning, kind, what in _FORMATS:
+        if beginning.match(head):
+            return _from_astropy_file(path, kind, what)
     return _from_csv(path)
 
 
@@ -194,9 +253,9 @@ def _from_csv(path: Path) -> Table:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
-        raise DataError(f"{path}: not a text file, expected CSV, ECSV or FITS") from None
+        raise DataError(f"{path}: not a text file, expected {_EXPECTED}") from None
     if any("\0" in line for line in lines):
-        raise DataError(f"{path}: a binary file, expected CSV, ECSV or FITS")
+        raise DataError(f"{path}: a binary file, expected {_EXPECTED}")
     kept = [n for n, line in enumerate(lines) if line.strip() and line.strip()[0] != "#"]
     reader = csv.reader((f"{lines[n]}\n" for n in kept), strict=True, skipinitialspace=True)
     rows: list[list[str]] = []
@@ -214,6 +273,8 @@ def _from_csv(path: Path) -> Table:
     header = rows.pop(0)
     if len(header) == 1 and (found := [mark for mark in ";\t|" if mark in header[0]]):
         raise DataError(f"{path}: columns are separated by {found[0]!r}, expected commas")
+    if len(header) == 1 and len(header[0].split()) > 1 and rows and " " in rows[0][0]:
+        raise DataError(f"{path}: columns are separated by blanks, expected commas")
     for number, row in zip(numbers[1:], rows, strict=True):
         if len(row) != len(header):
             raise DataError(
@@ -229,12 +290,11 @@ def _from_csv(path: Path) -> Table:
     return Table(frame, str(path), {}, "line", numbers[1:])
 
 
-def _from_astropy_file(path: Path, kind: str, *, zipped: bool = False) -> Table:
+def _from_astropy_file(path: Path, kind: str, what: str, *, zipped: bool = False) -> Table:
     import warnings
 
     from astropy.table import Table as AstropyTable
 
-    what = "FITS table" if kind == "fits" else "ECSV table"
     try:
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always")
@@ -258,9 +318,19 @@ def _read_to_the_end(path: Path) -> None:
 
 
 def _from_astropy(table: Any, source: str, first_row: int) -> Table:
+    from astropy import units as u
+    from astropy.table import Column
+
+    unusable = {}
     for name in table.colnames:
-        if getattr(table[name], "ndim", 1) != 1:
-            raise DataError(f"{source}: column '{name}' holds arrays, expected one value a row")
+        column = table[name]
+        if getattr(column, "ndim", 1) != 1:
+            unusable[name] = "arrays"
+        elif not isinstance(column, Column | u.Quantity):
+            unusable[name] = f"a {type(column).__name__}"
+    table = table[[name for name in table.colnames if name not in unusable]]
+    if not table.colnames:
+        raise DataError(f"{source}: no column of one plain value a row")
     units = {name: str(table[name].unit) for name in table.colnames if table[name].unit is not None}
     try:
         frame = table.to_pandas(index=False)
@@ -272,4 +342,4 @@ def _from_astropy(table: Any, source: str, first_row: int) -> Table:
     except (TypeError, ValueError) as error:
         raise DataError(f"{source}: not a table of plain columns ({error})") from None
     rows = range(first_row, first_row + len(frame))
-    return Table(frame, source, units, "row", rows)
+    return Table(frame, source, units, "row", rows, unusable)

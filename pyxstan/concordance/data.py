@@ -151,19 +151,26 @@ class ConcordanceData:
 
     @classmethod
     def from_table(
-        cls, table: Any, instruments: Any = None, *, tau: float | None = None
+        cls,
+        table: Any,
+        instruments: Any = None,
+        *,
+        tau: float | None = None,
+        columns: str | Mapping[str, str] | None = None,
+        ignore: str | Sequence[str] | None = None,
     ) -> ConcordanceData:
         """Read measurements from a long or a wide table.
 
         Parameters
         ----------
         table
-            CSV, ECSV or FITS file, DataFrame, astropy Table or dict of columns.
+            CSV, ECSV, FITS, VOTable, MRT or IPAC file, DataFrame, astropy Table or dict of columns.
             All logs are natural ones.
             Long, a row a measurement: ``instrument``, ``source``, optionally ``band``; then
             ``log_flux``, or ``flux``, or ``counts`` (with ``exposure`` where they differ); then,
             where known, ``sigma`` (of the log) or ``error`` (in the unit of flux or counts; counts
-            alone get their Poisson error).
+            alone get their Poisson error). ``obsid`` or ``epoch`` tell observations of one source
+            apart.
             Wide, a row an instrument: ``instrument`` and columns of log fluxes ``y_<source>``,
             optionally ``sigma_<source>``; all other columns but ``b`` and ``tau`` are left aside.
             Where no column begins with ``y_``, all of them are sources, named by the columns.
@@ -174,6 +181,13 @@ class ConcordanceData:
             instruments of `table`, in its order, with b = 0.
         tau
             Prior standard deviation for all instruments, in place of a column.
+        columns
+            Which column is which, where they have other names: ``{"flux": "F_2keV", "error":
+            "e_F"}`` or ``"flux:F_2keV,error:e_F"``.
+        ignore
+            Names of columns to leave aside, of which more would have to be known: an error, a flag
+            of limits, a weight, an area or a background that isn't used is refused, all others are
+            named in a note.
 
         Raises
         ------
@@ -182,7 +196,7 @@ class ConcordanceData:
         """
         from pyxstan.concordance.readers import read_measurements
 
-        return read_measurements(table, instruments, tau)
+        return read_measurements(table, instruments, tau, columns, ignore)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the measurements as a long table that `from_table` reads back."""

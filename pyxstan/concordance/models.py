@@ -47,6 +47,10 @@ _SIMULATION = (
     Option("simulated_tau", "sd of the true B", 0.05, float),
     Option("simulated_sigma", "typical true sigma_i", 0.05, float),
 )
+_READING = (
+    Option("columns", "which column is which, as in flux:F_2keV,error:e_F"),
+    Option("ignore", "columns to leave aside, with commas between"),
+)
 _INPUTS = (
     "TABLE [INSTRUMENTS_TABLE]: fluxes, counts or natural logs of fluxes, by instrument and source"
 )
@@ -64,6 +68,7 @@ MODELS = (
         priors=_PRIORS,
         options=_OPTIONS,
         adapt_delta=0.7,
+        reading=_READING,
         simulation=_SIMULATION,
     ),
     Model(
@@ -100,6 +105,7 @@ MODELS = (
             Option("nu", "degrees of freedom", 3.0, float, choices=("estimated",)),
         ),
         adapt_delta=0.85,
+        reading=_READING,
         simulation=_SIMULATION,
     ),
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyxstan import tables
+from pyxstan.concordance.columns import (
+    left_aside,
+    look_alikes,
+    meaning,
+    parse_mapping,
+    parse_names,
+    refuse_fluxes,
+    some,
+    warn_of_decades,
+)
 from pyxstan.concordance.data import ConcordanceData, Floats
 from pyxstan.errors import DataError
 from pyxstan.tables import Table
@@ -20,8 +29,9 @@ _QUANTITIES = ("log_flux", "flux", "counts")
 _NO_FLUX = {"angle", "area", "dimensionless", "energy", "length", "mass", "time"}
 #: Columns of a table of instruments.
 _PRIOR_COLUMNS = {"instrument", "band", "b", "tau"}
-#: Columns that a note names one by one.
-_NAMED = 8
+#: Columns that tell observations of one source apart.
+_OBSERVATION = ("obsid", "epoch")
+_KNOWN = {"instrument", "source", "band", "exposure", "sigma", "error", *_QUANTITIES, *_OBSERVATION}
 _COUNTS = ("ct", "count", "ph", "photon", "adu", "electron")
 
 
@@ -44,9 +54,19 @@ class _Measurements:
     warnings: tuple[str, ...] = ()
 
 
-def read_measurements(table: Any, instruments: Any, tau: float | None) -> ConcordanceData:
+def read_measurements(
+    table: Any,
+    instruments: Any,
+    tau: float | None,
+    renamed: str | Mapping[str, str] | None = None,
+    ignored: str | Sequence[str] | None = None,
+) -> ConcordanceData:
     """Do the work of `ConcordanceData.from_table`."""
     found = tables.read(table, "measurements")
+    found = found.renamed(parse_mapping(renamed)).without(parse_names(ignored))
+    found.require(
+        name for name in found.unusable if name in _KNOWN or name.startswith(("y_", "sigma_"))
+    )
     columns = set(map(str, found.frame.columns))
     if instruments is not None:
         instruments = tables.read(instruments, "instruments")
@@ -108,19 +128,54 @@ def _long(table: Table) -> _Measurements:
                             "the error of log_flux is 'sigma'")  # fmt: skip
         sigma = table.numbers("error", unit=unit if quantity == "flux" else None, positive=True)
         sigma = sigma / flux
-    else:
-        _refuse_misnamed_errors(table)
-        if quantity == "counts":
-            sigma = np.sqrt(1.0 / np.asarray(flux))
+    elif quantity == "counts":
+        sigma = np.sqrt(1.0 / np.asarray(flux))
+    if {"sigma", "error"} <= columns:
+        raise DataError(f"{table.source}: columns 'sigma' and 'error', expected one of them")
+    sources, apart = _observations(table)
+    used = {"instrument", "source", "band", quantity, "exposure", "sigma", "error", *apart}
+    notes = left_aside(table, used, {quantity})
+    if apart:
+        notes = (f"observations are told apart by {' and '.join(apart)}", *notes)
+    if flux is None:
+        refuse_fluxes(y, f"{table.source}: column 'log_flux'")
     return _Measurements(
         table=table,
         instrument=table.labels("instrument"),
-        source=table.labels("source"),
+        source=sources,
         y=y,
         sigma=sigma,
         rows=np.arange(y.size),
         band=table.labels("band") if "band" in columns else None,
         unit=unit,
+        notes=notes,
+        warnings=warn_of_decades(y, table.source) if flux is None else (),
+    )
+
+
+def _observations(table: Table) -> tuple[list[str], list[str]]:
+    """Names of the sources, with what tells observations of one of them apart; and its columns."""
+    apart = [name for name in _OBSERVATION if name in table.frame.columns]
+    sources = table.labels("source")
+    if not apart:
+        return sources, apart
+    parts = zip(*(table.labels(name) for name in apart), strict=True)
+    found = [f"{source} {' '.join(one)}" for source, one in zip(sources, parts, strict=True)]
+    instruments = table.labels("instrument") if "instrument" in table.frame.columns else []
+    if _shared(instruments, sources) and not _shared(instruments, found):
+        raise DataError(
+            f"{table.source}: column '{apart[0]}': no two instruments share an observation; give "
+            f"simultaneous ones the same, or leave it out (ignore={apart[0]})"
+        )
+    return found, apart
+
+
+def _shared(instruments: Sequence[str], sources: Sequence[str]) -> bool:
+    """Whether any source is seen by two instruments."""
+    seen: dict[str, str] = {}
+    return any(
+        seen.setdefault(source, instrument) != instrument
+        for source, instrument in zip(sources, instruments, strict=False)
     )
 
 
@@ -156,16 +211,6 @@ def _check_unit(table: Table, quantity: str) -> None:
         )
 
 
-def _refuse_misnamed_errors(table: Table) -> None:
-    """Raise where a column looks like errors but has another name, rather than drop it."""
-    for column in map(str, table.frame.columns):
-        if re.search(r"(^|_)(e|err|error|sig|sigma|unc|uncertainty|std|sd)(_|$)", column.lower()):
-            raise DataError(
-                f"{table.source}: column '{column}' looks like errors: call it 'sigma' (of the "
-                "natural log) or 'error' (of flux or counts), or leave it out"
-            )
-
-
 def _wide_by_instrument(table: Table) -> _Measurements:
     labels = table.labels("instrument")
     _refuse_repeats(table, "instrument", labels)
@@ -175,32 +220,40 @@ def _wide_by_instrument(table: Table) -> _Measurements:
     sources = [name[2:] for name in columns if name.startswith("y_")]
     if sources:
         found = _gather(table, [(name, f"y_{name}", f"sigma_{name}") for name in sources], labels)
-        found.notes = _left_aside(table, columns, sources)
-        return found
+        found.notes = left_aside(table, {"instrument", "b", "tau", *_taken(sources)}, {})
+        return _as_logs(found)
     sources = [name for name in columns if not name.startswith("sigma_")]
+    for name in [*sources, *table.unusable]:
+        what = meaning(name)
+        if what:
+            raise DataError(
+                f"{table.source}: column '{name}' looks like {what}, not like a source: call "
+                "errors 'sigma_<source>', or leave it out, or name the columns of sources "
+                f"y_<source> (ignore={name} leaves it out)"
+            )
     if not sources:
         raise DataError(f"{table.source}: no column of a source beside 'instrument'")
     found = _gather(table, [(source, source, f"sigma_{source}") for source in sources], labels)
-    found.notes = (f"columns taken as sources: {_some(sources)}",)
+    found.notes = (f"columns taken as sources: {some(sources)}",)
     whole = [name for name in sources if _is_whole(table, name)]
     if whole and len(whole) < len(sources):
         found.warnings = (
-            f"whole numbers are taken as log fluxes: {_some(whole)} "
+            f"whole numbers are taken as log fluxes: {some(whole)} "
             "(leave out what is no source, or name the columns of sources y_<source>)",
         )
+    return _as_logs(found)
+
+
+def _as_logs(found: _Measurements) -> _Measurements:
+    """A wide table's measurements, which are natural logs."""
+    refuse_fluxes(found.y, found.table.source)
+    found.warnings += warn_of_decades(found.y, found.table.source)
     return found
 
 
-def _left_aside(table: Table, columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """Note the columns that are neither measurements nor their errors."""
-    taken = {f"{prefix}{name}" for name in names for prefix in ("y_", "sigma_")}
-    rest = [column for column in columns if column not in taken]
-    return (f"columns left aside: {_some(rest)}",) if rest else ()
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _taken(names: Sequence[str]) -> set[str]:
+    """Columns of a wide table that are measurements or their errors."""
+    return {f"{prefix}{name}" for name in names for prefix in ("y_", "sigma_")}
 
 
 def _is_whole(table: Table, column: str) -> bool:
@@ -210,16 +263,14 @@ def _is_whole(table: Table, column: str) -> bool:
 
 
 def _wide_by_source(table: Table) -> _Measurements:
-    labels = table.labels("source")
-    if "obsid" in table.frame.columns:
-        labels = [f"{a} {b}" for a, b in zip(labels, table.labels("obsid"), strict=True)]
+    labels, apart = _observations(table)
     _refuse_repeats(table, "source", labels)
     names = [n[2:] for n in map(str, table.frame.columns) if n.startswith("y_")]
     found = _gather(table, [(name, f"y_{name}", f"sigma_{name}") for name in names], labels)
     found.instrument, found.source = found.source, found.instrument
     order = np.lexsort((np.arange(found.y.size), found.rows))
     found.listed = names
-    return _Measurements(
+    measured = _Measurements(
         table=table,
         instrument=[found.instrument[k] for k in order],
         source=[found.source[k] for k in order],
@@ -227,12 +278,9 @@ def _wide_by_source(table: Table) -> _Measurements:
         sigma=None if found.sigma is None else found.sigma[order],
         rows=found.rows[order],
         listed=names,
-        notes=_left_aside(
-            table,
-            [n for n in map(str, table.frame.columns) if n not in ("source", "obsid", "b", "tau")],
-            names,
-        ),
+        notes=left_aside(table, {"source", "b", "tau", *apart, *_taken(names)}, {}),
     )
+    return _as_logs(measured)
 
 
 def _gather(
@@ -338,7 +386,11 @@ def _assemble(measured: _Measurements, instruments: Any, tau: float | None) -> C
         source_bands=tuple(source_band[label] for label in sources) if bands else (),
         unit=measured.unit,
         notes=measured.notes,
-        warnings=measured.warnings,
+        warnings=(
+            *measured.warnings,
+            *look_alikes(sources, "sources"),
+            *look_alikes([name for name, _ in pairs], "instruments"),
+        ),
     )
 
 

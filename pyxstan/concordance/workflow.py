@@ -18,4 +18,6 @@ def read(inputs: Sequence[Path], options: Mapping[str, Any]) -> ConcordanceData:
     """Read TABLE [INSTRUMENTS_TABLE]."""
     if not 1 <= len(inputs) <= 2:
         raise DataError(f"expected TABLE [INSTRUMENTS_TABLE], got {len(inputs)} files")
-    return ConcordanceData.from_table(*inputs)
+    return ConcordanceData.from_table(
+        *inputs, columns=options.get("columns"), ignore=options.get("ignore")
+    )

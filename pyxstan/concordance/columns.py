@@ -1,0 +1,153 @@
+"""Columns of tables of measurements: which are used, and which may not be dropped in silence."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from pyxstan.errors import DataError
+from pyxstan.tables import Table
+
+#: Words between the separators in a column's name, in small letters.
+_WORDS = re.compile(r"[^a-z0-9]+")
+#: What a word in the name of a column says, by which the column is not to be dropped in silence.
+_ERRORS = re.compile(
+    r"e|err\w*|\w*err\d*|\w*error|sig|sigma\w*|unc|uncert|uncertainty|\w+unc|std|stdev|stddev|sd"
+    r"|stat|statistical|sys|syst|systematic|rms|conf|confidence|ci\d*|d(flux|counts|rate|f)|plus"
+    r"|minus|percent|pct"
+)
+_ENDS = re.compile(r"lo|low|lower|hi|high|up|upp|upper|min|max|p\d\d|q\d\d")
+_ENERGIES = {"min", "max", "lo", "hi", "low", "high", "mid", "mean"}
+_LIMITS = re.compile(r"lim\w*|\w+limit|ul|uplim\w*|censored|detected|nondet\w*")
+_OTHERS = {
+    re.compile(r"w|wt|weights?"): "a weight",
+    re.compile(r"\w*area|aeff|arf|effarea"): "an effective area",
+    re.compile(r"bg|bkg\w*|back|backscal|\w*background"): "a background",
+    re.compile(r"exp|expo|exptime|texp|livetime|ontime"): "an exposure",
+}
+#: Names that differ by nothing but these are likely to mean the same.
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+_NAMED = 8
+
+
+def some(names: Sequence[str]) -> str:
+    """Names for a note, not too many."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def meaning(column: str, quantities: Iterable[str] = ()) -> str:
+    """What a column seems to hold that changes a fit; empty if nothing of the kind."""
+    words = [word for word in _WORDS.split(column.lower()) if word]
+    if "+/-" in column or "\u00b1" in column or "%" in column or "\u03c3" in column:
+        return "errors"
+    energy = words[:1] == ["e"] and set(words[1:]) <= _ENERGIES and len(words) > 1
+    if not energy and any(_ERRORS.fullmatch(word) for word in words):
+        return "errors"
+    of_quantity = bool(set(words) & set(quantities))
+    if of_quantity and any(map(_ENDS.fullmatch, words)):
+        return "errors"
+    if (of_quantity and "l" in words) or any(_LIMITS.fullmatch(word) for word in words):
+        return "a flag of limits"
+    for pattern, what in _OTHERS.items():
+        if any(pattern.fullmatch(word) for word in words):
+            return what if what != "an exposure" or "counts" in quantities else ""
+    return ""
+
+
+def left_aside(table: Table, used: Iterable[str], quantities: Iterable[str]) -> tuple[str, ...]:
+    """Note the columns that are not used.
+
+    Raises
+    ------
+    DataError
+        One that isn't empty seems to be an error, a limit, a weight, an area or a background.
+    """
+    taken = set(used)
+    known = {*("flux", "log_flux", "rate", "fx"), *(taken & set(quantities))}
+    rest = [column for column in map(str, table.frame.columns) if column not in taken]
+    for column in [*rest, *table.unusable]:
+        what = meaning(column, known)
+        if not what or (column in rest and _is_empty(table, column)):
+            continue
+        remedy = "it would not be used, leave it out"
+        if what == "errors":
+            remedy = (
+                "call it 'sigma' (of the natural log) or 'error' (of flux or counts), or leave it "
+                f"out (columns=error:{column} says so"
+            )
+        raise DataError(
+            f"{table.source}: column '{column}' looks like {what}: {remedy}"
+            + (f", or ignore={column})" if what == "errors" else f" (ignore={column})")
+        )
+    rest += [f"{name} ({what})" for name, what in table.unusable.items()]
+    return (f"columns left aside: {some(rest)}",) if rest else ()
+
+
+def _is_empty(table: Table, column: str) -> bool:
+    """Whether every cell is empty."""
+    cells = table.frame[column]
+    blank = cells.isna() | cells.astype(str).str.strip().isin(["", "nan", "--"])
+    return bool(blank.all())
+
+
+def look_alikes(names: Sequence[str], what: str) -> tuple[str, ...]:
+    """Warn of names that differ by capitals, blanks or kinds of dashes alone."""
+    found: dict[str, str] = {}
+    pairs = []
+    for name in dict.fromkeys(names):
+        plain = unicodedata.normalize("NFKC", name).translate(_DASHES).casefold()
+        key = re.sub(r"[\s_]+", "", plain)
+        if key in found:
+            pairs.append(f"'{found[key]}' and '{name}'")
+        found.setdefault(key, name)
+    if not pairs:
+        return ()
+    return (f"{what} of almost the same name are taken for different ones: {some(pairs)}",)
+
+
+def refuse_fluxes(y: np.ndarray, where: str) -> None:
+    """Raise where numbers that should be natural logs are the fluxes themselves."""
+    if y.size and (y > 0).all() and y.max() < 1e-3:
+        raise DataError(
+            f"{where}: numbers like {np.median(y):.3g}, which look like fluxes, expected natural "
+            "logs of them"
+        )
+
+
+def warn_of_decades(y: np.ndarray, where: str) -> tuple[str, ...]:
+    """Warn where natural logs look like logs to base 10 of fluxes in erg/s/cm^2."""
+    if y.size and y.min() > -16.5 and y.max() < -9:
+        return (
+            f"{where}: {y.min():.4g} to {y.max():.4g} is taken for natural logs; logs to base 10 "
+            "are to be multiplied by 2.302585, and their errors",
+        )
+    return ()
+
+
+def parse_mapping(given: str | Mapping[str, str] | None) -> dict[str, str]:
+    """Read ``flux:F_2keV,error:eF``: which column is which."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return {str(name): str(column) for name, column in given.items()}
+    found: dict[str, str] = {}
+    for piece in str(given).split(","):
+        name, colon, column = (part.strip() for part in piece.partition(":"))
+        if not (name and colon and column):
+            raise DataError(f"option columns: '{piece.strip()}' is not name:column, as in flux:F_x")
+        if name in found:
+            raise DataError(f"option columns: {name} is there twice")
+        found[name] = column
+    return found
+
+
+def parse_names(given: str | Iterable[str] | None) -> list[str]:
+    """Read names between commas."""
+    if given is None:
+        return []
+    pieces = given.split(",") if isinstance(given, str) else given
+    return [str(piece).strip() for piece in pieces if str(piece).strip()]
