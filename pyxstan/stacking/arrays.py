@@ -111,8 +111,8 @@ def numbers(given: ArrayLike, where: str, columns: int) -> Floats:
     """An array of shape (samples, columns)."""
     try:
         bare = np.asarray(getattr(given, "value", given) if hasattr(given, "unit") else given)
-        if bare.dtype.kind in "cbmMSU":
-            what = {"c": "complex", "b": "true or false"}.get(bare.dtype.kind, str(bare.dtype))
+        if bare.dtype.kind in "cbmM":
+            what = {"c": "complex", "b": "true or false"}.get(bare.dtype.kind, "dates")
             raise DataError(f"{where}: the samples are {what}, expected real numbers")
         found = bare.astype(float)
     except (TypeError, ValueError) as error:

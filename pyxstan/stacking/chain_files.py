@@ -7,6 +7,7 @@ aren't read are named.
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -69,8 +70,7 @@ def refuse_other_formats(path: Path, head: bytes) -> None:
 
 def _refuse_other_hdf5(path: Path) -> None:
     """Name the maker of an HDF5 file that isn't ArviZ's."""
-    import h5py
-
+    h5py = importlib.import_module("h5py")  # which has no types
     try:
         with h5py.File(path, "r") as file:
             groups = set(file)
@@ -108,7 +108,8 @@ def read_chain(path: Path) -> Chain:
     DataError
         No such file, another format, or what is in it is not samples.
     """
-    return (_reader(path) or _table)(path)  # type: ignore[no-any-return]
+    found: Chain = (_reader(path) or _table)(path)
+    return found
 
 
 def read_chains(
@@ -142,7 +143,7 @@ def read_chains(
         for name in wanted:
             if name not in chain.columns and set(chain.columns) != {""}:
                 raise DataError(f"{path}: no '{name}', but {some(list(chain.columns))}")
-        columns = [chain.columns.get(name, chain.columns.get("")) for name in wanted]
+        columns = [chain.columns[name if name in chain.columns else ""] for name in wanted]
         samples.append(np.column_stack(columns))
         weights.append(np.ones(len(samples[-1])) if chain.weights is None else chain.weights)
         recorded.append({name: chain.recorded[name] for name in wanted if name in chain.recorded})
@@ -269,7 +270,7 @@ def _table(path: Path) -> Chain:
 def _one_column(path: Path) -> Floats | None:
     """Numbers one a line, without a header; None if it is something else."""
     head = head_of(path, _EXPECTED)
-    if b"\0" in head:
+    if b"\0" in head or head.startswith(b"SIMPLE  ="):
         return None
     words = [line.partition("#")[0].split() for _, line in lines_of(path, _EXPECTED)]
     words = [word for word in words if word]

@@ -71,6 +71,9 @@ def read_inputs(inputs: Sequence[Path], options: Mapping[str, Any]) -> Posterior
     paths = [Path(path) for path in inputs]
     kinds = [_kind(path) for path in paths]
     if len(paths) > 1 and set(kinds) <= {_TEXT, _TABLE, _CHAIN}:
+        for path, found in zip(paths, kinds, strict=True):
+            if found == _TABLE and "object" in tables.read(path).frame.columns:
+                raise DataError(f"expected one file of samples, got {len(paths)}: {some(paths)}")
         kinds = [_CHAIN] * len(paths)  # a file an object
     kind = kinds[0]
     if len(set(kinds)) > 1:
@@ -98,8 +101,8 @@ def read_inputs(inputs: Sequence[Path], options: Mapping[str, Any]) -> Posterior
     if kind == _RUNS:
         return PosteriorSamples.from_runs(paths[0] if len(paths) == 1 else paths, names, **known)
     if kind == _CHAIN:
-        found = read_chains([file for path in paths for file in _chain_files(path)], names)
-        return PosteriorSamples.from_arrays(**found, **known)
+        chains = read_chains([file for path in paths for file in _chain_files(path)], names)
+        return PosteriorSamples.from_arrays(**chains, **known)
     files = [file for path in paths for file in _netcdf_files(path)]
     return PosteriorSamples.from_netcdf(files, names, **known)
 

@@ -1,0 +1,188 @@
+"""Samples as other programs write them: read as what they are, or refused by the format's name."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from astropy import units as u
+from astropy.table import Table
+from scipy import stats
+from stack_files import equal_weighted, netcdf
+
+import pyxstan
+from pyxstan.stacking import PosteriorSamples
+from pyxstan.stacking.readers import read_inputs
+
+ROWS = np.array([[1.8, 21.5], [1.9, 21.7], [2.1, 22.0], [2.0, 21.9]])
+
+
+def objects(data: PosteriorSamples) -> dict[str, list[float]]:
+    return {name: data.of(i)[:, 0].tolist() for i, name in enumerate(data.objects)}
+
+
+def test_masked_samples_are_left_out() -> None:
+    masked = np.ma.masked_equal([[1, 2, -999], [3, 4, 5]], -999)
+    data = PosteriorSamples.from_arrays(masked)
+    assert objects(data) == {"1": [1, 2], "2": [3, 4, 5]}
+    assert data.notes == ("1 masked samples are left out",)
+    weighted = PosteriorSamples.from_arrays(masked, weights=[[1, 3, 7], [1, 1, 2]])
+    np.testing.assert_allclose(weighted.weights, [0.25, 0.75, 0.25, 0.25, 0.5])
+    pair = np.ma.MaskedArray([[[1, 2], [3, 4]]], mask=[[[0, 1], [0, 0]]])
+    with pytest.raises(pyxstan.DataError, match="sample 1: some of its parameters are masked"):
+        PosteriorSamples.from_arrays(pair, parameters=["a", "b"])
+
+
+def test_units_that_differ_between_objects() -> None:
+    mixed = [[1.0, 2.0] * u.keV, [3000.0] * u.eV]
+    data = PosteriorSamples.from_arrays(mixed, parameters="kT")
+    assert objects(data) == {"1": [1, 2], "2": [3]}
+    assert "kT of 1 objects ('2' first) is converted to 'keV'" in data.notes[0]
+    series = pd.Series([3000.0])
+    series.attrs["units"] = "eV"
+    assert objects(PosteriorSamples.from_arrays([[1.0] * u.keV, series]))["2"] == [3]
+    for other, said in (([3.0], "has no unit"), ([3.0] * u.s, "is in 's'")):
+        with pytest.raises(pyxstan.DataError, match=f"object '2': x {said}, but that of '1'"):
+            PosteriorSamples.from_arrays([[1.0] * u.keV, other])
+
+
+def test_units_of_netcdf(tmp_path: Path) -> None:
+    for name, unit, scale in (("a", "keV", 1.0), ("b", "eV", 1e3)):
+        values = (("chain", "draw"), scale * ROWS[:, :1].T, {"units": unit})
+        netcdf(tmp_path / f"{name}.nc", {"kT": values})
+    data = PosteriorSamples.from_netcdf(tmp_path, "kT")
+    np.testing.assert_allclose(data.of(0), data.of(1))
+
+
+@pytest.mark.parametrize("samples", [[[1 + 2j]], [[True, False]], [np.array(["2020"], "M8[Y]")]])
+def test_no_real_numbers(samples: Any) -> None:
+    with pytest.raises(pyxstan.DataError, match=r"object '1': the samples are .*expected real"):
+        PosteriorSamples.from_arrays(samples)
+
+
+def test_weights_of_any_size() -> None:
+    weights = [[1e308, 1e308, 0], [1e-320, 3e-320, 0]]
+    data = PosteriorSamples.from_arrays([[1, 2, 3], [4, 5, 6]], weights=weights)
+    np.testing.assert_allclose(data.weights, [0.5, 0.5, 0, 0.25, 0.75, 0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["src.ra", "position_angle", "PA"])
+def test_angles_that_wrap(name: str) -> None:
+    data = PosteriorSamples.from_arrays([[358, 359, 1, 2], [3, 5]], parameters=name)
+    assert "on both sides of 0 = 360: unwrap" in data.complaints[0]
+    apart = PosteriorSamples.from_arrays([[358, 359], [3, 5]], parameters=name)
+    assert "on both sides of 0 = 360: unwrap" in apart.complaints[0]
+    assert not PosteriorSamples.from_arrays([[170, 200], [90, 300]], parameters=name).complaints
+    assert not PosteriorSamples.from_arrays([[358, 1]], parameters="norm").complaints
+
+
+def test_names_with_blanks(tmp_path: Path) -> None:
+    """UltraNest's header does not tell where a name ends; its list of them does."""
+    equal_weighted(tmp_path / "a", {"log nH": ROWS[:, 1].tolist(), "photon index": [1, 2, 3, 4]})
+    (tmp_path / "a" / "info").mkdir()
+    names = {"paramnames": ["log nH", "photon index"]}
+    (tmp_path / "a" / "info" / "results.json").write_text(json.dumps(names))
+    data = PosteriorSamples.from_runs(tmp_path, "log nH")
+    np.testing.assert_allclose(data.of(0)[:, 0], ROWS[:, 1])
+
+
+def multinest(folder: Path) -> Path:
+    folder.mkdir()
+    np.savetxt(folder / "post_equal_weights.dat", np.column_stack([ROWS, [-9] * 4]))
+    (folder / "params.json").write_text('["PhoIndex", "log(nH)"]')
+    return folder / "post_equal_weights.dat"
+
+
+def getdist(folder: Path) -> Path:
+    folder.mkdir()
+    np.savetxt(folder / "chain_1.txt", np.column_stack([[1, 2, 3, 4], [9] * 4, ROWS]))
+    (folder / "chain.paramnames").write_text("PhoIndex \\Gamma\nlog(nH)* N\n")
+    return folder / "chain_1.txt"
+
+
+def xspec(folder: Path) -> Path:
+    folder.mkdir()
+    table = Table({"PhoIndex": ROWS[:, 0], "log(nH)": ROWS[:, 1], "FIT_STATISTIC": np.ones(4)})
+    table.write(folder / "chain.fits")
+    return folder / "chain.fits"
+
+
+def csv(folder: Path) -> Path:
+    folder.mkdir()
+    pd.DataFrame(ROWS, columns=["PhoIndex", "log(nH)"]).to_csv(folder / "post.csv", index=False)
+    return folder / "post.csv"
+
+
+def column(folder: Path) -> Path:
+    folder.mkdir()
+    np.savetxt(folder / "post.txt", ROWS[:, 0])
+    return folder / "post.txt"
+
+
+def bilby(folder: Path, prior: str = "Uniform(minimum=0, maximum=5, name='PhoIndex')") -> Path:
+    folder.mkdir()
+    content = {"PhoIndex": ROWS[:, 0].tolist(), "log(nH)": ROWS[:, 1].tolist()}
+    tree = {"posterior": {"__dataframe__": True, "content": content},
+            "priors": {"PhoIndex": prior}}  # fmt: skip
+    (folder / "result.json").write_text(json.dumps(tree))
+    return folder / "result.json"
+
+
+@pytest.mark.parametrize("write", [multinest, getdist, xspec, csv, bilby, column])
+def test_one_file_an_object(write: Any, tmp_path: Path) -> None:
+    files = [write(tmp_path / name) for name in "ab"]
+    data = read_inputs(files, {"name": "PhoIndex"})
+    assert data.objects == ("a", "b")
+    for i in range(2):
+        np.testing.assert_allclose(data.of(i)[:, 0], ROWS[:, 0])
+    weights = [0.1, 0.2, 0.3, 0.4] if write is getdist else [0.25] * 4
+    np.testing.assert_allclose(data.weights[:4], weights)
+    assert "prior of PhoIndex" in data.notes[0]
+    if write is not column:
+        with pytest.raises(pyxstan.DataError, match="no 'kT', but PhoIndex"):
+            read_inputs(files, {"name": "kT"})
+
+
+def test_the_prior_that_bilby_records(tmp_path: Path) -> None:
+    file = bilby(tmp_path / "a", "Gaussian(mu=2, sigma=0.1, name='PhoIndex', boundary=None)")
+    data = read_inputs([file], {"name": "PhoIndex"})
+    weight = 1 / stats.norm.pdf(ROWS[:, 0], 2, 0.1)
+    np.testing.assert_allclose(data.weights, weight / weight.sum())
+    other = bilby(tmp_path / "b", "Sine(name='PhoIndex')")
+    with pytest.raises(pyxstan.DataError, match="the prior of PhoIndex is recorded as Sine: give"):
+        read_inputs([other], {"name": "PhoIndex"})
+
+
+def test_other_formats_are_named(tmp_path: Path) -> None:
+    def hdf5(path: Path) -> None:
+        with h5py.File(path, "w") as file:
+            file.create_group("mcmc")["chain"] = np.ones((5, 4, 2))
+
+    archive, array = BytesIO(), BytesIO()
+    np.savez(archive, ROWS)
+    np.save(array, ROWS)
+    for write, said in (
+        (lambda path: path.write_bytes(pickle.dumps({"samples": ROWS}, protocol=4)), "a pickle"),
+        (lambda path: path.write_bytes(archive.getvalue()), "npz"),
+        (lambda path: path.write_bytes(array.getvalue()), "npy"),
+        (hdf5, "a chain of emcee"),
+        (lambda path: path.write_text('{"samples": [1, 2]}'), "JSON, but not a result of bilby"),
+        (lambda path: np.savetxt(path, ROWS[:, 0]), "one number a line, expected an object a row"),
+        (lambda path: np.savetxt(path, ROWS, header="PhoIndex nH"), "a row a sample, with columns"),
+    ):
+        path = tmp_path / "file"
+        write(path)
+        with pytest.raises(pyxstan.DataError, match=said) as raised:
+            read_inputs([path], {"name": "PhoIndex"})
+        assert str(path) in str(raised.value)
+    bare = multinest(tmp_path / "m")
+    (tmp_path / "m" / "params.json").unlink()
+    with pytest.raises(pyxstan.DataError, match="there are no names of its parameters"):
+        read_inputs([bare], {"name": "PhoIndex"})
