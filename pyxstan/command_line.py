@@ -179,10 +179,21 @@ def fit(
 @click.argument("model")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--truth",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="True values by posterior variable, as in the truth.json that is written.",
+)
 @_set_option
 @_prior_option
 def simulate(
-    model: str, output: Path, seed: int, settings: Sequence[str], priors: Sequence[str]
+    model: str,
+    output: Path,
+    seed: int,
+    truth: Path | None,
+    settings: Sequence[str],
+    priors: Sequence[str],
 ) -> None:
     """Simulate data of MODEL into DIR, with the truth."""
     from pyxstan import fitting, registry
@@ -190,9 +201,25 @@ def simulate(
 
     entry = registry.get(model)
     options, chosen_priors = _pairs("--set", settings), _pairs("--prior", priors)
-    data, truth = fitting.simulate(model, seed=seed, priors=chosen_priors, **options)
-    for path in entry.family.write(data, truth, prepare_directory(output)):
+    parameters = None if truth is None else _truth(truth)
+    data, used = fitting.simulate(model, parameters, seed=seed, priors=chosen_priors, **options)
+    for path in entry.family.write(data, used, prepare_directory(output)):
         click.echo(f"wrote {path}")
+
+
+def _truth(path: Path) -> dict[str, Any]:
+    """Read true values."""
+    import json
+
+    try:
+        found = json.loads(path.read_text())
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise DataError(f'{path}: expected values by posterior variable, as in {{"B": [0.1]}}')
+    return found
 
 
 @commands.command()

@@ -169,6 +169,7 @@ def unjudged(
     if result.method != "nuts" and warmup is not None:
         problem.notes.append(f"warmup={warmup} has no effect: nothing is sampled by NUTS")
     groups = problem.groups(result, seed)
+    problem.notes += _thinned(groups)
     for line in problem.notes[said:]:
         notify(line)
     groups["sample_stats"] = _sample_stats(result, groups["posterior"])
@@ -273,6 +274,19 @@ def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
         span = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise DataError(f"{name} {value}: expected a whole number {span}")
     return whole
+
+
+def _thinned(groups: Mapping[str, Any]) -> list[str]:
+    """Say which groups have fewer draws than the posterior."""
+    whole = groups["posterior"].sizes["draw"]
+    fewer = {
+        name: groups[name].sizes["draw"]
+        for name in ("log_likelihood", "posterior_predictive")
+        if groups[name].sizes["draw"] < whole
+    }
+    if not fewer:
+        return []
+    return [f"{' and '.join(fewer)}: {max(fewer.values())} of {whole} draws a chain, evenly spaced"]
 
 
 def _sampler_settings(

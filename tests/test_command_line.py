@@ -277,7 +277,9 @@ def test_simulated_data_are_what_fit_takes(
     assert out.splitlines() == [f"wrote {tmp_path / 'a' / name}" for name in names]
     good([*words, "-o", tmp_path / "b"], capsys)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    good([*words, "--seed", "8", "-o", tmp_path / "b"], capsys)
+    given = ["--truth", tmp_path / "a" / "truth.json"]
+    good([*words, *given, "--seed", "8", "-o", tmp_path / "b"], capsys)
+    assert (tmp_path / "a" / names[2]).read_text() == (tmp_path / "b" / names[2]).read_text()
     assert contents(tmp_path / "a") != contents(tmp_path / "b")
     inputs = [tmp_path / "a" / name for name in names[:2]]
     good(["fit", "concordance", *inputs, "-o", tmp_path / "out.nc", *SAMPLER], capsys)

@@ -262,6 +262,17 @@ class TestContract:
         )
         assert inside.all()
 
+    def test_simulate_takes_the_truth_that_it_writes(
+        self, name: str, simulated: Mapping[str, Any], tmp_path: Path
+    ) -> None:
+        data, truth = simulated[name]
+        registry.get(name).family.write(data, truth, tmp_path)
+        written = json.loads((tmp_path / "truth.json").read_text())
+        again = pyxstan.simulate(name, written, seed=5, **SMALL.get(name, {}))[1]
+        assert truth.keys() == again.keys()
+        for key, value in truth.items():
+            np.testing.assert_allclose(again[key], value, rtol=1e-12)
+
     def test_same_seed_same_draws(
         self, name: str, fits: Mapping[str, Any], simulated: Mapping[str, Any]
     ) -> None:

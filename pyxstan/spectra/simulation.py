@@ -141,14 +141,18 @@ def simulate(
             if row.prior is not None
         }
     given = dict(parameters or {})
-    column = np.ravel(given.pop("value", []))
-    if column.size:
+    column = given.pop("value", {})
+    if not isinstance(column, Mapping):
+        column = np.ravel(column)
         if len(column) != len(data.parameters):
             raise DataError(
                 f"simulate: {len(column)} values, but {len(data.parameters)} parameters"
             )
-        named = dict(zip(data.parameters, column, strict=True))
-        truth |= {name: x for name, x in named.items() if name in truth}
+        column = dict(zip(data.parameters, column, strict=True))
+    unknown = [str(name) for name in column if name not in data.parameters]
+    if unknown:
+        raise DataError(f"simulate: no parameter '{unknown[0]}'")
+    truth |= {name: float(x) for name, x in column.items() if name in truth}
     for name, value in given.items():
         if name not in truth:
             raise DataError(
