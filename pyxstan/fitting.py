@@ -169,7 +169,7 @@ def unjudged(
     if result.method != "nuts" and warmup is not None:
         problem.notes.append(f"warmup={warmup} has no effect: nothing is sampled by NUTS")
     groups = problem.groups(result, seed)
-    problem.notes += _thinned(groups)
+    problem.notes.extend(_thinned(groups))
     for line in problem.notes[said:]:
         notify(line)
     groups["sample_stats"] = _sample_stats(result, groups["posterior"])

@@ -86,7 +86,12 @@ def compare_priors(fits: Mapping[str, Any]) -> Figure:
 
 
 def fluxes(idata: Any) -> Figure:
-    """For each source, the measured fluxes beside the concordant one with its 95% interval."""
+    """For each source, the measured fluxes and their errors (1 sigma) beside the concordant one.
+
+    The band is the 95% interval of the concordant flux; each instrument has a colour of its own.
+    """
+    from matplotlib import colormaps
+
     posterior = inference_data.group(idata, "posterior")
     constant = inference_data.group(idata, "constant_data")
     observed = inference_data.group(idata, "observed_data")["y"]
@@ -108,31 +113,43 @@ def fluxes(idata: Any) -> Figure:
         columns,
     )
     panels = np.atleast_1d(grid).ravel()
-    reach = 100 * np.expm1(1.15 * np.abs(deviation[np.isin(of, shown)]).max())
+    there = np.isin(of, shown)
+    low, middle, high = (100 * np.expm1(deviation + k * error) for k in (-1, 0, 1))
+    bottom = min(low[there].min(), 100 * np.expm1(G[0, shown] - G[1, shown]).min())
+    top = max(high[there].max(), 100 * np.expm1(G[2, shown] - G[1, shown]).max())
+    margin = 0.06 * (top - bottom)
+    colors = colormaps["viridis"](np.linspace(0, 0.92, len(instruments)))
     for panel, j in zip(panels, shown, strict=False):
-        band = 100 * np.expm1(G[[0, 2], j] - G[1, j])
-        panel.axhspan(*band, color=_COLORS[0], alpha=0.25, lw=0)
-        panel.axhline(0, color=_COLORS[0], lw=1)
+        interval = 100 * np.expm1(G[[0, 2], j] - G[1, j])
+        band = panel.axhspan(*interval, color="0.5", alpha=0.3, lw=0)
+        panel.axhline(0, color="0.4", lw=1)
         for k in np.flatnonzero(of == j):
-            percent = 100 * np.expm1(deviation[k])
-            panel.errorbar(
+            bar = panel.errorbar(
                 by[k],
-                percent,
-                yerr=100 * error[k] * np.exp(deviation[k]),
+                middle[k],
+                yerr=[[middle[k] - low[k]], [high[k] - middle[k]]],
                 lw=1,
                 fmt=_MARKERS[by[k] % len(_MARKERS)],
                 ms=4,
-                color=f"C{by[k] % 10}",
+                color=colors[by[k]],
             )
         panel.set_title(str(sources[j]), fontsize=8)
         panel.set_xlim(-0.7, len(instruments) - 0.3)
-        panel.set_ylim(max(-reach, -100), reach)
+        panel.set_ylim(bottom - margin, top + margin)
         panel.set_xticks(range(len(instruments)), [""] * len(instruments))
     for panel in panels[shown.size :]:
         panel.axis("off")
     for panel in panels[max(0, shown.size - columns) : shown.size]:
         panel.set_xticks(range(len(instruments)), instruments, rotation=90, fontsize=6)
     figure.supylabel("measured / concordant flux - 1 (%)", fontsize=9)
+    figure.legend(
+        [band, bar],
+        ["concordant flux, 95% interval", "measured flux, 1 sigma"],
+        loc="outside upper center",
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+    )
     if shown.size < sources.size:
         figure.suptitle(
             f"the {shown.size} of {sources.size} sources on which instruments differ most",

@@ -60,7 +60,8 @@ def fluxes(
     Returns
     -------
     pandas.DataFrame
-        A row each, with columns ``mean``, ``sd``, ``median``, ``low``, ``high``.
+        A row each, with columns ``mean``, ``sd``, ``median``, and the ends of the interval, named
+        in percent (``16%``, ``84%``).
 
     Raises
     ------
@@ -272,7 +273,7 @@ def _table(rows: dict[str, Floats], probability: float, unit: str) -> pd.DataFra
             name: [x.mean(), x.std(), *np.quantile(x, [0.5, tail, 1 - tail])]
             for name, x in rows.items()
         },
-        index=["mean", "sd", "median", "low", "high"],
+        index=["mean", "sd", "median", *(f"{100 * p:g}%" for p in (tail, 1 - tail))],
     ).T
     table.attrs["unit"] = unit
     return table
