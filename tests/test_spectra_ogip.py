@@ -167,6 +167,13 @@ FOR_SHERPA: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "fixed length": ({}, {"form": "fixed"}),
     "groups": ({"columns": {"GROUPING": np.array([1, -1, 1, -1, -1, 1, 1, -1])}}, {}),
     "BACKSCAL of each channel": ({"columns": {"BACKSCAL": AT_HALF}, "BACKSCAL": None}, {}),
+    "groups, BACKSCAL of each channel": (
+        {
+            "columns": {"GROUPING": np.array([1, -1, 1, -1, -1, 1, 1, -1]), "BACKSCAL": AT_HALF},
+            "BACKSCAL": None,
+        },
+        {},
+    ),
     "AREASCAL of each channel": ({"columns": {"AREASCAL": AT_HALF}, "AREASCAL": None}, {}),
     "AREASCAL": ({"AREASCAL": 0.8}, {}),
     "rates with errors": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,16 @@ EDGES = np.arange(1.0, 6)
 COUNTS = [5, 9, 7, 3]
 #: Of a flux of 1 photon/s/cm2/keV in 100 s, diagonal response, areas 10 to 40 cm2.
 FOLDED = [1000, 2000, 3000, 4000]
+#: How FITS stores numbers without sign.
+ZEROS = {"<u2": 2**15, "<u4": 2**31}
 Columns = list[tuple[str, str, str | None, Any]]
 
 
 def table(name: str, columns: Columns, **keywords: Any) -> fits.BinTableHDU:
-    made = [fits.Column(n, form, unit=unit, array=array) for n, form, unit, array in columns]
+    made = [
+        fits.Column(n, form, unit=unit, array=array, bzero=ZEROS.get(np.asarray(array).dtype.str))
+        for n, form, unit, array in columns
+    ]
     hdu = fits.BinTableHDU.from_columns(made, name=name)
     hdu.header.update({k: v for k, v in keywords.items() if v is not None})
     return hdu
@@ -268,6 +274,81 @@ def test_a_group_of_no_offset(folder: Path) -> None:
         Response.read(file, folder / "a.arf")
 
 
+def ragged(rows: list[list[float]], kind: type) -> Any:
+    cells = np.empty(len(rows), dtype=object)
+    cells[:] = [np.array(row, dtype=kind) for row in rows]
+    return cells
+
+
+#: Groups of four energies: the third has none, what stands behind them means nothing.
+GROUPS: list[list[float]] = [[1], [1, 4], [], [3]]
+WIDTHS: list[list[float]] = [[2], [1, 1], [], [2]]
+VALUES: list[list[float]] = [[0.5, 0.25], [0.125, 0.5], [], [0.25, 0.5]]
+UNPACKED = [[0.5, 0.125, 0, 0], [0.25, 0, 0, 0], [0, 0, 0, 0.25], [0, 0.5, 0, 0.5]]
+
+
+def filled(rows: list[list[float]], size: int = 3) -> Any:
+    return np.array([[*row, *[9.0] * (size - len(row))] for row in rows])
+
+
+FORMS: dict[str, Callable[[], tuple[Columns, dict[str, Any]]]] = {
+    "P": lambda: (
+        [("F_CHAN", "PI()", None, ragged(GROUPS, np.int16)),
+         ("N_CHAN", "PI()", None, ragged(WIDTHS, np.int16)),
+         ("MATRIX", "PE()", None, ragged(VALUES, np.float32))], {},
+    ),
+    "Q": lambda: (
+        [("F_CHAN", "QJ()", None, ragged(GROUPS, np.int32)),
+         ("N_CHAN", "QJ()", None, ragged(WIDTHS, np.int32)),
+         ("MATRIX", "QD()", None, ragged(VALUES, np.float64))], {},
+    ),
+    "vectors longer than needed": lambda: (
+        [("F_CHAN", "3I", None, filled(GROUPS)), ("N_CHAN", "3I", None, filled(WIDTHS)),
+         ("MATRIX", "3E", None, filled(VALUES))], {},
+    ),
+    "floating-point": lambda: (
+        [("F_CHAN", "3E", None, filled(GROUPS)), ("N_CHAN", "3D", None, filled(WIDTHS)),
+         ("MATRIX", "3D", None, filled(VALUES))], {},
+    ),
+    "lower case": lambda: (
+        [("f_chan", "3I", None, filled(GROUPS)), ("n_chan", "3J", None, filled(WIDTHS)),
+         ("Matrix", "PE()", None, ragged(VALUES, np.float32))], {},
+    ),
+    "unsigned": lambda: (
+        [("F_CHAN", "3I", None, filled(GROUPS).astype(np.uint16)),
+         ("N_CHAN", "3J", None, filled(WIDTHS).astype(np.uint32)),
+         ("MATRIX", "3E", None, filled(VALUES))], {},
+    ),
+    "TLMIN of a column behind others": lambda: (
+        [("ORDER", "I", None, [0] * 4), ("F_CHAN", "3I", None, filled(GROUPS) - 1),
+         ("N_CHAN", "3I", None, filled(WIDTHS)), ("MATRIX", "3E", None, filled(VALUES))],
+        {"TLMIN5": 0, "TLMIN4": 7},
+    ),
+    "TLMIN in words": lambda: (
+        [("F_CHAN", "3I", None, filled(GROUPS) - 1), ("N_CHAN", "3I", None, filled(WIDTHS)),
+         ("MATRIX", "3E", None, filled(VALUES))], {"TLMIN4": "0"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("bounds_first", [True, False])
+def test_forms_of_groups(form: str, bounds_first: bool, tmp_path: Path) -> None:
+    columns, keywords = FORMS[form]()
+    low = "energ_lo" if form == "lower case" else "ENERG_LO"
+    whole: Columns = [
+        (low, "E", "KeV", EDGES[:-1]),
+        ("ENERG_HI", "E", "[keV]", EDGES[1:]),
+        ("N_GRP", "I", None, [len(row) for row in GROUPS]),
+    ]
+    said = {"TLMIN4": 1, "DETCHANS": 1024, **keywords}
+    hdu = table("MATRIX", [*whole, *columns], HDUCLAS3="FULL", **said)
+    assert ("TZERO4" in hdu.header) == (form == "unsigned")
+    hdus = [ebounds(), hdu] if bounds_first else [hdu, ebounds()]
+    response = Response.read(put(tmp_path / "f.rmf", *hdus))
+    assert response.matrix.toarray().tolist() == UNPACKED
+
+
 EBOUNDS: dict[str, tuple[fits.BinTableHDU, str]] = {
     "numbers damaged": (ebounds([0, 0, -32768, 16384]), "channels taken in order"),
     "upside down": (ebounds(low=EDGES[1:], high=EDGES[:-1]), "E_MIN above E_MAX in 4 of 4"),
@@ -371,6 +452,13 @@ def test_a_coarse_part_of_a_response(folder: Path) -> None:
     tail = matrix(low=[1.0, 3], high=[3.0, 5], first=[1, 1], values=0.1, EXTVER=2)
     put(folder / "a.rmf", matrix(values=0.9), tail, ebounds())
     assert folded(read(folder, pha())) == pytest.approx([1900, 1800, 2700, 3600])
+
+
+def test_parts_of_a_response_on_parts_of_its_energies(folder: Path) -> None:
+    soft = matrix(low=EDGES[:2], high=EDGES[1:3], first=[1, 2])
+    hard = matrix(low=EDGES[2:4], high=EDGES[3:], first=[3, 4], EXTVER=2)
+    put(folder / "a.rmf", hard, soft, ebounds())
+    assert folded(read(folder, pha())) == pytest.approx(FOLDED)
 
 
 @pytest.mark.parametrize(
@@ -602,6 +690,8 @@ def test_rates_in_channels_of_bad_quality(folder: Path) -> None:
 
 def test_what_is_said(folder: Path) -> None:
     assert said(read(folder, pha(CORRFILE="c.pha", CORRSCAL=1.0)), "CORRFILE c.pha is not used")
+    put(folder / "b.pha", pha(channel=[0, 1, 2, 3]))
+    assert said(read(folder, pha(BACKFILE="b.pha")), "b.pha: channels from 0, those of")
     put(folder / "b.pha", background())
     assert said(read(folder, pha(HDUCLAS2="NET", BACKFILE="b.pha")), "subtracted already")
     assert read(folder, pha(name="PHA", HDUCLAS1=None)).notes == ()
@@ -624,3 +714,44 @@ def test_alpha_of_a_group_is_a_ratio_of_sums(folder: Path) -> None:
     scale.append(("GROUPING", "I", None, [1, -1, 1, -1]))
     spectrum = read(folder, pha(more=scale, BACKSCAL=None, BACKFILE="b.pha"))
     assert spectrum.groups().alpha == pytest.approx([3 / 50, 7 / 250])
+
+
+# real files
+
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+WILD = DATA / "ogip_wild"
+real = pytest.mark.skipif(not WILD.exists(), reason="no real data here")
+
+
+@real
+def test_swift_uvot() -> None:
+    """One channel whose bounds fall; the background that is named lies elsewhere."""
+    spectrum = Spectrum.from_ogip(WILD / "sw00036384074uuu_sk.src.pha")
+    assert spectrum.response is not None
+    assert spectrum.background is not None
+    assert spectrum.counts.tolist() == [4494]
+    assert spectrum.groups().alpha == pytest.approx(1947.953 / 20258.34)
+    assert spectrum.response.channel_low == pytest.approx(0.00321411)
+    assert said(spectrum, "E_MIN above E_MAX in 1 of 1 channels")
+    (expected,) = folded(spectrum)
+    table = fits.getdata(WILD / "swuuu_20041120v105.rsp", "MATRIX")
+    width = table["ENERG_HI"].astype(float) - table["ENERG_LO"]
+    assert expected == pytest.approx(spectrum.exposure * np.sum(width * table["MATRIX"]), rel=1e-12)
+
+
+@real
+def test_rosat_pspc(tmp_path: Path) -> None:
+    """19 of 729 energy bins have no width: each elements of the rest is as the file has it."""
+    file = WILD / "pspcc_gain1_256.rsp"
+    response = Response.read(file)
+    assert (response.channels, len(response.energy_low)) == (256, 710)
+    assert said(response, "19 energy bins of no width left out")
+    table = fits.getdata(file, "SPECRESP MATRIX")
+    width = table["ENERG_HI"].astype(float) - table["ENERG_LO"]
+    expected = np.zeros(257)
+    for row in range(729):
+        first, number = int(table["F_CHAN"][row]), int(table["N_CHAN"][row])
+        expected[first : first + number] += width[row] * table["MATRIX"][row][:number]
+    spectrum = Spectrum("pspc", np.ones(256), 10.0, response=response)
+    assert folded(spectrum) == pytest.approx(10 * expected[1:], rel=1e-9)

@@ -103,7 +103,8 @@ class Table:
             lengths = np.array([len(part) for part in parts], dtype=np.int64)
             values = np.concatenate(parts) if parts else np.empty(0)
         else:
-            cells = np.asarray(cells).reshape(self.rows, -1)
+            cells = np.asarray(cells)
+            cells = cells.reshape(self.rows, math.prod(cells.shape[1:]))
             lengths = np.full(self.rows, cells.shape[1], dtype=np.int64)
             values = cells.ravel()
         return self._as_floats(values, column), lengths
@@ -246,13 +247,14 @@ def _without_counts(unit: Any) -> Any:
 
 
 def _usual(spelt: str) -> str:
-    """Spell a unit as usual: "KEV" and "CM**2" are known in any case.
+    """Spell a unit as usual: "KEV" and "CM**2" are known in any case, and in brackets.
 
-    >>> _usual("KEV"), _usual("CM**2")
+    >>> _usual("[KEV]"), _usual("CM**2")
     ('keV', 'cm**2')
     """
     names = {"ev": "eV", "kev": "keV", "mev": "MeV", "gev": "GeV"}
-    return names.get(spelt.lower(), spelt.lower())
+    plain = spelt.strip("()[] ").lower()
+    return names.get(plain, plain)
 
 
 def read_tables(path: Path) -> list[Table]:

@@ -94,6 +94,12 @@ def _background(
         raise DataError(_is_itself(found, "BACKFILE" if asked is None else "background"))
     companion = recorded(behind, _stem(place.path) + behind.suffix, source=spectrum)
     notes.extend(companion.notes)
+    first, other = int(spectrum.channel[0]), int(companion.channel[0])
+    if first != other and "CHANNEL" in behind.table:
+        notes.append(
+            f"{companion.source}: channels from {other}, those of {found.source} from {first}; "
+            "taken in order"
+        )
     return companion
 
 

@@ -57,10 +57,12 @@ def read_response(rmf: str | os.PathLike[str], arf: str | os.PathLike[str] | Non
         )
     bins = [energy_bins(table, notes) for table in matrices]
     every = united(bins)
-    parts = [
-        spread(_matrix(table, channels, own, arf is None, notes), own, every)
-        for table, own in zip(matrices, bins, strict=True)
-    ]
+    parts, offsets = [], []
+    for table, own in zip(matrices, bins, strict=True):
+        groups = Groups.read(table, len(channels.low))
+        offsets.append(_offset(table, groups, channels.first, notes))
+        part = unpacked(groups, offsets[-1])[:, own.rows] * _factor(table, arf is None, notes)
+        parts.append(spread(sparse.csr_array(part), own, every))
     matrix = parts[0] if len(parts) == 1 else sparse.csr_array(sum(parts[1:], start=parts[0]))
     if len(parts) > 1:
         notes.append(f"{place}: {len(parts)} matrices that split one response are added")
@@ -75,7 +77,7 @@ def read_response(rmf: str | os.PathLike[str], arf: str | os.PathLike[str] | Non
         _check_sums(matrix, place, notes)
     elif not any(holds_area):
         notes.append(_no_area(matrices[0], place))
-    first = channels.first if channels.first is not None else _offsets(matrices)[0]
+    first = offsets[0] if channels.first is None else channels.first
     every, matrix, area = without_gaps(every, matrix, area, str(place), notes)
     return Response(
         every.low, every.high, channels.low, channels.high, first, matrix, area, source,
@@ -236,26 +238,16 @@ def _numbering(bounds: Table, notes: list[str]) -> tuple[int | None, Ints]:
     return limit, in_order
 
 
-def _offsets(matrices: list[Table]) -> list[int]:
-    """Numbers of the first channels as the matrices state them, 1 where they don't."""
-    stated = [table.limit("TLMIN", "F_CHAN") for table in matrices]
-    return [1 if number is None else number for number in stated]
-
-
-def _matrix(
-    table: Table, channels: _Channels, bins: EnergyBins, alone: bool, notes: list[str]
-) -> Sparse:
-    """A matrix on ascending bins, in cm2 if the area is folded in."""
-    groups = Groups.read(table, len(channels.low))
-    offset = _offset(table, groups, channels.first, notes)
-    matrix = unpacked(groups, offset)[:, bins.rows]
-    if table.has_unit("MATRIX", "cm2") and (alone or _holds_area(table)):
-        return sparse.csr_array(matrix * table.factor("MATRIX", "cm2")[0])
-    if table.unit("MATRIX") and _holds_area(table):
+def _factor(table: Table, alone: bool, notes: list[str]) -> float:
+    """From the unit of a matrix that has the effective area in it to cm2, else 1."""
+    holds_area = _holds_area(table)
+    if table.has_unit("MATRIX", "cm2"):
+        return table.factor("MATRIX", "cm2")[0] if alone or holds_area else 1.0
+    if table.unit("MATRIX") and holds_area:
         notes.append(
             f"{table.source}: unit '{table.unit('MATRIX')}' of MATRIX is none of an area, cm2 taken"
         )
-    return sparse.csr_array(matrix)
+    return 1.0
 
 
 def _offset(table: Table, groups: Groups, first: int | None, notes: list[str]) -> int:
