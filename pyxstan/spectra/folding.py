@@ -209,17 +209,14 @@ def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
     matrix = sparse.csc_array(binned.membership @ scaled)
     matrix.sort_indices()
     matrix.eliminate_zeros()
-    reached = response.area > 0
-    seen = np.flatnonzero((np.diff(matrix.indptr) > 0) & reached)
+    seen = np.flatnonzero((np.diff(matrix.indptr) > 0) & (response.area > 0))
     if not len(seen):
         raise DataError(f"{observation.name}: no energy reaches the channels that are left")
-    statistic = _statistic(observation, binned)
-    _check_reached(observation, binned, statistic, np.asarray(matrix @ reached.astype(float)))
     kept = slice(int(seen[0]), int(seen[-1]) + 1)
     grid = Grid(np.append(low[kept], high[kept][-1]))
     return Folded(
         name=observation.name,
-        statistic=statistic,
+        statistic=_statistic(observation, binned),
         binned=binned,
         grid=grid,
         area=response.area[kept] * spectrum.exposure,
@@ -258,19 +255,26 @@ def _statistic(observation: Observation, binned: Binned) -> str:
     return chosen
 
 
-def _check_reached(observation: Observation, binned: Binned, statistic: str, reach: Floats) -> None:
-    """Refuse counts in channels that no photon reaches, where a Poisson statistic has no other."""
-    counts, _, _, sigma, alpha = likelihood.columns(binned).T
-    behind = {"cstat": False, "pgstat": (sigma > 0) & (alpha > 0)}.get(statistic, True)
-    impossible = np.flatnonzero((reach <= 0) & (counts > 0) & ~np.asarray(behind))
-    if statistic == "pgstat":
-        assert binned.background_counts is not None
-        impossible = impossible[binned.background_counts[impossible] <= 0]
+def check_reached(spectrum: Spectrum, one: Folded) -> None:
+    """Refuse counts in channels that no photon reaches, where a Poisson statistic has no other.
+
+    Raises
+    ------
+    DataError
+        There are some: whatever the model, they are impossible.
+    """
+    counts, _, off, sigma, alpha = likelihood.columns(one.binned).T
+    behind = {
+        "cstat": np.zeros(len(counts), dtype=bool),
+        "pgstat": (alpha > 0) & ((off > 0) | (sigma > 0)),
+    }.get(one.statistic, np.ones(len(counts), dtype=bool))
+    reached = one.matrix @ (one.area > 0).astype(float) > 0
+    impossible = np.flatnonzero((counts > 0) & ~reached & ~behind)
     if len(impossible):
         raise DataError(
-            f"{observation.name}: {statistic}, and {counts[impossible].sum():g} counts in "
-            f"{_where(observation.spectrum, binned, impossible)}, where the response lets no "
-            "photon be counted: leave that out (ignore:), or give a background"
+            f"{one.name}: {one.statistic}, and {counts[impossible].sum():g} counts in "
+            f"{_where(spectrum, one.binned, impossible)}, where the response lets no photon be "
+            "counted: leave that out (ignore:), or give a background"
         )
 
 

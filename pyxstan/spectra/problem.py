@@ -11,7 +11,7 @@ import numpy as np
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.spectra.coordinates import Coordinates
-from pyxstan.spectra.folding import Floats, Folded, all_folded, stan_data
+from pyxstan.spectra.folding import Floats, Folded, all_folded, check_reached, stan_data
 from pyxstan.spectra.parameters import Parameters
 from pyxstan.spectra.starting import guess
 
@@ -114,6 +114,7 @@ def prepare(
     notes: list[str] = []
     for observation, one in zip(data.observations, spectra, strict=True):
         spectrum = observation.spectrum
+        check_reached(spectrum, one)
         notes += [f"{one.name}: {line}" for line in spectrum.notes]
         binned, channels = one.binned, one.binned.membership.nnz
         groups = "" if binned.size == channels else f"{binned.size} groups of "
