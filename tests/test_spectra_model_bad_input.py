@@ -336,8 +336,9 @@ SPECTRA: dict[str, Case] = {
         lambda: fitted(seen_as("chi2", "cstat")), "s: chi2 asks for errors, the file has counts",
     ),
     "chi2 with errors of zero": (
-        lambda: fitted(seen_as("chi2", "chi2", errors=np.zeros(40), background=None)),
-        "s: chi2, but group 1 has no error",
+        lambda: fitted(seen_as("chi2", "chi2", errors=np.arange(40) % 20, background=None)),
+        "s: chi2, but no error in channel 1 (0.3-0.5675 keV), 21 (5.65-5.9175 keV): leave that out "
+        "(ignore:), group it with others, or mark it by QUALITY",
     ),
     "pgstat with a background in counts": (
         lambda: fitted(seen_as("pgstat", "wstat")), "s: pgstat asks for a background with errors",

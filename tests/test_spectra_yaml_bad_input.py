@@ -77,7 +77,7 @@ CASES = {
     ),
     "unknown key of a spectrum": entry(
         f"{PLACE}: unknown key 'rsp'; there are file, name, source, background, rmf, arf, row, "
-        "notice, ignore, group, statistic, constant", "rsp: a.rsp",
+        "extension, notice, ignore, group, statistic, constant", "rsp: a.rsp",
     ),
     "no file": Case(f"{PLACE}: file is missing", "- file: s.pha\n ", "-"),
     "no source": Case(f"{PLACE}: source is missing", "  source: src\n"),
