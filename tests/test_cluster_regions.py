@@ -348,7 +348,10 @@ def test_region_tables(tmp_path: Path) -> None:
     found = load_mask(path, X.shape)
     edge = (Y == 150) | (np.abs((Y - 150) - (X - 150) * 0.75) < 1e-9)
     assert not ((found.pixels != truth) & ~edge).any()
-    assert found.notes == (f"mask {path}: what has no area is left aside (1 point)",)
+    assert found.notes == (
+        f"mask {path}: the image has no physical coordinates: taken as its pixels",
+        f"mask {path}: what has no area is left aside (1 point)",
+    )
     # Physical coordinates, as the event file has them
     coarse = read_mask(path, (50, 50), physical=Physical((0.25, 0.25), (0.375, 0.375)))
     assert coarse.sum() == pytest.approx(found.pixels.sum() / 16, rel=0.05)
@@ -363,11 +366,42 @@ def test_region_tables_of_what_to_leave_out(tmp_path: Path) -> None:
     for component in (True, False):
         path = region_table(tmp_path / "r.fits", rows, component=component)
         np.testing.assert_array_equal(read_mask(path, X.shape), truth)
-        (note,) = load_mask(path, X.shape).notes
-        assert "nothing but excluded shapes" in note
+        assert "nothing but excluded shapes" in load_mask(path, X.shape).notes[-1]
     plain = region_table(tmp_path / "p.fits", [("BLOB", [1.0], [1.0], [1.0], [], 1)])
     with pytest.raises(DataError, match=r"p.fits: extension REGION: row 1: unknown shape 'blob'"):
         read_mask(plain, X.shape)
+
+
+def test_region_tables_with_the_sky_of_their_columns(tmp_path: Path) -> None:
+    """Without physical coordinates in the image, the table's own sky places its shapes."""
+    wcs = celestial("north up")
+    rows = [("CIRCLE", [4100.0 + n], [4090.0], [26.0], [], n) for n in (0, 40)]
+    path = region_table(tmp_path / "r.fits", rows)
+    with fits.open(path, mode="update") as hdus:
+        cards = {
+            "TCTYP2": "RA---TAN",
+            "TCTYP3": "DEC--TAN",
+            "TCRPX2": 4096.5,
+            "TCRPX3": 4096.5,
+            "TCRVL2": 202.48,
+            "TCRVL3": 47.2,
+            "TCDLT2": -0.5 / 3600,
+            "TCDLT3": 0.5 / 3600,
+        }
+        hdus["REGION"].header.update(cards)  # fmt: skip
+    x, y = 30 + (np.array([4100, 4140]) - 4096.5) / 4, 20 + (4090 - 4096.5) / 4
+    text = "image;" + ";".join(f"circle({one},{y},6.5)" for one in x)
+    truth = drawn(tmp_path, text, shape=(NY, NX))
+    found = load_mask(path, (NY, NX), wcs)
+    np.testing.assert_array_equal(found.pixels, truth)
+    assert found.notes == (f"mask {path}: placed by the celestial coordinates of columns X and Y",)
+    physical = Physical((0.25, 0.25), (30 - 4096.5 / 4, 20 - 4096.5 / 4))
+    found = load_mask(path, (NY, NX), wcs, physical=physical)
+    np.testing.assert_array_equal(found.pixels, truth)
+    assert found.notes == ()
+    moved = Physical((0.25, 0.25), (33 - 4096.5 / 4, 24 - 4096.5 / 4))
+    (note,) = load_mask(path, (NY, NX), wcs, physical=moved).notes
+    assert "5 pixels off by the celestial coordinates of columns X and Y" in note
 
 
 def test_files_of_the_regions_package(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyxstan.cluster.data import Floats
+from pyxstan.cluster.pixel_values import Floats
 
 #: Images whose pixels are further apart than this many pixels show different sky.
 _FAR = 0.5

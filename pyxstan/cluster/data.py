@@ -9,23 +9,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from pyxstan.cluster.pixel_values import (
+    FROM,
+    Bools,
+    Floats,
+    Hidden,
+    Ints,
+    Named,
+    checked_counts,
+    checked_map,
+    cleaned_counts,
+    complain,
+    examples,
+    first,
+    flags,
+    holes,
+    is_no_amount,
+    numbers,
+    pixel,
+    same_shape,
+)
 from pyxstan.errors import DataError
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-
 #: Fewer pixels are no image of a cluster.
 _FEWEST_PIXELS = 100
-#: Beyond this a float does not hold whole numbers one by one.
-_MOST_COUNTS = 2.0**53
-#: Scaled integers and transforms leave counts this far from whole numbers, relatively.
-_ROUNDING = 1e-6
 
 _ARRAYS = (
     "counts", "exposure", "mask", "background_map", "exposure_unit", "min_exposure", "wcs",
@@ -100,7 +112,7 @@ class ClusterImage:
     def _check_good(self) -> None:
         dark = self.good & ~(self.exposure > 0)
         if dark.any():
-            raise DataError(f"{self.source}: good {_pixel(dark)} has no exposure {_FROM}")
+            raise DataError(f"{self.source}: good {pixel(dark)} has no exposure {FROM}")
         pixels = int(self.good.sum())
         if pixels < _FEWEST_PIXELS:
             raise DataError(
@@ -232,44 +244,6 @@ class ClusterImage:
         )
 
 
-_FROM = "(pixels from 0)"
-
-
-def size(shape: tuple[int, ...]) -> str:
-    """Say a shape as x by y pixels."""
-    return " x ".join(str(length) for length in reversed(shape)) + " pixels"
-
-
-def same_shape(values: NDArray[Any], name: str, counts: NDArray[Any], source: str) -> None:
-    """Raise unless an array has the shape of the counts."""
-    if values.shape != counts.shape:
-        raise DataError(f"{name}: {size(values.shape)}, but {source} has {size(counts.shape)}")
-
-
-@dataclass(frozen=True, eq=False)
-class Named:
-    """Values of an image, and what to call it in messages."""
-
-    values: Any
-    name: str
-
-
-@dataclass(frozen=True, eq=False)
-class Hidden:
-    """Pixels not to be fitted, what to call them, and pixels of which that is not known."""
-
-    pixels: Bools
-    name: str
-    unknown: Bools
-
-    @classmethod
-    def of(cls, values: Any, name: str) -> Hidden:
-        """Pixels whose value is not 0; of NaN it is not known."""
-        array = numbers(values, name, name)
-        unknown = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
-        return cls(np.ascontiguousarray(array != 0) & ~unknown, name, unknown)
-
-
 def assembled(
     counts: Named,
     exposure: Named,
@@ -295,7 +269,7 @@ def assembled(
     exposed = numbers(exposure.values, exposure.name, "exposure").astype(np.float64)
     same_shape(exposed, exposure.name, shape, counts.name)
     said = list(notes)
-    broken = _is_no_amount(exposed)
+    broken = is_no_amount(exposed)
     exposed[broken] = 0
     if not exposed.any():
         raise DataError(f"{exposure.name}: the exposure is 0 everywhere")
@@ -307,20 +281,18 @@ def assembled(
     good = bright & ~hidden
     for mask in masks:
         if (mask.unknown & good).any():
-            x, y = _first(mask.unknown & good)
-            raise DataError(f"{mask.name}: pixel ({x}, {y}) is nan, expected 0 or masked {_FROM}")
+            x, y = first(mask.unknown & good)
+            raise DataError(f"{mask.name}: pixel ({x}, {y}) is nan, expected 0 or masked {FROM}")
     if broken.any():
-        within = _holes(bright) & broken & ~hidden
+        within = holes(bright) & broken & ~hidden
         original = np.where(broken, exposure.values, exposed)
         if within.any():
-            _complain(
-                within, original, f"{exposure.name}: exposure of", "a finite number from 0 up"
-            )
+            complain(within, original, f"{exposure.name}: exposure of", "a finite number from 0 up")
         said.append(
             f"{exposure.name}: {int(broken.sum())} pixels without an exposure "
-            f"({_examples(original[broken])}), not fitted"
+            f"({examples(original[broken])}), not fitted"
         )
-    counted, rounded = _cleaned_counts(shape, counts.name, good, said)
+    counted, rounded = cleaned_counts(shape, counts.name, good, said)
     if rounded:
         said.append(f"{counts.name}: {rounded} counts rounded to whole numbers (within 1e-6)")
     background = None
@@ -346,94 +318,6 @@ def assembled(
     )
 
 
-def checked_counts(values: Any, source: str, good: Bools) -> Ints:
-    """Counts as native whole numbers, 0 where they are none in pixels that are not good.
-
-    Raises naming the first good pixel that holds no number of counts.
-    """
-    array = numbers(values, source, "counts")
-    same_shape(good, "good", array, source)
-    return _cleaned_counts(array, source, good, [])[0]
-
-
-def _cleaned_counts(
-    array: NDArray[Any], source: str, good: Bools, notes: list[str]
-) -> tuple[Ints, int]:
-    """Counts, and how many good ones were no whole number by a rounding error."""
-    if array.dtype.kind in "biu":
-        whole = array
-        wrong = (array < 0) | (array > _MOST_COUNTS)
-    else:
-        with np.errstate(invalid="ignore"):
-            whole = np.rint(array)
-            near = np.abs(array - whole) <= _ROUNDING * np.maximum(1, np.abs(array))
-            wrong = ~(near & (whole >= 0) & (whole <= _MOST_COUNTS))
-    if (wrong & good).any():
-        x, y = _first(wrong & good)
-        raise DataError(
-            f"{source}: pixel ({x}, {y}) has {array[y, x]:g} counts, expected a whole number "
-            f"from 0 up {_FROM}"
-        )
-    _note_outside(wrong, array, source, "counts", notes)
-    rounded = int(((whole != array) & good).sum())
-    return np.ascontiguousarray(np.where(wrong, 0, whole), dtype=np.int64), rounded
-
-
-def checked_map(
-    values: Any, source: str, name: str, good: Bools, notes: list[str] | None = None
-) -> Floats:
-    """Map as native floats, 0 where it is negative or not finite in pixels that are not good.
-
-    Raises naming the first good pixel that is negative or not finite.
-    """
-    array = np.ascontiguousarray(numbers(values, source, name), dtype=np.float64)
-    if array.shape != good.shape:
-        raise DataError(f"{source}: {size(array.shape)}, but the image has {size(good.shape)}")
-    wrong = _is_no_amount(array)
-    if (wrong & good).any():
-        _complain(wrong & good, array, f"{source}: {name} of", "a finite number from 0 up")
-    if notes is not None:
-        _note_outside(wrong, array, source, name, notes)
-    return np.where(wrong, 0.0, array) if wrong.any() else array
-
-
-def _is_no_amount(array: Floats) -> Bools:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(~((array >= 0) & (array < np.inf)))
-
-
-def _holes(field: Bools) -> Bools:
-    """Pixels that are surrounded by a field."""
-    from scipy.ndimage import binary_fill_holes
-
-    return np.asarray(binary_fill_holes(field)) & ~field
-
-
-def _complain(wrong: Bools, array: NDArray[Any], what: str, expected: str) -> None:
-    x, y = _first(wrong)
-    others = int(wrong.sum()) - 1
-    more = f", and {others} more like it" if others else ""
-    raise DataError(
-        f"{what} pixel ({x}, {y}) is {array[y, x]:g}{more}, expected {expected} {_FROM}"
-    )
-
-
-def _note_outside(
-    wrong: Bools, array: NDArray[Any], source: str, name: str, notes: list[str]
-) -> None:
-    if wrong.any():
-        notes.append(
-            f"{source}: {int(wrong.sum())} pixels that are not fitted hold no {name} "
-            f"({_examples(array[wrong])})"
-        )
-
-
-def _examples(values: NDArray[Any]) -> str:
-    """The first few different values, in words."""
-    shown = list(dict.fromkeys(f"{value:g}" for value in values.ravel()[:1000]))
-    return ", ".join(shown[:3]) + (" ..." if len(shown) > 3 else "")
-
-
 def checked_min_exposure(value: Any) -> float:
     """Fraction of the peak exposure, from 0 up to 1."""
     try:
@@ -443,42 +327,6 @@ def checked_min_exposure(value: Any) -> float:
     if not 0 <= fraction < 1:
         raise DataError(f"min_exposure is '{value}', expected a number from 0 up to 1, without 1")
     return fraction
-
-
-def numbers(values: Any, source: str, name: str) -> NDArray[Any]:
-    """Values as an array of two axes; raises if they are none."""
-    if isinstance(values, np.ma.MaskedArray):
-        raise DataError(f"{source}: {name} is a masked array: give its data, and its mask as mask")
-    if getattr(values, "unit", None) is not None:
-        raise DataError(f"{source}: {name} is a Quantity: give its value and exposure_unit")
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError):
-        raise DataError(f"{source}: {name} is no array of numbers") from None
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"{source}: {name} is no array of numbers")
-    if array.ndim != 2 or not array.size:
-        raise DataError(f"{source}: {name} has shape {array.shape}, expected (ny, nx)")
-    return array
-
-
-def flags(values: Any, name: str) -> Bools:
-    """Whether values are not 0; raises naming the first that is NaN."""
-    found = Hidden.of(values, name)
-    if found.unknown.any():
-        raise DataError(f"{name}: {_pixel(found.unknown)} is nan {_FROM}")
-    return found.pixels
-
-
-def _first(wrong: Bools) -> tuple[int, int]:
-    """The (x, y) of the first pixel that is wrong."""
-    y, x = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
-    return int(x), int(y)
-
-
-def _pixel(wrong: Bools) -> str:
-    x, y = _first(wrong)
-    return f"pixel ({x}, {y})"
 
 
 def _unit(text: Any) -> tuple[str, float]:

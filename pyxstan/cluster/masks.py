@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyxstan.cluster.alignment import how_it_differs
-from pyxstan.cluster.data import Bools, size
-from pyxstan.cluster.region_files import is_region_table, read_region_table, read_region_text
+from pyxstan.cluster.pixel_values import Bools, size
+from pyxstan.cluster.region_files import read_region_text
 from pyxstan.cluster.region_shapes import Canvas, Physical
+from pyxstan.cluster.region_tables import is_region_table, read_region_table
 from pyxstan.errors import DataError
 from pyxstan.fits_files import content, reason, unpacked
 

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import re
+import string
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,21 +18,11 @@ from typing import Any
 import numpy as np
 
 from pyxstan.cluster.alignment import how_it_differs, misplaced
-from pyxstan.cluster.data import (
-    Bools,
-    ClusterImage,
-    Floats,
-    Hidden,
-    Ints,
-    Named,
-    assembled,
-    checked_min_exposure,
-    numbers,
-    size,
-)
+from pyxstan.cluster.data import ClusterImage, assembled, checked_min_exposure
 from pyxstan.cluster.exposure_units import exposure_unit as decided_unit
 from pyxstan.cluster.exposure_units import parse_unit
 from pyxstan.cluster.masks import Physical, load_mask
+from pyxstan.cluster.pixel_values import Bools, Floats, Hidden, Ints, Named, numbers, size
 from pyxstan.errors import DataError
 from pyxstan.fits_files import content, is_truncated, reason
 
@@ -67,26 +58,42 @@ class FitsImage:
 
     @property
     def physical(self) -> Physical | None:
-        """Physical coordinates (``LTM``/``LTV``, else the alternate WCS ``P``), if there are."""
+        """Physical coordinates (``LTM``/``LTV``, else the WCS of that name), if there are."""
         header = self.headers[0]
         try:
             if "LTM1_1" in header or "LTV1" in header:
+                for name in ("LTM1_2", "LTM2_1"):
+                    if float(header.get(name, 0.0)):
+                        raise DataError(
+                            f"{self.source}: keyword {name} turns physical coordinates: give "
+                            "regions in image or sky coordinates"
+                        )
                 scale = [float(header.get(f"LTM{axis}_{axis}", 1.0)) for axis in (1, 2)]
                 shift = [float(header.get(f"LTV{axis}", 0.0)) for axis in (1, 2)]
-            elif "CDELT1P" in header:
-                scale = [1.0 / float(header[f"CDELT{axis}P"]) for axis in (1, 2)]
+            elif (letter := _physical_wcs(header)) is not None:
+                scale = [1.0 / float(header[f"CDELT{axis}{letter}"]) for axis in (1, 2)]
                 shift = [
-                    float(header.get(f"CRPIX{axis}P", 0.0))
-                    - float(header.get(f"CRVAL{axis}P", 0.0)) * scale[axis - 1]
+                    float(header.get(f"CRPIX{axis}{letter}", 0.0))
+                    - float(header.get(f"CRVAL{axis}{letter}", 0.0)) * scale[axis - 1]
                     for axis in (1, 2)
                 ]
             else:
                 return None
+        except DataError:
+            raise
         except (TypeError, ValueError, KeyError, ZeroDivisionError):
             return None
         if not (all(scale) and all(map(math.isfinite, [*scale, *shift]))):
             return None
         return Physical((scale[0], scale[1]), (shift[0], shift[1]))
+
+
+def _physical_wcs(header: Any) -> str | None:
+    """Letter of the alternate coordinates that are the physical ones: by name, else P."""
+    for letter in string.ascii_uppercase:
+        if str(header.get(f"WCSNAME{letter}", "")).strip().upper() == "PHYSICAL":
+            return letter
+    return "P" if "CDELT1P" in header else None
 
 
 def read_image(path: str | Path, *, wcs: bool = False) -> FitsImage:
@@ -192,9 +199,15 @@ def _celestial(header: Any) -> tuple[Any, str]:
     from astropy.wcs import WCS
 
     try:
-        found = WCS(header, naxis=2)
+        found = WCS(header)
         if not found.has_celestial:
             return None, "no celestial coordinates in its header"
+        if found.naxis != 2:
+            found = found.celestial
+        longitude = found.wcs.lngtyp.strip()
+        if longitude not in ("RA", "GLON"):
+            # astropy would take them for equatorial ones.
+            return None, f"celestial coordinates '{longitude}', expected RA or GLON"
         sky = found.pixel_to_world(0, 0)
         return (found, "") if hasattr(sky, "icrs") else (None, "no celestial coordinates")
     except Exception as error:

@@ -15,8 +15,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from pyxstan.cluster.data import Bools, Floats, Ints
+from pyxstan.cluster.pixel_values import Bools, Floats, Ints
 from pyxstan.errors import DataError
 
 #: Frames of the sky by their names in region files, and astropy's names.
@@ -141,8 +142,9 @@ class Canvas:
     ) -> None:
         self.shape = (int(shape[0]), int(shape[1]))
         self.wcs = wcs
+        self.has_physical = physical is not None
         self._physical = physical or Physical((1.0, 1.0), (0.0, 0.0))
-        self._vectors: dict[str, Floats] = {}
+        self._trees: dict[str, tuple[Ints, cKDTree]] = {}
 
     def draw(self, shape: Shape) -> Bools:
         """The pixels whose centres lie inside a shape.
@@ -218,17 +220,19 @@ class Canvas:
             [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1
         )
 
-    def _all_vectors(self, frame: str) -> Floats:
-        frame = SKY_FRAMES[frame]
-        name = next(key for key, value in SKY_FRAMES.items() if value == frame)
-        if frame not in self._vectors:
+    def _pixels_on_sky(self, frame: str) -> tuple[Ints, cKDTree]:
+        """Pixels that the projection has a place for, by number, and their directions."""
+        name = SKY_FRAMES[frame]
+        if name not in self._trees:
             rows, columns = np.indices(self.shape, dtype=float)
-            self._vectors[frame] = self._unit_vectors(name, columns, rows).reshape(-1, 3)
-        return self._vectors[frame]
+            vectors = self._unit_vectors(frame, columns, rows).reshape(-1, 3)
+            where = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+            self._trees[name] = where, cKDTree(vectors[where], balanced_tree=False)
+        return self._trees[name]
 
     def _on_sky(self, shape: Shape) -> tuple[Ints, Bools]:
         """Pixels that may lie inside a shape on the sky, by number, and whether they do."""
-        pixels = self._all_vectors(shape.frame)
+        where, tree = self._pixels_on_sky(shape.frame)
         corners = _directions(np.deg2rad(np.array(shape.points)))
         middle = corners.sum(axis=0)
         lon, lat = np.arctan2(middle[1], middle[0]), np.arctan2(middle[2], np.hypot(*middle[:2]))
@@ -236,11 +240,12 @@ class Canvas:
         corner_offsets = _offsets(corners, lon, lat, straight=outline)
         reach = np.hypot(*corner_offsets).max() if outline else shape.reach
         center = _directions(np.array([[lon, lat]]))[0]
+        # With something to spare for rounding.
+        chord = 2 * np.sin(np.deg2rad(min(reach * 1.001 + 1e-6, 180.0)) / 2)
+        near = np.asarray(tree.query_ball_point(center, chord), dtype=np.int64)
+        offsets = _offsets(tree.data[near], lon, lat, straight=outline)
         with np.errstate(invalid="ignore"):
-            nearest = np.cos(np.deg2rad(min(reach * 1.001 + 1e-5, 180.0)))
-            where = np.flatnonzero(pixels @ center >= nearest)
-            offsets = _offsets(pixels[where], lon, lat, straight=outline)
-            return where, _inside(shape, offsets, corner_offsets)
+            return where[near], _inside(shape, offsets, corner_offsets)
 
     def _in_pixels(self, shape: Shape) -> tuple[Ints, Bools]:
         """Pixels that may lie inside a shape in pixels, by number, and whether they do."""
