@@ -2,7 +2,10 @@
 // by hand: one pass over the weights, where automatic differentiation would record every object.
 // Plain-Stan twins: functions/stack_plain.stanfunctions.
 //
-//   L_i = sum_g weight_ig p_g, or `least` if that is more,   log L = sum_i power_i log L_i,   d/dp_g = sum_i power_i weight_ig / L_i
+//   L_i = sum_g weight_ig p_g,   log L = sum_i power_i log L_i,   d/dp_g = sum_i power_i weight_ig / L_i
+//
+// over the objects that aren't far from the parent: of others nodes say nothing, and stack.stan takes
+// the logarithms of p at their samples.
 #ifndef PYXSTAN_STACK_HPP
 #define PYXSTAN_STACK_HPP
 
@@ -10,22 +13,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <ostream>
 #include <vector>
 
 namespace pyxstan {
 
-// sum_i power_i log(max(L_i, least)): one logarithm for the product of many L_i.
+// sum_i power_i log(L_i): one logarithm for the product of many L_i.
 class LogLikelihood {
  public:
-  explicit LogLikelihood(double least) : least_(least), log_least_(std::log(least)) {}
-
   // Adds one; its slope d(power log L) / dL.
   double add(double likelihood, double power) {
-    if (!(likelihood > least_)) {  // hardly a sample where the parent is
-      total_ += power * log_least_;
-      return 0;
-    }
+    likelihood = std::max(likelihood, std::numeric_limits<double>::min());  // fractions of bins underflow
     if (power != 1 || likelihood < 1e-100 || likelihood > 1e100) {
       total_ += power * std::log(likelihood);
     } else {
@@ -41,7 +40,20 @@ class LogLikelihood {
   double total() const { return total_ + std::log(product_); }
 
  private:
-  double least_, log_least_, total_ = 0, product_ = 1;
+  double total_ = 0, product_ = 1;
+};
+
+// A row of weights, as far as p is given: where it begins among p, and its part of all weights.
+struct Overlap {
+  Eigen::Index at, begin, size;
+
+  Overlap(int first, int start, int end, Eigen::Index before, Eigen::Index points) {
+    const Eigen::Index row_from = first - 1, row_to = row_from + end - start;
+    const Eigen::Index from = std::max(row_from, before);
+    size = std::max<Eigen::Index>(std::min(row_to, before + points) - from, 0);
+    at = size > 0 ? from - before : 0;
+    begin = size > 0 ? start - 1 + from - row_from : 0;
+  }
 };
 
 }  // namespace pyxstan
@@ -70,13 +82,46 @@ std::vector<int> stack_part(const Window& window, const Finest& finest, const Re
   return {level, static_cast<int>(low - points), static_cast<int>(high - low)};
 }
 
-// p at those points.
-template <bool propto, typename P, typename Weight, typename SampleWeight, typename Power, typename Least>
+// Which rows are far from the parent, 1 or 0: their likelihood is not above `least`, or not a number.
+template <typename P, typename Weight, typename SampleWeight, typename Least>
+std::vector<int> stack_far(const P& p_arg, const std::vector<int>& part, const std::vector<int>& begin,
+                           const std::vector<std::vector<int>>& firsts,
+                           const std::vector<std::vector<int>>& starts, const Weight& weight_arg,
+                           const std::vector<int>& sample_row, const SampleWeight& sample_weight_arg,
+                           int rows, const Least& least_arg, std::ostream*) {
+  using Eigen::Index;
+  using stan::math::to_ref;
+  const auto& weight = to_ref(weight_arg);
+  const auto& sample_weight = to_ref(sample_weight_arg);
+  const Eigen::VectorXd p = stan::math::value_of(to_ref(p_arg));
+  const double least = stan::math::value_of(least_arg);
+  const Index level = part[0] - 1, before = part[1] - (begin[level] - 1);
+  std::vector<int> far(rows);
+  if (level < static_cast<Index>(firsts.size())) {
+    const auto &first = firsts[level], &start = starts[level];
+    for (int i = 0; i < rows; ++i) {
+      const pyxstan::Overlap row(first[i], start[i], start[i + 1], before, p.size());
+      far[i] = !(weight.segment(row.begin, row.size).dot(p.segment(row.at, row.size)) > least);
+    }
+  } else {
+    Eigen::VectorXd likelihood = Eigen::VectorXd::Zero(rows);
+    for (Index g = 0; g < p.size(); ++g) {
+      likelihood.coeffRef(sample_row[before + g] - 1) += sample_weight.coeff(before + g) * p.coeff(g);
+    }
+    for (int i = 0; i < rows; ++i) {
+      far[i] = !(likelihood.coeff(i) > least);
+    }
+  }
+  return far;
+}
+
+// p at those points; rows that are far count for nothing.
+template <bool propto, typename P, typename Weight, typename SampleWeight, typename Power>
 stan::return_type_t<P> stack_lpdf(const P& p_arg, const std::vector<int>& part, const std::vector<int>& begin,
                                   const std::vector<std::vector<int>>& firsts,
                                   const std::vector<std::vector<int>>& starts, const Weight& weight_arg,
                                   const std::vector<int>& sample_row, const SampleWeight& sample_weight_arg,
-                                  const Power& power_arg, const Least& least, std::ostream*) {
+                                  const Power& power_arg, const std::vector<int>& far, std::ostream*) {
   using Eigen::Index;
   using stan::math::to_ref;
   const auto& p_ref = to_ref(p_arg);
@@ -86,19 +131,18 @@ stan::return_type_t<P> stack_lpdf(const P& p_arg, const std::vector<int>& part, 
   const Eigen::VectorXd p = stan::math::value_of(p_ref);
   const Index level = part[0] - 1, before = part[1] - (begin[level] - 1);
   Eigen::VectorXd gradient = Eigen::VectorXd::Zero(p.size());
-  pyxstan::LogLikelihood log_likelihood(least);
+  pyxstan::LogLikelihood log_likelihood;
   if (level < static_cast<Index>(firsts.size())) {  // rows of weights
     const auto &first = firsts[level], &start = starts[level];
     for (std::size_t i = 0; i < first.size(); ++i) {
-      const Index row_from = first[i] - 1, row_to = row_from + start[i + 1] - start[i];
-      const Index from = std::max(row_from, before);
-      const Index size = std::max<Index>(std::min(row_to, before + p.size()) - from, 0);
-      const Index at = size > 0 ? from - before : 0;
-      const auto row = weight.segment(size > 0 ? start[i] - 1 + from - row_from : 0, size);
-      const double slope = log_likelihood.add(row.dot(p.segment(at, size)), power.coeff(i));
-      if (slope != 0) {
-        gradient.segment(at, size) += slope * row;
+      if (far[i]) {
+        continue;
       }
+      const pyxstan::Overlap row(first[i], start[i], start[i + 1], before, p.size());
+      const auto weights = weight.segment(row.begin, row.size);
+      const double slope
+          = log_likelihood.add(weights.dot(p.segment(row.at, row.size)), power.coeff(i));
+      gradient.segment(row.at, row.size) += slope * weights;
     }
   } else {  // each sample of a row
     Eigen::VectorXd slope = Eigen::VectorXd::Zero(power.size());  // at first the likelihood
@@ -106,7 +150,7 @@ stan::return_type_t<P> stack_lpdf(const P& p_arg, const std::vector<int>& part, 
       slope.coeffRef(sample_row[before + g] - 1) += sample_weight.coeff(before + g) * p.coeff(g);
     }
     for (Index i = 0; i < slope.size(); ++i) {
-      slope.coeffRef(i) = log_likelihood.add(slope.coeff(i), power.coeff(i));
+      slope.coeffRef(i) = far[i] ? 0.0 : log_likelihood.add(slope.coeff(i), power.coeff(i));
     }
     for (Index g = 0; g < p.size(); ++g) {
       gradient.coeffRef(g) = sample_weight.coeff(before + g) * slope.coeff(sample_row[before + g] - 1);

@@ -7,20 +7,24 @@
 // alpha is the fraction of the population that is detected (without a selection: 1). The samples
 // come distributed over the nodes of grids, on which p is evaluated once for all objects: on the
 // coarsest that is fine enough for it, where it is anything to speak of. For parents too narrow for
-// all of them there are the samples themselves. alpha is one more row.
+// all of them, and for objects that are far from it, there are the samples themselves: an object costs
+// what the parent says, however far it is. alpha is one more row.
 functions {
   #include functions/priors.stanfunctions
   #include functions/flat.stanfunctions
   #include functions/stack_parents.stanfunctions
 
   // C++ in stack.hpp, plain Stan in functions/stack_plain.stanfunctions: the part of the points that
-  // a parent is evaluated on (its level, what comes before it, and how many), and
-  // sum_i power_i log(max(sum_g weight_ig p_g, least))
+  // a parent is evaluated on (its level, what comes before it, and how many); which rows are far,
+  // sum_g weight_ig p_g at most `least`; and sum_i power_i log(sum_g weight_ig p_g) over the others
   array[] int stack_part(vector window, real finest, data vector resolved, data array[] int begin,
                          data vector x);
+  array[] int stack_far(vector p, array[] int part, data array[] int begin, data array[,] int first,
+                        data array[,] int start, data vector weight, data array[] int sample_row,
+                        data vector sample_weight, data int rows, real least);
   real stack_lpdf(vector p, array[] int part, data array[] int begin, data array[,] int first,
                   data array[,] int start, data vector weight, data array[] int sample_row,
-                  data vector sample_weight, data vector power, data real least);
+                  data vector sample_weight, data vector power, array[] int far);
 }
 data {
   // 1 histogram, 2 Gaussian, 3 truncated Gaussian, 4 Student t, 5 skew normal, 6 beta, 7 gamma,
@@ -40,7 +44,12 @@ data {
   vector[grids > 0 ? start[grids, rows + 1] - 1 : 0] weight;
   array[samples] int<lower=1, upper=rows> sample_row;
   vector[samples] sample_weight;
-  real<lower=0> least; // that any L_i is taken for: no cliff where an object has no samples
+  // objects that are far from the parent, L_i at most far / parent_finest(): by their samples (not of
+  // a histogram, whose bins are never far)
+  real<lower=0> far;
+  array[rows + 1] int<lower=1> far_start;
+  vector[far_start[rows + 1] - 1] far_x;
+  vector[far_start[rows + 1] - 1] far_log_weight;
 
   int<lower=0> numbers; // of the parent that aren't fractions
   array[numbers] int<lower=0, upper=2> bounds; // see bounded()
@@ -69,10 +78,16 @@ model {
   if (parent == 8) { // components in the order of their means: the first, then steps
     phi[1 : parts] = cumulative_sum(phi[1 : parts]);
   }
-  array[3] int part = stack_part(parent_window(parent, parts, phi, low, high),
-                                 parent_finest(parent, parts, phi, low, high), resolved, begin, x);
+  real finest = parent_finest(parent, parts, phi, low, high);
+  array[3] int part = stack_part(parent_window(parent, parts, phi, low, high), finest, resolved,
+                                 begin, x);
   vector[part[3]] p = parent_density(parent, parts, segment(x, part[2] + 1, part[3]), phi,
                                      fraction, low, high);
+  array[rows] int is_far = rep_array(0, rows);
+  if (parent > 1) {
+    is_far = stack_far(p, part, begin, first, start, weight, sample_row, sample_weight, rows,
+                       far / finest);
+  }
 
   z ~ flat();
   phi ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);
@@ -83,5 +98,15 @@ model {
     target += -0.5 * dot_self(log_density[2 : parts] - log_density[1 : parts - 1])
               / square(roughness);
   }
-  p ~ stack(part, begin, first, start, weight, sample_row, sample_weight, power, least);
+  p ~ stack(part, begin, first, start, weight, sample_row, sample_weight, power, is_far);
+  for (i in 1 : rows) {
+    if (is_far[i]) {
+      int samples_of = far_start[i + 1] - far_start[i];
+      target += power[i]
+                * log_sum_exp(segment(far_log_weight, far_start[i], samples_of)
+                              + parent_log_density(parent, parts,
+                                                   segment(far_x, far_start[i], samples_of), phi,
+                                                   fraction, low, high));
+    }
+  }
 }

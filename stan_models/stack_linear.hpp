@@ -7,7 +7,8 @@
 //   ln L_i = ln sum_k w_ik exp(-u_ik' u_ik / 2) - ln det L - D / 2 ln 2 pi
 //   d/dmean_i = L^-T sum_k r_ik u_ik,   d/dL = L^-T sum_k r_ik u_ik u_ik' - diag(1 / L_jj)
 //
-// and L_i + floor in the place of L_i.
+// Where nodes stand for samples and an object is far from the parent, sums over nodes are worth nothing:
+// then its samples take their place, so that every object costs what the parent says, however far it is.
 #ifndef PYXSTAN_STACK_LINEAR_HPP
 #define PYXSTAN_STACK_LINEAR_HPP
 
@@ -18,17 +19,22 @@
 #include <vector>
 
 template <bool propto, typename Mean, typename L, typename X, typename Weight, typename Power,
-          typename Floor>
+          typename FarX, typename FarWeight, typename Far>
 stan::return_type_t<Mean, L> stack_linear_lpdf(const Mean& mean_arg, const L& l_arg,
                                                const X& x_arg, const std::vector<int>& start,
                                                const Weight& weight_arg, const Power& power_arg,
-                                               const Floor& log_floor, std::ostream*) {
+                                               const FarX& far_x_arg,
+                                               const std::vector<int>& far_start,
+                                               const FarWeight& far_weight_arg,
+                                               const Far& log_far, std::ostream*) {
   using stan::math::to_ref;
   const auto& mean_ref = to_ref(mean_arg);
   const auto& l_ref = to_ref(l_arg);
   const auto& x = to_ref(x_arg);
   const auto& weight = to_ref(weight_arg);
   const auto& power = to_ref(power_arg);
+  const auto& far_x = to_ref(far_x_arg);
+  const auto& far_weight = to_ref(far_weight_arg);
   const Eigen::MatrixXd mean = stan::math::value_of(mean_ref);
   const Eigen::MatrixXd l = stan::math::value_of(l_ref);
   const Eigen::Index D = l.rows();
@@ -42,33 +48,37 @@ stan::return_type_t<Mean, L> stack_linear_lpdf(const Mean& mean_arg, const L& l_
   Eigen::VectorXd first(D);
   thread_local Eigen::ArrayXXd u;
   thread_local Eigen::ArrayXd q, ru;
-  double lp = 0;
-  double counted = 0;
-  for (Eigen::Index i = 0; i < mean.cols(); ++i) {
-    const Eigen::Index begin = start[i] - 1;
-    const Eigen::Index size = start[i + 1] - start[i];
+  // Of object i: u, and q the weights over exp(-least / 2); returns least.
+  const auto weigh = [&](Eigen::Index i, const auto& points, const auto& weights,
+                         const std::vector<int>& starts) {
+    const Eigen::Index begin = starts[i] - 1;
+    const Eigen::Index size = starts[i + 1] - starts[i];
     u.resize(size, D);
     q.setZero(size);
     for (Eigen::Index j = 0; j < D; ++j) {
       u.col(j).setZero();
       for (Eigen::Index d = 0; d <= j; ++d) {
-        u.col(j) += inverse(j, d) * (x.col(d).segment(begin, size).array() - mean(d, i));
+        u.col(j) += inverse(j, d) * (points.col(d).segment(begin, size).array() - mean(d, i));
       }
       q += u.col(j).square();
     }
     const double least = q.minCoeff();
-    q = weight.segment(begin, size).array() * (-0.5 * (q - least)).exp();
-    const double total = q.sum();
-    if (!(total > 0)) {  // the nearest samples have no weight, or nodes are too coarse
-      lp += power.coeff(i) * log_floor;
-      grad_mean.col(i).setZero();
-      continue;
+    q = weights.segment(begin, size).array() * (-0.5 * (q - least)).exp();
+    return least;
+  };
+  double lp = 0;
+  double counted = 0;
+  for (Eigen::Index i = 0; i < mean.cols(); ++i) {
+    double least = weigh(i, x, weight, start);
+    double total = q.sum();
+    const bool samples = far_start[i + 1] > far_start[i];
+    if (samples && !(total > 0 && std::log(total) - 0.5 * least > log_far)) {
+      least = weigh(i, far_x, far_weight, far_start);
+      total = q.sum();
     }
-    const double log_likelihood = std::log(total) - 0.5 * least + log_scale;
-    const double part = stan::math::inv_logit(log_likelihood - log_floor);  // not of the floor
-    lp += power.coeff(i) * stan::math::log_sum_exp(log_likelihood, log_floor);
-    counted += power.coeff(i) * part;
-    const double share = power.coeff(i) * part / total;
+    lp += power.coeff(i) * (std::log(total) - 0.5 * least + log_scale);
+    counted += power.coeff(i);
+    const double share = power.coeff(i) / total;
     for (Eigen::Index j = 0; j < D; ++j) {
       ru = q * u.col(j);
       first(j) = share * ru.sum();

@@ -17,7 +17,8 @@ functions {
   // sum_i power_i ln L_i: C++ in stack_linear.hpp, plain Stan in
   // functions/stack_linear_plain.stanfunctions
   real stack_linear_lpdf(matrix mean, matrix L, data matrix x, data array[] int start,
-                         data vector weight, data vector power, data real log_floor);
+                         data vector weight, data vector power, data matrix far_x,
+                         data array[] int far_start, data vector far_weight, data real log_far);
 }
 data {
   int<lower=1> objects; // and the selection's
@@ -28,7 +29,11 @@ data {
   vector[start[objects + 1] - 1] weight;
   vector[objects] power; // 1; minus the number of objects for the selection
   matrix[C, objects] c; // from the pivot
-  real log_floor; // ln density of outliers, 1e-20 of all, so that no likelihood has a cliff
+  // where x are nodes: samples of objects that are far from the parent, L_i below exp(log_far) / sd
+  array[objects + 1] int<lower=1> far_start;
+  matrix[far_start[objects + 1] - 1, P] far_x;
+  vector[far_start[objects + 1] - 1] far_weight;
+  real log_far;
 
   // mean of each parameter, its slope with each covariate in turn, sd of each parameter
   int<lower=1> numbers;
@@ -59,5 +64,5 @@ model {
   target += bounded_log_slope(head(theta, numbers), bounds);
   target += stack_linear_lpdf(mean |
                               diag_pre_multiply(tail(phi, P), correlation_factor(partial, P)),
-                              x, start, weight, power, log_floor);
+                              x, start, weight, power, far_x, far_start, far_weight, log_far);
 }

@@ -134,11 +134,33 @@ class Coordinates:
         share = self.concentration * self.parts * fraction / fraction.sum()
         return np.append(found, -special.ndtri_exp(-share))
 
-    def units(self, width: float) -> Floats:
-        """About how much each of theta may change, on a range of this width."""
+    def thetas(self, phi: Floats, fraction: Floats | None = None) -> Floats:
+        """Theta of many numbers phi, shape (draws, numbers), moved to where they are allowed.
+
+        Parameters
+        ----------
+        fraction
+            Of bins or components, shape (draws, parts).
+        """
+        steps = self.within(phi)
+        if self.ordered:
+            steps[:, 1 : self.parts] = np.diff(phi[:, : self.parts], axis=1)
+        above = steps - self.bottom
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = np.where(self.bounds == _ABOVE, np.log(np.maximum(above, 1e-300)), steps)
+            between = np.log(above / (self.width - above))
+        found = np.where(self.bounds == _BETWEEN, between, found)
+        if fraction is None:
+            return np.asarray(found)
+        share = self.concentration * self.parts * fraction
+        return np.concatenate([found, -special.ndtri_exp(-share)], axis=1)
+
+    def units(self, widths: Floats | float) -> Floats:
+        """About how much each of theta may change, for numbers on ranges of these widths."""
         found = np.ones(self.size)
+        each = np.broadcast_to(widths, (len(self.names),))
         for i in np.flatnonzero(self.bounds == _FREE):  # normal
-            found[i] = min(self.priors[i].arguments[1], width)
+            found[i] = min(self.priors[i].arguments[1], each[i])
         return found
 
     def sample(self, rng: np.random.Generator) -> dict[str, Floats]:

@@ -232,8 +232,7 @@ def prepare(
     if not 0 < eta < np.inf:
         raise DataError(f"option eta: {eta:g} is not a positive number")
     coords = LinearCoordinates(numbers_of(data, ranges, covariates, priors), P, C, eta)
-    widths = [on.width for on in ranges]
-    rows = rows_of(data, covariates, float(np.log(parents.OUTLIERS / np.prod(widths))))
+    rows = rows_of(data, covariates)
     few, spacing = rows, 0.0
     if P == 1 and options["likelihood"] == "nodes":
         few, spacing = on_nodes(rows, data, float(np.std(data.x)) / _NODES_A_LENGTH)
@@ -248,7 +247,7 @@ def prepare(
             total = found[0] + few.log_likelihood(one)
         return -float(total) if np.isfinite(total) else 1e300
 
-    scale = 0.1 * np.eye(len(start))
+    scale = 0.1 * np.diag(_units(coords, ranges, covariates))
     center = start
     for _ in range(3 if spacing else 1):
         center, scale = optimum(surprise, center, scale)
@@ -352,6 +351,14 @@ def numbers_of(
         table.append((f"sd[{name}]", "sd", priors.get("sd", Prior("uniform", (0.0, on.width)))))
     positive = frozenset(name for name, kind, _ in table if kind == "sd")
     return coordinates({name: prior for name, _, prior in table}, positive)
+
+
+def _units(coords: LinearCoordinates, ranges: tuple[Range, ...], covariates: Floats) -> Floats:
+    """About how much each of theta may change, whatever the parameters' and covariates' units."""
+    widths = np.array([on.width for on in ranges])
+    slopes = widths[:, None] / covariates.std(axis=0)
+    numbers = coords.numbers.units(np.concatenate([widths, slopes.ravel(), widths]))
+    return np.append(numbers, np.ones(coords.size - len(numbers)))
 
 
 def _start(data: PosteriorSamples, coords: LinearCoordinates, ranges: tuple[Range, ...]) -> Floats:

@@ -11,6 +11,7 @@ import numpy as np
 from pyxstan.errors import DataError
 from pyxstan.stacking.coordinates import Coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
+from pyxstan.stacking.far_samples import FAR, Samples
 from pyxstan.stacking.nodes import on_grid
 
 #: Injections in all, with covariates those of every object.
@@ -95,8 +96,8 @@ class Rows:
     power: Floats
     #: Covariates from the pivot, shape (rows, C).
     covariates: Floats
-    #: ln density of outliers, `parents.OUTLIERS` of the population anywhere in the ranges.
-    log_floor: float
+    #: Where x are nodes: the samples, for objects that are far from the parent.
+    samples: Rows | None = None
 
     def log_densities(self, one: Mapping[str, Floats]) -> Floats:
         """ln p of each sample, for one set of parameters."""
@@ -108,8 +109,22 @@ class Rows:
         log_p, start = self.log_densities(one), self.start
         most = np.maximum.reduceat(np.where(self.weight == 0, -np.inf, log_p), start[:-1])
         scaled = self.weight * np.exp(log_p - np.repeat(most, np.diff(start)))
-        found = most + np.log(np.maximum(np.add.reduceat(scaled, start[:-1]), 1e-300))
-        return np.asarray(np.logaddexp(found, self.log_floor))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = np.asarray(most + np.log(np.add.reduceat(scaled, start[:-1])))
+        if self.samples is not None:
+            log_peak = -np.log(one["sd"][0]) - 0.5 * np.log(2 * np.pi)
+            far = np.flatnonzero(~(found > np.log(FAR) + log_peak))
+            if far.size:
+                found[far] = self.samples.rows(far).log_likelihoods(one)
+        return found
+
+    def rows(self, some: np.ndarray) -> Rows:
+        """Some of the rows alone."""
+        at, begin = Samples(self.x, self.weight, self.start).positions(some)
+        return Rows(
+            self.x[at], self.weight[at], np.append(begin, len(at)), self.power[some],
+            self.covariates[some],
+        )  # fmt: skip
 
     def log_likelihood(self, one: Mapping[str, Floats]) -> float:
         """Sum of power times ln L."""
@@ -136,21 +151,32 @@ class Rows:
 
     def stan_data(self) -> dict[str, Any]:
         """What ``stan_models/stack_linear.stan`` is told of them."""
+        there = self.weight != 0
+        far = Samples(np.empty(0), np.empty(0), np.zeros(len(self.start), dtype=int))
+        if self.samples is not None:
+            full = self.samples
+            weighted = full.weight > 0
+            ends = np.append(0, np.cumsum(weighted))[full.start]
+            far = Samples(full.x[weighted, 0], full.weight[weighted], ends)
+            far = far.condensed(np.zeros(len(self.power), dtype=bool))
         return {
             "objects": len(self.power),
-            "start": self.start + 1,
-            "x": self.x,
-            "weight": self.weight,
+            "start": np.append(0, np.cumsum(there))[self.start] + 1,
+            "x": self.x[there],
+            "weight": self.weight[there],
             "power": self.power,
             "c": self.covariates.T,
-            "log_floor": self.log_floor,
+            "far_x": far.x.reshape(-1, self.x.shape[1]),
+            "far_start": far.start + 1,
+            "far_weight": far.weight,
+            "log_far": float(np.log(FAR)),
         }
 
 
-def rows_of(data: PosteriorSamples, covariates: Floats, log_floor: float) -> Rows:
+def rows_of(data: PosteriorSamples, covariates: Floats) -> Rows:
     """Every sample, and the detected injections."""
     power = np.ones(len(data.objects))
-    rows = Rows(data.x, data.weights, data.start, power, covariates, log_floor)
+    rows = Rows(data.x, data.weights, data.start, power, covariates)
     chosen = data.selection
     return rows if chosen is None else rows.with_selection(chosen.x, chosen.shares)
 
@@ -164,6 +190,6 @@ def on_nodes(rows: Rows, data: PosteriorSamples, spacing: float) -> tuple[Rows, 
     x, end = nodes.x[nodes.matrix.indices][:, None], nodes.start[count]
     few = replace(
         rows, x=x[:end], weight=nodes.weight[:end], start=nodes.start[: count + 1],
-        power=rows.power[:count], covariates=rows.covariates[:count],
+        power=rows.power[:count], covariates=rows.covariates[:count], samples=rows,
     )  # fmt: skip
     return (few.with_selection(x[end:], nodes.weight[end:]) if len(x) > end else few), spacing

@@ -28,9 +28,6 @@ from pyxstan.priors import Prior
 from pyxstan.stacking.data import Floats
 
 HISTOGRAM, MIXTURE = "stack_histogram", "stack_mixture"
-#: No object's likelihood is taken for smaller than if this part of the population were anywhere in
-#: the range. It changes nothing where there are samples; where there are none, there is no cliff.
-OUTLIERS = 1e-20
 #: Standard deviations beyond which a Gaussian is nothing.
 _REACH = 12.0
 #: Values of a parent's parameters by name: a number a draw, shape (draws,), or (draws, parts).
@@ -58,8 +55,8 @@ class Parent:
     code: int
     #: Parameters that are single numbers, with their default priors on a range.
     priors: Callable[[Range], dict[str, Prior]]
-    #: p(x), shape (draws, len(x)).
-    density: Callable[[Floats, Values, Range], Floats]
+    #: ln p(x), shape (draws, len(x)).
+    log_density: Callable[[Floats, Values, Range], Floats]
     #: Length on which p changes, shape (draws,).
     finest: Callable[[Values, Range], Floats]
     #: A value drawn from p, for each draw of the parameters.
@@ -79,7 +76,7 @@ def _t(x: Floats, location: Floats, scale: Floats) -> Floats:
 
 
 def _normal(t: Floats, scale: Floats) -> Floats:
-    return np.asarray(np.exp(-0.5 * t * t) / (np.sqrt(2 * np.pi) * scale[:, None]))
+    return np.asarray(-0.5 * t * t - np.log(np.sqrt(2 * np.pi) * scale[:, None]))
 
 
 def _gaussian(x: Floats, v: Values, _: Range) -> Floats:
@@ -97,15 +94,16 @@ def _near_within(v: Values, on: Range) -> tuple[Floats, Floats]:
 def _truncated(x: Floats, v: Values, on: Range) -> Floats:
     side = np.where(v["mean"] < on.low, -1.0, 1.0)[:, None]  # either end may be in a tail
     ends = side * _t(np.array([on.low, on.high]), v["mean"], v["sd"])
+    part = np.log(np.abs(np.diff(special.ndtr(ends), axis=1)))
     inside = (x >= on.low) & (x <= on.high)
-    return inside * _gaussian(x, v, on) / np.abs(np.diff(special.ndtr(ends), axis=1))
+    return np.where(inside, _gaussian(x, v, on) - part, -np.inf)
 
 
 def _student_t(x: Floats, v: Values, _: Range) -> Floats:
     t, half = _t(x, v["location"], v["scale"]), 0.5 * v["nu"][:, None]
     norm = special.gammaln(half + 0.5) - special.gammaln(half) - 0.5 * np.log(2 * np.pi * half)
     log_p = norm - (half + 0.5) * np.log1p(t * t / (2 * half))
-    return np.asarray(np.exp(log_p) / v["scale"][:, None])
+    return np.asarray(log_p - np.log(v["scale"])[:, None])
 
 
 def _skew(v: Values) -> tuple[Floats, Floats]:
@@ -118,7 +116,7 @@ def _skew(v: Values) -> tuple[Floats, Floats]:
 def _skew_normal(x: Floats, v: Values, _: Range) -> Floats:
     location, scale = _skew(v)
     t = _t(x, location, scale)
-    return np.asarray(2 * _normal(t, scale) * special.ndtr(v["shape"][:, None] * t))
+    return np.asarray(np.log(2) + _normal(t, scale) + special.log_ndtr(v["shape"][:, None] * t))
 
 
 def _beta(x: Floats, v: Values, on: Range) -> Floats:
@@ -127,7 +125,7 @@ def _beta(x: Floats, v: Values, on: Range) -> Floats:
     inside = (u > 0) & (u < 1)
     u = np.where(inside, u, 0.5)
     log_p = (a - 1) * np.log(u) + (b - 1) * np.log1p(-u) - special.betaln(a, b)
-    return np.asarray(inside * np.exp(log_p) / on.width)
+    return np.where(inside, log_p - np.log(on.width), -np.inf)
 
 
 def _gamma(x: Floats, v: Values, on: Range) -> Floats:
@@ -135,15 +133,16 @@ def _gamma(x: Floats, v: Values, on: Range) -> Floats:
     t = x - on.low
     inside = t > 0
     t = np.where(inside, t, 1.0)
-    return np.asarray(
-        inside * np.exp((k - 1) * np.log(t) - t / scale - special.gammaln(k) - k * np.log(scale))
-    )
+    log_p = (k - 1) * np.log(t) - t / scale - special.gammaln(k) - k * np.log(scale)
+    return np.where(inside, log_p, -np.inf)
 
 
 def _mixture(x: Floats, v: Values, _: Range) -> Floats:
     t = (x - v["mean"][..., None]) / v["sd"][..., None]
-    parts = np.exp(-0.5 * t * t) / (np.sqrt(2 * np.pi) * v["sd"][..., None])
-    return np.asarray(np.sum(v["fraction"][..., None] * parts, axis=1))
+    peaks = np.log(v["fraction"] / (np.sqrt(2 * np.pi) * v["sd"]))
+    terms = peaks[..., None] - 0.5 * t * t
+    most = terms.max(axis=1)
+    return np.asarray(most + np.log(np.exp(terms - most[:, None]).sum(axis=1)))
 
 
 def _skew_moments(v: Values, _: Range) -> dict[str, Floats]:
@@ -297,21 +296,27 @@ PARENTS: dict[str, Parent] = {
 }
 
 
-def density(model: str, x: Floats, values: Values, on: Range, edges: Floats | None) -> Floats:
-    """p(x) of a parent distribution, shape (draws, len(x)).
+def log_density(model: str, x: Floats, values: Values, on: Range, edges: Floats | None) -> Floats:
+    """ln p(x) of a parent distribution, shape (draws, len(x)).
 
     Parameters
     ----------
     edges
         Of the bins of a histogram.
     """
-    if model != HISTOGRAM:
-        with np.errstate(under="ignore", divide="ignore", over="ignore"):
-            return PARENTS[model].density(x, values, on)
-    assert edges is not None
-    bins = bin_of(x, edges)
-    height = values["fraction"] / np.diff(edges)
-    return np.asarray(np.where(bins < 0, 0.0, height[:, np.maximum(bins, 0)]))
+    with np.errstate(all="ignore"):
+        if model != HISTOGRAM:
+            return PARENTS[model].log_density(x, values, on)
+        assert edges is not None
+        bins = bin_of(x, edges)
+        log_p = np.log(values["fraction"] / np.diff(edges))
+        return np.asarray(np.where(bins < 0, -np.inf, log_p[:, np.maximum(bins, 0)]))
+
+
+def density(model: str, x: Floats, values: Values, on: Range, edges: Floats | None) -> Floats:
+    """p(x), as `log_density`."""
+    with np.errstate(under="ignore", over="ignore"):
+        return np.asarray(np.exp(log_density(model, x, values, on, edges)))
 
 
 def finest(model: str, values: Values, on: Range) -> Floats:
@@ -353,11 +358,6 @@ def support(model: str, on: Range) -> tuple[float, float]:
     kind = "inside" if model == HISTOGRAM else PARENTS[model].support
     low = -np.inf if kind == "everywhere" else on.low
     return low, on.high if kind == "inside" else np.inf
-
-
-def least(on: Range) -> float:
-    """What any L_i is taken for at least."""
-    return OUTLIERS / on.width
 
 
 def checked_range(low: float, high: float) -> Range:

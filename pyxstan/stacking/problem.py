@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyxstan.errors import DataError
-from pyxstan.optimum import not_too_wide, optimum
 from pyxstan.priors import Prior
 from pyxstan.stacking import parents, support
 from pyxstan.stacking.coordinates import Coordinates, coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
+from pyxstan.stacking.far_samples import Samples
 from pyxstan.stacking.nodes import Nodes, on_bins, on_grids, power_of, samples_alone
 from pyxstan.stacking.parents import HISTOGRAM, MIXTURE, PARENTS, Range
 from pyxstan.stacking.quadrature import Plane, accepted, laid_out, proposed
+from pyxstan.stacking.search import Mode, maximised, modes, spread_over
 from pyxstan.stacking.starting import fractions, start
 from pyxstan.stacking.target import Target
 
@@ -33,6 +34,10 @@ _NODES_A_LENGTH, _MOST_NODES_A_LENGTH = 4.0, 10.0
 _GUESSES, _WIDER = 400, 2.0
 #: Part of the draws by quadrature that are accepted, at least.
 _LEAST_ACCEPTED = 0.8
+#: Log density of parents, below the highest, that need not be known by quadrature.
+_NEGLIGIBLE = 40.0
+#: Part of the probability from which on a mode is told of.
+_MATTERS = 0.01
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,8 @@ class StackProblem:
     target: Target
     #: How many of a grid there are to the finest length of a parent that is evaluated on it.
     nodes_a_length: float
-    #: Guess of theta, and the square root of its covariance.
-    center: Floats
-    scale: Floats
+    #: Modes of the posterior, the one with most of the probability first.
+    modes: list[Mode]
     stan_data: dict[str, Any]
     #: Whether to draw without NUTS.
     directly: bool
@@ -55,6 +59,16 @@ class StackProblem:
     attributes: dict[str, Any] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
+    @property
+    def center(self) -> Floats:
+        """Guess of theta."""
+        return self.modes[0].center
+
+    @property
+    def scale(self) -> Floats:
+        """Square root of its covariance."""
+        return self.modes[0].scale
+
     def exact(self, chains: int, draws: int, seed: int) -> Draws | None:
         """Draw a posterior in two coordinates without NUTS; else None."""
         if not self.directly:
@@ -62,7 +76,13 @@ class StackProblem:
         from pyxstan.engine.sampling import Draws
 
         began = time.monotonic()
-        found = laid_out(Plane.around(self.target.log_density, self.center, self.scale))
+        least = max(mode.log_density for mode in self.modes) - _NEGLIGIBLE
+
+        def log_density(theta: Floats) -> Floats:
+            return self.target.log_density(theta, least)
+
+        places = [(mode.center, mode.scale) for mode in self.modes]
+        found = laid_out(Plane.over(log_density, places))
         if found is None:
             self.notes.append("the posterior can't be laid out for quadrature: by NUTS instead")
             return None
@@ -109,8 +129,12 @@ class StackProblem:
         found, _ = self.target.coordinates.values(theta)
         return {name: x.reshape(*z.shape[:2], *x.shape[1:]) for name, x in found.items()}
 
-    def starts(self, chains: int, seed: int) -> None:
-        """Chains start around the guess."""
+    def starts(self, chains: int, seed: int) -> list[dict[str, Any]] | None:
+        """Chains start around the guess; where there are several modes, spread over all of them."""
+        if len(self.modes) == 1:
+            return None
+        spread = spread_over(self.modes, chains, self.target.log_density, seed)
+        return [{"z": np.linalg.solve(self.scale, theta - self.center)} for theta in spread]
 
     def refined(self, draws: Draws) -> StackProblem | None:
         """The problem on finer nodes, where these are too coarse for the posterior; else None."""
@@ -120,7 +144,7 @@ class StackProblem:
             return None
         z = draws.variables["z"].reshape(-1, len(self.center))
         finest = target.finest(target.coordinates.values(self.center + z @ self.scale.T)[0])
-        error = support.nodes_error(z, finest, len(self._points), self._log_posteriors)
+        error = support.nodes_error(z, finest, len(target.samples.x), self._log_posteriors)
         self.attributes["log_likelihood_error"] = error
         if error <= support.LARGEST_ERROR:
             return None
@@ -140,23 +164,11 @@ class StackProblem:
                                 "fitted again on finer ones"],
         )  # fmt: skip
 
-    @property
-    def _points(self) -> Floats:
-        """Every sample, and the detected injections."""
-        chosen = self.data.selection
-        return self.data.x[:, 0] if chosen is None else np.append(self.data.x, chosen.x)
-
     def _log_posteriors(self, z: Floats) -> tuple[float, float]:
         """Log posterior density of one z, by samples and by nodes, up to a constant."""
         target, theta = self.target, (self.center + self.scale @ z)[None]
         values, log_prior = target.coordinates.values(theta)
-        p = target.density(self._points, values)
-        exact = support.likelihoods(self.data, p[:, : len(self.data.x)])
-        if self.data.selection is not None:
-            alpha = p[:, len(self.data.x) :] @ self.data.selection.shares
-            exact = np.append(exact, alpha[:, None], axis=1)
-        exact = np.log(np.maximum(exact, target.least))
-        by_samples = log_prior[0] + exact[0] @ target.nodes.power
+        by_samples = log_prior[0] + target.log_likelihoods(values)[0] @ target.nodes.power
         return float(by_samples), float(target.log_density(theta)[0])
 
     def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
@@ -177,33 +189,47 @@ def prepare(
         )
     notes = list(data.notes)
     on, edges = _range(model, data, options, notes)
-    data = within(data, parents.support(model, on), options["drop_empty"], notes)
+    support = parents.support(model, on)
+    data = within(data, support, options["drop_empty"], notes, ends=model == HISTOGRAM)
     coords = coordinates_of(model, on, options, priors, edges)
     first = start(model, data, on, coords.parts)
     if edges is not None:
         shares = on_bins(data, edges).matrix.toarray()[: len(data.objects)]
-        first = {"fraction": fractions(shares, coords.concentration, parents.least(on))}
+        first = {"fraction": fractions(shares, coords.concentration)}
     theta = coords.theta(first | coords.named(coords.within(coords.phi(first))[None], None))
-    nodes = _nodes(model, data, on, edges, options["likelihood"], coords, theta)
-    target = Target(model, on, edges, coords, nodes, roughness(options))
-    center, scale = optimum(target.surprise, theta, 0.1 * np.diag(coords.units(on.width)))
-    scale = not_too_wide(target.surprise, center, scale)
-    if not nodes.exact:  # for the parents that the posterior may hold
-        trials = np.random.default_rng(1).standard_normal((_GUESSES, len(center)))
-        finest = target.finest(coords.values(center + _WIDER * trials @ scale.T)[0])
-        nodes = on_grids(data, finest, _NODES_A_LENGTH, parents.support(model, on))
-        target = replace(target, nodes=nodes)
+    samples = Samples.of(data, support)
+
+    def target_for(guesses: Floats) -> Target:
+        """The posterior density, on nodes that are fine enough for some theta."""
+        if edges is not None:
+            nodes = Nodes((on_bins(data, edges),), np.zeros(1), None, power_of(data))
+        elif options["likelihood"] == "samples":
+            nodes = samples_alone(data, support)
+        else:
+            finest = parents.finest(model, coords.values(guesses)[0], on)
+            nodes = on_grids(data, finest, _NODES_A_LENGTH, support)
+        return Target(model, on, edges, coords, nodes, samples, roughness(options))
+
+    if edges is None:
+        found = modes(model, data, on, coords, theta, lambda starts: target_for(starts).log_density)
+    else:  # whose posterior has one
+        units = 0.1 * np.diag(coords.units(on.width))
+        found = [maximised(target_for(theta[None]).log_density, theta, units)]
+    # for the parents that the posterior may hold
+    trials = np.random.default_rng(1).standard_normal((_GUESSES, len(theta)))
+    guesses = [mode.center + _WIDER * trials @ mode.scale.T for mode in found]
+    target = target_for(np.concatenate(guesses))
     stan_data: dict[str, Any] = {
         "parent": 1 if model == HISTOGRAM else PARENTS[model].code,
         "low": on.low,
         "high": on.high,
-        **nodes.stan_data(),
-        "least": target.least,
+        **target.nodes.stan_data(),
+        **target.stan_data(),
         **coords.stan_data(),
         "log_width": np.zeros(coords.parts) if edges is None else np.log(np.diff(edges)),
         "roughness": target.roughness,
-        "center": center,
-        "scale": scale,
+        "center": found[0].center,
+        "scale": found[0].scale,
     }
     shown = dict(zip(coords.names, map(str, coords.priors), strict=True))
     if coords.parts:
@@ -214,12 +240,11 @@ def prepare(
         data=data,
         target=target,
         nodes_a_length=_NODES_A_LENGTH,
-        center=center,
-        scale=scale,
+        modes=found,
         stan_data=stan_data,
         directly=options.get("exact", False),
         notes=notes,
-        complaints=list(data.complaints),
+        complaints=[*data.complaints, *_several_modes(found, coords)],
         priors=shown,
         attributes={"parameter": data.parameters[0], "low": on.low, "high": on.high},
     )
@@ -275,11 +300,21 @@ def _edges(given: Any) -> Floats:
 
 
 def within(
-    data: PosteriorSamples, support: tuple[float, float], drop_empty: bool, notes: list[str]
+    data: PosteriorSamples,
+    support: tuple[float, float],
+    drop_empty: bool,
+    notes: list[str],
+    *,
+    ends: bool = True,
 ) -> PosteriorSamples:
-    """Say how many samples are where no parent is; leave out objects without any, if wanted."""
+    """Say how many samples are where no parent is; leave out objects without any, if wanted.
+
+    `ends`: whether the parent is anything at the ends of its support.
+    """
     x = data.x[:, 0]
     outside = (x < support[0]) | (x > support[1])
+    if not ends:
+        outside |= (x == support[0]) | (x == support[1])
     if not outside.any():
         return data
     inside = np.add.reduceat(np.where(outside, 0.0, data.weights), data.start[:-1]) > 0
@@ -324,20 +359,17 @@ def coordinates_of(
     return coordinates(chosen, parent.positive, components, alpha, mixture=True)
 
 
-def _nodes(
-    model: str,
-    data: PosteriorSamples,
-    on: Range,
-    edges: Floats | None,
-    likelihood: str,
-    coords: Coordinates,
-    theta: Floats,
-) -> Nodes:
-    """Nodes for the search of the mode."""
-    if edges is not None:
-        return Nodes((on_bins(data, edges),), np.zeros(1), None, power_of(data))
-    support = parents.support(model, on)
-    if likelihood == "samples":
-        return samples_alone(data, support)
-    finest = parents.finest(model, coords.values(theta[None])[0], on)
-    return on_grids(data, finest, _NODES_A_LENGTH, support)
+def _several_modes(found: list[Mode], coords: Coordinates) -> list[str]:
+    """What is to be known of a posterior with several modes that matter."""
+    matter = [mode for mode in found if mode.share >= _MATTERS]
+    if len(matter) < 2:
+        return []
+    parts = []
+    for mode in matter:
+        values = coords.values(mode.center[None])[0]
+        at = ", ".join(
+            f"{name} {' and '.join(f'{x:.3g}' for x in np.ravel(value[0]))}"
+            for name, value in values.items()
+        )
+        parts.append(f"about {mode.share:.0%} near {at}")
+    return [f"the posterior has {len(matter)} modes that no one mean describes: {'; '.join(parts)}"]

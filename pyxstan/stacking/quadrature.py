@@ -12,7 +12,7 @@ of Tierney 1994, Ann. Stat. 22, 1701). Nearly all are accepted: there is no walk
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -29,6 +29,8 @@ _FALL = 14.0
 _NOWHERE = -1e300
 #: Entries of a row at first, how many of them are to matter, and at most after refinement.
 _ENTRIES, _FEWEST, _MOST = 25, 9, 1600
+#: Distance of entries at first where there are several modes, in widths of the narrowest.
+_CLOSE = 0.5
 #: How far a row reaches at first, in standard deviations; how often it may be laid out anew.
 _REACH, _LAYOUTS = 6.0, 12
 #: Part of the highest row's mass that a row may be wrong by; and a row between two others, in
@@ -50,9 +52,11 @@ class Plane:
     center: Floats
     #: Of the first coordinate with the second.
     trend: float
-    #: Standard deviations across and along.
+    #: Standard deviations across and along; of several modes, of the narrowest.
     width: float
     length: float
+    #: Where there are several modes: ends of what they all take, across and along.
+    spans: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     @classmethod
     def around(cls, log_density: LogDensity, center: Floats, scale: Floats) -> Plane:
@@ -60,6 +64,24 @@ class Plane:
         (first, both), (_, second) = scale @ scale.T
         width = np.sqrt(first - both**2 / second)
         return cls(log_density, center, both / second, float(width), float(np.sqrt(second)))
+
+    @classmethod
+    def over(cls, log_density: LogDensity, modes: Sequence[tuple[Floats, Floats]]) -> Plane:
+        """About several guesses, of middles and square roots of covariances."""
+        planes = [cls.around(log_density, *mode) for mode in modes]
+        if len(planes) == 1:
+            return planes[0]
+        centers = np.array([plane.center for plane in planes])
+        sds = np.array([np.sqrt(np.diag(scale @ scale.T)) for _, scale in modes])
+        low, high = (centers - _REACH * sds).min(axis=0), (centers + _REACH * sds).max(axis=0)
+        return cls(
+            log_density,
+            centers[0],
+            0.0,
+            min(plane.width for plane in planes),
+            min(plane.length for plane in planes),
+            ((low[0] - centers[0, 0], high[0] - centers[0, 0]), (low[1], high[1])),
+        )
 
     def resembles(self, other: Plane) -> bool:
         """Whether the other's middle, widths and trend are about the same."""
@@ -134,12 +156,15 @@ def _row(plane: Plane, along: float, middle: float, width: float, highest: float
     def at(across: Floats) -> Row:
         return Row(along, across, plane.heights(np.full(len(across), along), across))
 
-    low, high = middle - _REACH * width, middle + _REACH * width
+    low, high, first = middle - _REACH * width, middle + _REACH * width, _ENTRIES
+    if plane.spans is not None:
+        low, high = plane.spans[0]
+        first = int(np.clip((high - low) / (_CLOSE * plane.width), _ENTRIES, _MOST // 2))
     for _ in range(_LAYOUTS):
-        row = at(np.linspace(low, high, _ENTRIES))
-        step = (high - low) / (_ENTRIES - 1)
+        row = at(np.linspace(low, high, first))
+        step = (high - low) / (first - 1)
         matter = np.flatnonzero(row.log_density >= row.top - _FALL)
-        cut_low, cut_high = matter[0] == 0, matter[-1] == _ENTRIES - 1
+        cut_low, cut_high = matter[0] == 0, matter[-1] == first - 1
         if cut_low or cut_high:
             size = high - low
             low, high = low - size * cut_low, high + size * cut_high
@@ -172,6 +197,8 @@ def laid_out(plane: Plane) -> tuple[Plane, list[Row]] | None:
         for _ in range(_PLANES):
             if found is None:
                 return None
+            if plane.spans is not None:
+                break
             better = _recentred(plane, found)
             if plane.resembles(better):
                 break
@@ -211,11 +238,13 @@ def _rows(plane: Plane) -> list[Row] | None:
             last = _row(plane, last.along + way * stride, last.middle, last.width, highest)
             found.append(last)
             highest = max(highest, last.log_mass)
-            # not where it still goes uphill, from a guess that was far away
+            # not where it still goes uphill, from a guess that was far away, nor before a mode
+            beyond = plane.spans is None or not plane.spans[1][0] < last.along < plane.spans[1][1]
             ended = last.log_mass < highest - _FALL and not last.log_mass > before.log_mass
+            ended = ended and beyond
             if ended:
                 break
-            if count >= _REGULAR:
+            if beyond and count >= _REGULAR:
                 stride *= _GROWTH
         if not ended:
             return None

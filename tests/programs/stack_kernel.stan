@@ -2,9 +2,12 @@
 // their values and gradients can be compared.
 functions {
   #include functions/stack_plain.stanfunctions
+  array[] int stack_far(vector p, array[] int part, data array[] int begin, data array[,] int first,
+                        data array[,] int start, data vector weight, data array[] int sample_row,
+                        data vector sample_weight, data int rows, real least);
   real stack_lpdf(vector p, array[] int part, data array[] int begin, data array[,] int first,
                   data array[,] int start, data vector weight, data array[] int sample_row,
-                  data vector sample_weight, data vector power, data real least);
+                  data vector sample_weight, data vector power, array[] int far);
 }
 data {
   int<lower=1, upper=2> which; // 1: C++, 2: plain Stan
@@ -29,8 +32,12 @@ parameters {
 }
 model {
   if (which == 1) {
-    p ~ stack(part, begin, first, start, weight, row, sample_weight, power, least);
+    array[rows] int far = stack_far(p, part, begin, first, start, weight, row, sample_weight, rows,
+                                    least);
+    p ~ stack(part, begin, first, start, weight, row, sample_weight, power, far);
   } else {
-    p ~ stack_plain(part, begin, first, start, weight, row, sample_weight, power, least);
+    array[rows] int far = stack_far_plain(p, part, begin, first, start, weight, row,
+                                          sample_weight, rows, least);
+    p ~ stack_plain(part, begin, first, start, weight, row, sample_weight, power, far);
   }
 }

@@ -3,7 +3,8 @@
 functions {
   #include functions/stack_linear_plain.stanfunctions
   real stack_linear_lpdf(matrix mean, matrix L, data matrix x, data array[] int start,
-                         data vector weight, data vector power, data real log_floor);
+                         data vector weight, data vector power, data matrix far_x,
+                         data array[] int far_start, data vector far_weight, data real log_far);
 }
 data {
   int<lower=1, upper=2> which; // 1: C++, 2: plain Stan
@@ -13,7 +14,10 @@ data {
   matrix[start[objects + 1] - 1, P] x;
   vector[start[objects + 1] - 1] weight;
   vector[objects] power;
-  real log_floor;
+  array[objects + 1] int<lower=1> far_start;
+  matrix[far_start[objects + 1] - 1, P] far_x;
+  vector[far_start[objects + 1] - 1] far_weight;
+  real log_far;
 }
 parameters {
   matrix[P, objects] mean;
@@ -29,6 +33,9 @@ model {
       L[i, j] = below[at];
     }
   }
-  target += which == 1 ? stack_linear_lpdf(mean | L, x, start, weight, power, log_floor)
-                       : stack_linear_plain_lpdf(mean | L, x, start, weight, power, log_floor);
+  target += which == 1
+            ? stack_linear_lpdf(mean | L, x, start, weight, power, far_x, far_start, far_weight,
+                                log_far)
+            : stack_linear_plain_lpdf(mean | L, x, start, weight, power, far_x, far_start,
+                                      far_weight, log_far);
 }

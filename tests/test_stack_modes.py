@@ -1,0 +1,131 @@
+"""Posteriors of parents with several modes, far outliers, and any units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import special, stats
+
+import pyxstan
+from pyxstan.inference_data import attributes, group
+from pyxstan.stacking import PosteriorSamples
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def normal_scores(n: int) -> FloatArray:
+    """n values with the quantiles of a standard normal."""
+    return np.asarray(stats.norm.ppf((np.arange(n) + 0.5) / n))
+
+
+def by_grid(samples: Any, low: float, high: float) -> dict[str, tuple[float, float]]:
+    """Mean and sd of mean and sd of a Gaussian parent with flat priors, with every sample."""
+    m = np.linspace(low, high, 401)[1::2]
+    s = np.geomspace(3e-4 * (high - low), high - low, 120)
+    log_p = np.tile(np.log(s), (len(m), 1))  # cells of ln sd
+    for x in samples:
+        for j, sd in enumerate(s):
+            t = (x - m[:, None]) / sd
+            log_p[:, j] += special.logsumexp(-0.5 * t * t, axis=1) - np.log(sd)
+    p = np.exp(log_p - log_p.max())
+    found = {}
+    for name, x, weight in (("mean", m, p.sum(axis=1)), ("sd", s, p.sum(axis=0))):
+        mean = np.average(x, weights=weight)
+        found[name] = (float(mean), float(np.sqrt(np.average((x - mean) ** 2, weights=weight))))
+    return found
+
+
+def two_solutions(objects: int, seed: int) -> list[FloatArray]:
+    """Each object near 1 or near 5, by its data alone."""
+    rng = np.random.default_rng(seed)
+    return [
+        np.concatenate(
+            [rng.normal(rng.normal(at, sd), 0.3, 100) for at, sd in ((1, 0.4), (5, 0.2))]
+        )
+        for _ in range(objects)
+    ]
+
+
+def fitted(model: str, samples: Any, **options: Any) -> Any:
+    return pyxstan.fit(model, samples, seed=1, progress=False, **options)
+
+
+def test_the_narrower_of_two_solutions() -> None:
+    q, e = normal_scores(200), normal_scores(20)
+    samples = [np.concatenate((1 + 0.4 * x + 0.3 * q, 5 - 0.2 * x + 0.3 * q)) for x in e]
+    idata = fitted("stack_gaussian", samples, low=-1.0, high=7.0)
+    posterior = group(idata, "posterior")
+    assert float(posterior["mean"].median()) == pytest.approx(5.0, abs=0.01)
+    assert float(posterior["mean"].std()) == pytest.approx(0.077, abs=0.03)
+    assert float(posterior["sd"].mean()) == pytest.approx(0.078, abs=0.005)
+    assert float(posterior["sd"].std()) == pytest.approx(0.060, abs=0.006)
+
+
+@pytest.mark.parametrize(("objects", "seed"), [(5, 1), (10, 0), (10, 2)])
+def test_two_solutions_by_a_grid(objects: int, seed: int) -> None:
+    samples = two_solutions(objects, seed)
+    idata = fitted("stack_gaussian", samples, low=-1.0, high=7.0)
+    assert attributes(idata)["method"] == "quadrature"
+    posterior = group(idata, "posterior")
+    for name, (mean, sd) in by_grid(samples, -1, 7).items():
+        assert abs(float(posterior[name].mean()) - mean) < 0.08 * sd, name
+        assert float(posterior[name].std()) == pytest.approx(sd, rel=0.08), name
+
+
+def test_modes_that_both_matter_are_told_of() -> None:
+    rng = np.random.default_rng(1)
+    q = normal_scores(200)
+    samples = [np.concatenate((1 + x + 0.2 * q, 4 - x + 0.2 * q)) for x in rng.normal(0, 0.2, 8)]
+    idata = fitted("stack_gaussian", samples, low=-1.0, high=6.0)
+    low = float((group(idata, "posterior")["mean"] < 2.5).mean())
+    assert 0.4 < low < 0.6
+    assert "the posterior has 2 modes" in attributes(idata)["complaints"]
+
+
+@pytest.mark.parametrize(
+    ("objects", "mean", "sd", "error"), [(40, 2.098, 0.647, 0.076), (300, None, None, None)]
+)
+def test_a_far_outlier_costs_what_the_parent_says(
+    objects: int, mean: float | None, sd: float | None, error: float | None
+) -> None:
+    """Its samples are so narrow that the posterior is that of the values, in closed form."""
+    q = 0.02 * normal_scores(200)
+    centers = np.append(2 + 0.05 * normal_scores(objects), 6.0)
+    idata = fitted("stack_gaussian", [x + q for x in centers], low=0.0, high=8.0)
+    posterior = group(idata, "posterior")
+    n = len(centers)
+    s = np.linspace(0.01, 3, 60_000)
+    variance = s**2 + q.var()
+    log_p = -0.5 * (n - 1) * np.log(variance) - 0.5 * n * centers.var() / variance
+    p = np.exp(log_p - log_p.max())
+    expected = np.average(s, weights=p)
+    spread = np.sqrt(np.average((s - expected) ** 2, weights=p))
+    assert float(posterior["sd"].mean()) == pytest.approx(expected, abs=0.1 * spread)
+    assert float(posterior["sd"].std()) == pytest.approx(spread, rel=0.06)
+    assert float(posterior["mean"].mean()) == pytest.approx(centers.mean(), abs=0.1 * spread)
+    if mean is not None:
+        assert (round(centers.mean(), 3), round(expected, 3), round(spread, 3)) == (mean, sd, error)
+
+
+@pytest.mark.parametrize("unit", [1e45, 1e-15])
+def test_a_regression_in_any_units(unit: float) -> None:
+    rng = np.random.default_rng(3)
+    z = rng.uniform(0, 2, 20)
+    samples = (
+        1 + 0.66 * (z - 1)[:, None] + rng.normal(0, 0.3, (20, 1)) + rng.normal(0, 0.2, (20, 60))
+    )
+    found = []
+    for x, c in ((1.0, z), (unit, 1e9 + unit * 1e15 * z if unit < 1 else unit * z)):
+        data = PosteriorSamples.from_arrays(x * samples, covariates={"z": c})
+        posterior = group(fitted("stack_regression", data, draws=500), "posterior")
+        scales = {"mean": x, "sd": x, "slope": x * np.std(z) / np.std(c)}
+        found.append(
+            [(float(posterior[name].mean() / u), float(posterior[name].std() / u))
+             for name, u in scales.items()]
+        )  # fmt: skip
+    (one, other) = np.array(found)
+    assert (np.abs(other[:, 0] - one[:, 0]) < 0.15 * one[:, 1]).all()
+    np.testing.assert_allclose(other[:, 1], one[:, 1], rtol=0.15)
