@@ -11,8 +11,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,35 @@ _prior_option = click.option(
 )
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Commands that end, when nobody reads on, as other tools do: by the signal SIGPIPE."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        """Read the command line, and maybe print help."""
+        with _ending_with_the_pipe():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command."""
+        with _ending_with_the_pipe():
+            return super().invoke(context)
+
+
+@contextmanager
+def _ending_with_the_pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _give_up_stdout()
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="pyxstan")
 @click.pass_context
 def commands(context: click.Context) -> None:
@@ -140,13 +168,14 @@ def fit(
 ) -> None:
     """Fit MODEL to INPUT files and write the inference data to OUT.nc."""
     from pyxstan import registry
-    from pyxstan.output import check_directory, check_writable
+    from pyxstan.output import check_directory, check_room, check_writable, deliver
 
     options, chosen_priors = _pairs("--set", settings), _pairs("--prior", priors)
     entry = registry.get(model)
     check_writable(output)
     if any(path.exists() and output.exists() and path.samefile(output) for path in inputs):
         raise DataError(f"{output}: an input, it would be overwritten by the result")
+    check_room(output.parent)
     if plots is not None:
         check_directory(plots)
     reading, options = entry.split_reading(options)
@@ -157,7 +186,7 @@ def fit(
     idata = fitting.unjudged(
         model, data, priors=chosen_priors, progress=not quiet, **sampler, **options
     )
-    inference_data.save(idata, output)
+    deliver(output, lambda path: inference_data.save(idata, path))
     if plots is not None:
         from pyxstan.figures import plot
 
@@ -357,12 +386,13 @@ def stack(
     has NBINS bins from LOW to HIGH.
     """
     from pyxstan import registry
-    from pyxstan.output import check_directory
+    from pyxstan.output import check_directory, check_room, deliver
     from pyxstan.stacking import several
 
     chosen = several.chosen_parents(parents or None, follow=covariates is not None)
     folder = Path(f"{inputs[0].resolve().stem}_stack") if output is None else output
     check_directory(folder)
+    check_room(folder)
     given = [one for one in (*inputs, selection, covariates) if one is not None]
     for path in several.outputs(folder, ["histogram", *map(several.label, chosen)]):
         if path.is_dir():
@@ -375,7 +405,7 @@ def stack(
     data = entry.family.read(inputs, reading)
     fits = several.stack(data, low, high, nbins, parents=chosen, progress=not quiet, **how)
     text, good = several.report(fits)
-    several.write(fits, folder)
+    deliver(folder, lambda place: several.write(fits, place))
     click.echo(text)
     click.echo(f"wrote {folder}")
     if strict and not good:
@@ -460,9 +490,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", _INTERRUPTED)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
-    except BrokenPipeError:
-        _give_up_stdout()
-        sys.exit(0)
     except OSError as error:
         _give_up_stdout()
         _fail(f"{error.filename or 'output'}: {error.strerror or error}", 2)

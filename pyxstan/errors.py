@@ -19,6 +19,12 @@ class BuildError(PyxstanError, RuntimeError):
     """A Stan program could not be turned into an executable; says what to install or mend."""
 
 
+class OutputError(PyxstanError, OSError):
+    """A result could not be written where it belongs; says where it is kept instead."""
+
+    exit_code = 3
+
+
 class SamplingError(PyxstanError, RuntimeError):
     """A Stan executable failed while running; names the chain and keeps its console output."""
 

@@ -118,6 +118,7 @@ def unjudged(
 ) -> Any:
     """`fit`, for who says the verdict elsewhere."""
     start = time.monotonic()
+    inference_data.arviz()  # what can't be imported shows before the work
     model = registry.get(name)
     notify = notifier(progress)
     chosen = model.resolve_options(options, registry.SAMPLER_OPTIONS)

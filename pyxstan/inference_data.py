@@ -7,8 +7,10 @@ import importlib
 import math
 import os
 import shutil
+import tempfile
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +45,22 @@ def arviz() -> Any:
             return importlib.import_module("arviz")
         except FileNotFoundError:  # two processes gave that notice at once, the first of the day
             return importlib.import_module("arviz")
+        except OSError:  # ... whose day is kept in a home that is read-only or full
+            with tempfile.TemporaryDirectory() as folder, _environment("XDG_CACHE_HOME", folder):
+                return importlib.import_module("arviz")
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set a variable of the environment for a while."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def assemble(groups: Mapping[str, xr.Dataset], attrs: Mapping[Hashable, Any]) -> Any:

@@ -1,16 +1,22 @@
 """Writing results so that nothing is ever half written or lost.
 
-A file is written beside its destination under a temporary name and renamed when it is whole.
+A file is written beside its destination under a temporary name and renamed when it is whole. A
+result that took long and can't be written there after all is kept elsewhere.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pyxstan.errors import DataError
+from pyxstan.errors import DataError, OutputError, PyxstanError
+
+#: Less room than this on the disk of an output is found out before the work.
+_LEAST_ROOM = 100_000
 
 
 def check_writable(path: Path) -> None:
@@ -27,12 +33,86 @@ def check_writable(path: Path) -> None:
         raise DataError(f"{path}: not an ordinary file, it would be replaced by one")
     if not path.parent.is_dir():
         raise DataError(f"{path}: its folder {path.parent} does not exist")
-    temporary = _temporary(path)
+    final = path.resolve()
     try:
-        temporary.touch()
-        temporary.unlink()
+        handle, temporary = tempfile.mkstemp(".part", f".{final.name}.", final.parent)
+        os.close(handle)
+        Path(temporary).unlink()
     except OSError as error:
         raise DataError(f"{path}: can't be written ({error.strerror})") from None
+
+
+def check_room(folder: Path) -> None:
+    """Raise before any work is done if the disk of a folder, there or yet to be made, is full.
+
+    Raises
+    ------
+    DataError
+        It is; names the folder.
+    """
+    there = _existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(_LEAST_ROOM))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise DataError(f"{folder}: can't be written to ({error.strerror})") from None
+
+
+def deliver(path: Path, save: Callable[[Path], None]) -> None:
+    """Write a result; where that fails after all, keep it in another place, and say where.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder, that is to be written.
+    save
+        Writes it under the name that it is given.
+
+    Raises
+    ------
+    OutputError
+        It is not where it belongs: the disk is full, or the folder was removed meanwhile.
+    """
+    try:
+        save(path)
+    except (PyxstanError, OSError) as error:
+        said = f"{path}: not written ({error.strerror})" if type(error) is OSError else str(error)
+        tried = []
+        for place in _other_places():
+            try:
+                kept = Path(tempfile.mkdtemp(prefix="pyxstan-rescued-", dir=place))
+            except OSError:
+                continue
+            try:
+                save(kept / path.name)
+            except (PyxstanError, OSError):
+                tried.append(str(place))
+                shutil.rmtree(kept, ignore_errors=True)
+            else:
+                raise OutputError(f"{said}; the result is kept in {kept / path.name}") from error
+        nowhere = f", nor in {', '.join(tried)}" if tried else ""
+        raise OutputError(f"{said}{nowhere}: the result is lost") from error
+
+
+def _other_places() -> Iterator[Path]:
+    """Name folders that may have room when another has none."""
+    with suppress(OSError):
+        yield Path.cwd()
+    with suppress(OSError):
+        yield Path(tempfile.gettempdir())
+    with suppress(RuntimeError):
+        yield Path.home()
+    yield from filter(Path.is_dir, (Path("/var/tmp"), Path("/dev/shm")))
+
+
+def _existing(path: Path) -> Path:
+    """Find the innermost folder of a path that is there already."""
+    there = path.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    return there
 
 
 def check_directory(path: Path) -> None:
@@ -43,9 +123,7 @@ def check_directory(path: Path) -> None:
     DataError
         `path` or what it would lie in is not a folder, or can't be written to.
     """
-    there = path.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    there = _existing(path)
     if not there.is_dir():
         raise DataError(f"{path}: can't be made a folder ({there} is a file)")
     check_writable(there / "x")
@@ -71,17 +149,17 @@ def replacing(path: Path) -> Iterator[Path]:
         The file can't be written (a full disk, say); a file that was there before is unharmed.
     """
     check_writable(path)
-    temporary = _temporary(path)
+    final = path.resolve()  # the file that a link stands for is replaced, not the link
     try:
+        # A folder of our own: nobody else can put a link in the way of a name within.
+        folder = Path(tempfile.mkdtemp(".part", f".{final.name[:100]}.", final.parent))
+    except OSError as error:
+        raise DataError(f"{path}: not written ({error.strerror or error})") from error
+    try:
+        temporary = folder / final.name
         yield temporary
-        temporary.replace(path.resolve())
+        temporary.replace(final)
     except OSError as error:
         raise DataError(f"{path}: not written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    """Name a file beside the one that `path` stands for, links followed."""
-    final = path.resolve()
-    return final.with_name(f".{final.name}.{os.getpid()}.part")
+        shutil.rmtree(folder, ignore_errors=True)

@@ -231,8 +231,9 @@ def test_full_disk_on_the_command_line(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 0))
     outcome = run(["fit", "concordance", table, "--set=tau=0.05", "--quiet", "-o", out], capsys)
-    assert outcome.status == 2
-    assert outcome.complaint == f"{out}: not written (No space left on device)"
+    assert outcome.status == 3
+    assert outcome.complaint.startswith(f"{out}: not written (No space left on device), nor in ")
+    assert outcome.complaint.endswith("the result is lost")
     assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
 
 

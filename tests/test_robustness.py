@@ -209,11 +209,15 @@ def test_disk_full_of_the_result(desk: Path, small_disk: Path) -> None:
     old.write_bytes(EARLIER)
     command = [sys.executable, "-m", "pyxstan", *FIT, "--draws=2000", "-o", str(old)]
     process = subprocess.run(command, capture_output=True, text=True)
-    assert process.returncode == 2
+    assert process.returncode == 3
     assert process.stdout == ""
-    assert process.stderr == f"pyxstan: {old}: not written (No space left on device)\n"
+    said = f"pyxstan: {old}: not written (No space left on device); the result is kept in "
+    assert process.stderr.startswith(said)
     assert old.read_bytes() == EARLIER
     assert [path.name for path in small_disk.iterdir()] == ["out.nc"]
+    kept = Path(process.stderr.removeprefix(said).strip())
+    assert kept.is_relative_to(desk)
+    assert pyxstan.load(kept).attrs["model"] == "concordance"
 
 
 def test_disk_full_of_the_draws(
