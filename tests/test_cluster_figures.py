@@ -212,15 +212,6 @@ def test_one_draw_has_no_corner(fits: Mapping[str, Any]) -> None:
     assert list(pyxstan.plot(alone)) == NAMES[:-1]
 
 
-def test_angles_are_kept_together(fits: Mapping[str, Any]) -> None:
-    from pyxstan.cluster.figures import _unwrapped
-
-    rng = np.random.default_rng(1)
-    angle = rng.normal(179.0, 3.0, 500) % 180
-    assert angle.std() > 30
-    assert _unwrapped(angle).std() == pytest.approx(3.0, rel=0.1)
-
-
 def test_contours_hold_their_mass() -> None:
     x = np.linspace(-5, 5, 201)
     density = np.exp(-0.5 * (x[:, None] ** 2 + x**2))

@@ -28,7 +28,11 @@ class Annuli:
         number = max(2, int(np.ceil(_A_DECADE * np.log10(max(far, 2.0)))))
         return cls(center, np.geomspace(1.5, far * (1 + 1e-9), number))
 
+    def radius(self, pixels: Pixels) -> Floats:
+        """The distance of each pixel from the centre."""
+        return np.hypot(pixels.x - self.center[0], pixels.y - self.center[1])
+
     def index(self, pixels: Pixels) -> NDArray[np.int64]:
         """The annulus of each pixel."""
-        r = np.hypot(pixels.x - self.center[0], pixels.y - self.center[1])
+        r = self.radius(pixels)
         return np.minimum(np.searchsorted(self.edges, r), len(self.edges) - 1).astype(np.int64)

@@ -41,6 +41,30 @@ def aperture_flux(S0: Floats, rc: Floats, beta: Floats, radius: float) -> Floats
     return np.asarray(np.pi * S0 * rc**2 * shape)
 
 
+def unwrapped(angle: Floats, period: float) -> tuple[Floats, float]:
+    """Angles within half a period of their circular mean, so that means and quantiles are right.
+
+    Parameters
+    ----------
+    angle
+        Draws, in degrees.
+    period
+        360 for directions, 180 for axes.
+
+    Returns
+    -------
+    angles, length
+        The angles, their mean from 0 to `period`; and the mean resultant length, from 0 (spread
+        over the whole period) to 1 (all alike).
+
+    Source: Mardia & Jupp 2000, Directional Statistics, section 2.3.
+    """
+    resultant = np.exp(2j * np.pi * np.asarray(angle) / period).mean()
+    mean = float(np.angle(resultant)) / (2 * np.pi) * period % period
+    away = (np.asarray(angle) - mean + period / 2) % period - period / 2
+    return np.asarray(mean + away), float(np.abs(resultant))
+
+
 def axes_of(shear1: Floats, shear2: Floats) -> tuple[Floats, Floats]:
     """Axis ratio b / a of the isophotes, and the angle of a from the x axis (degrees, 0 to 180)."""
     ratio = np.exp(-2 * np.hypot(shear1, shear2))

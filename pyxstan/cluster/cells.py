@@ -140,14 +140,15 @@ def _component(
 def _variance(g: Floats, covariance: Floats) -> Floats:
     """Variance of the features' combination `g`, (features, cells or 1)."""
     size = FEATURES if len(covariance) == FEATURES * (FEATURES + 1) // 2 else PLACE
-    total = np.zeros(covariance.shape[1])
-    row = 0
-    for i in range(size):
-        for j in range(i, size):
-            if i < len(g) and j < len(g) and np.any(g[i]) and np.any(g[j]):
-                total += (1.0 if i == j else 2.0) * g[i] * g[j] * covariance[row]
-            row += 1
-    return total
+    row, column = np.triu_indices(size)
+    there = np.flatnonzero((row < len(g)) & (column < len(g)))
+    used = g.any(axis=1)
+    there = there[used[row[there]] & used[column[there]]]
+    row, column = row[there], column[there]
+    weight = np.where(row == column, 1.0, 2.0)[:, None] * g[row] * g[column]
+    if weight.shape[1] == 1:
+        return np.asarray(weight[:, 0] @ covariance[there])
+    return np.asarray((weight * covariance[there]).sum(axis=0))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,10 @@ LARGEST_ERROR = 0.02
 LARGEST_K = 0.3
 #: Draws looked at first, and at most: k of few draws is uncertain.
 _DRAWS, _MOST_DRAWS = 200, 1600
+#: Fewer draws, as the one of a mode, are no posterior: a Gaussian around them is.
+_FEWEST_DRAWS = 25
+#: Importance weights within this of one another correct for nothing, whatever their tail.
+_SMALLEST_ERROR = 0.1 * LARGEST_ERROR
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Certificate:
     #: Shape of the largest importance weights (Vehtari et al. 2024, JMLR 25, 72).
     pareto_k: float
     draws: int
+    #: Of what the draws are.
+    of: str = "draws"
 
     @property
     def holds(self) -> bool:
@@ -39,14 +45,19 @@ class Certificate:
 
     def __str__(self) -> str:
         return (
-            f"log likelihood within {self.error:.2g} of all pixels' over {self.draws} draws, "
+            f"log likelihood within {self.error:.2g} of all pixels' over {self.draws} {self.of}, "
             f"Pareto k {self.pareto_k:.2f}"
         )
 
 
 def certify(guess: Pilot, values: Floats) -> Certificate:
-    """Compare cells with pixels on draws of the parameters, shape (chains, draws, parameters)."""
-    flat = values.reshape(-1, values.shape[-1])
+    """Compare cells with pixels on draws of the parameters, shape (chains, draws, parameters).
+
+    Of fewer than 25 draws the mean is taken, and a Gaussian as wide as the posterior around it.
+    """
+    flat, of = values.reshape(-1, values.shape[-1]), "draws"
+    if len(flat) < _FEWEST_DRAWS:
+        flat, of = _around(guess, flat), "points around the mode"
     wanted = _DRAWS
     errors: dict[int, float] = {}
     while True:
@@ -58,10 +69,17 @@ def certify(guess: Pilot, values: Floats) -> Certificate:
         error = np.array(list(errors.values()))
         k = pareto_k(error)
         spread = float(np.ptp(error))
-        # Weights within rounding of one another have no tail to speak of.
-        if spread < 1e-6:
+        if spread < _SMALLEST_ERROR:
             k = min(k, 0.0)
         done = k < LARGEST_K or spread > LARGEST_ERROR
         if done or step == 1 or len(errors) >= _MOST_DRAWS:
-            return Certificate(spread, k, len(errors))
+            return Certificate(spread, k, len(errors), of)
         wanted *= 4
+
+
+def _around(guess: Pilot, values: Floats) -> Floats:
+    """Draws of the guess's Gaussian, moved to the mean of a few draws, that mean the first."""
+    theta = np.mean([guess.coordinates.theta(one) for one in values], axis=0)
+    z = np.random.default_rng(1).standard_normal((_DRAWS, len(theta)))
+    z[0] = 0
+    return np.array([guess.coordinates.values(one)[0] for one in theta + z @ guess.scale.T])

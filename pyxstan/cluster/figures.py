@@ -284,20 +284,11 @@ def _corner(fit: FittedImage) -> Figure:
     samples = {}
     for name, label in _CORNER.items():
         if name in fit.posterior:
-            values = fit.posterior[name].to_numpy().ravel()
-            if name == "angle":
-                values = _unwrapped(values)
-            samples[label] = values
+            samples[label] = fit.posterior[name].to_numpy().ravel()
     side = 1.1 + 1.15 * len(samples)
     figure = blank(side, side)
     draw_corner(figure, samples, color=_COLORS[0])
     return figure
-
-
-def _unwrapped(angle: np.ndarray) -> np.ndarray:
-    """Angles of axes (degrees) within 90 of their mean direction."""
-    mean = 0.5 * np.angle(np.exp(2j * np.radians(angle)).mean(), deg=True) % 180
-    return np.asarray(mean + (angle - mean + 90) % 180 - 90)
 
 
 def _show(axes: Any, values: np.ndarray, name: str, **limits: Any) -> Any:

@@ -1,9 +1,10 @@
 """From an image alone to a guess of the posterior: centre, profile, optimum, covariance.
 
-The centre is the peak of the smoothed image; a profile is fitted to annuli around it, from several
-starting points; then every parameter to the whole image in cells, whose reference is the profile
-found so far. The sampler moves in coordinates in which the posterior at this optimum has unit
-covariance. Nothing here changes a result; it only makes it cheap.
+Several centres are tried, see `pyxstan.cluster.search`; a profile is fitted to annuli around each,
+from several starting points; then every parameter to the whole image in cells, whose reference is
+the profile found so far. The mode of largest likelihood is kept. The sampler moves in coordinates
+in which the posterior at this optimum has unit covariance. Nothing here changes a result; it only
+makes it cheap.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pyxstan.cluster.cells import Cells, Floats, Pixels, merged_cells, pixel_cel
 from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.mode import bend_along, principal, scoring
 from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
-from pyxstan.cluster.starting import find_center, first_profile
+from pyxstan.cluster.search import Candidate, candidates, closest
+from pyxstan.cluster.starting import first_profile
 from pyxstan.optimum import optimum
 from pyxstan.priors import Prior, log_prior
 
@@ -37,6 +39,8 @@ _ASTRAY = 10.0
 #: Draws of a Gaussian approximation on which cells are tried, and the error allowed there.
 _TRIALS = 24
 _TRIAL_ERROR = 0.01
+#: A mode whose likelihood is below the largest by less than this holds posterior mass.
+RIVAL = 7.0
 #: Trials that are less likely than the optimum by this, beyond half a unit a parameter, are left.
 _UNLIKELY = 8.0
 
@@ -74,6 +78,8 @@ class Pilot:
     #: Parameters of largest likelihood, and that likelihood.
     best: Floats
     best_log_likelihood: float
+    #: Other modes that hold posterior mass.
+    rivals: tuple[Mode, ...] = ()
 
     @property
     def mode(self) -> Floats:
@@ -186,6 +192,26 @@ class Target:
         return -found if np.isfinite(found) else 1e300
 
 
+@dataclass(frozen=True)
+class Mode:
+    """A maximum of the posterior density of theta, found in rough cells."""
+
+    coordinates: Coordinates
+    theta: Floats
+    scale: Floats
+    #: Its density in rough cells.
+    target: Target
+    exact: Cells
+    #: Parameters of largest likelihood close by, and that likelihood.
+    best: Floats
+    best_log_likelihood: float
+
+    @property
+    def values(self) -> Floats:
+        """The parameters at the maximum."""
+        return self.coordinates.values(self.theta)[0]
+
+
 def find(
     image: ClusterImage,
     layout: Layout,
@@ -194,24 +220,50 @@ def find(
     center: tuple[float, float] | None = None,
     level: int | None = None,
 ) -> Pilot:
-    """The guess of the posterior.
+    """The guess of the posterior: the best of several modes.
 
     Parameters
     ----------
     priors
         One a parameter, in the order of the layout.
     center
-        Where to look for the cluster; default: the peak of the smoothed image.
+        Where to look for the cluster; default: everywhere.
     level
         Refinement of the cells; default: the coarsest whose log likelihood follows that of all
         pixels over a Gaussian approximation of the posterior.
     """
     pixels = Pixels.of(image)
-    peak = find_center(image)
-    annuli = Annuli.around(pixels, peak)  # the same for every model of the image
+    places = candidates(image, pixels, layout, center)
+    modes = [_mode(pixels, layout, priors, place) for place in places]
+    likelihoods = [mode.best_log_likelihood for mode in modes]
+    chosen = int(np.argmax(likelihoods))
     if center is not None:
-        center = find_center(image, center)
-    values = first_profile(pixels, layout, priors, center or peak)
+        reach = max(5.0, 0.05 * min(image.counts.shape))
+        chosen = closest([mode.best for mode in modes], likelihoods, center, reach)
+    rivals = [
+        mode
+        for mode in modes
+        if mode is not modes[chosen] and center is None and _is_rival(mode, modes[chosen])
+    ]
+    if rivals and level is None:
+        level = len(LEVELS)  # cells are made for one place alone
+    annuli = Annuli.around(pixels, places[chosen].center)  # the same for every model of the image
+    return _pilot(pixels, annuli, modes[chosen], tuple(rivals), level)
+
+
+def _is_rival(mode: Mode, best: Mode) -> bool:
+    """Whether another mode is elsewhere and holds posterior mass."""
+    names = best.coordinates.layout.names
+    near = best.best_log_likelihood - mode.best_log_likelihood < RIVAL
+    sd = np.linalg.norm(best.scale, axis=1)
+    away = np.abs(best.coordinates.theta(mode.best) - best.theta)[: names.index("S0") + 3]
+    return bool(near and (away > 5 * sd[: len(away)]).any())
+
+
+def _mode(pixels: Pixels, layout: Layout, priors: Sequence[Prior], place: Candidate) -> Mode:
+    """Climb from a candidate to the maximum close by."""
+    annuli = Annuli.around(pixels, place.center)
+    values = first_profile(pixels, layout, priors, place.center, place.rc, place.beta)
     if layout.elliptical or layout.offset:  # of which the profile knows nothing
         values = _moved(pixels, layout, values)
     steps = {"x0": 0.3, "y0": 0.3, "x02": 1.0, "y02": 1.0, "shear1": 0.05, "shear2": 0.05}
@@ -231,10 +283,27 @@ def find(
         values, scale, rounds = coordinates.values(theta)[0], found, rounds + 1
         if rounds == 2:
             break
-    scale = principal(scale)
-    bend = bend_along(lambda z: target.surprise(theta + scale @ z), len(theta))
     likeliest, _ = optimum(lambda theta: target.surprise(theta, prior=False), theta, scale)
     best, _ = coordinates.values(likeliest)
+    return Mode(
+        coordinates=coordinates,
+        theta=theta,
+        scale=principal(scale),
+        target=target,
+        exact=exact,
+        best=best,
+        best_log_likelihood=exact.log_likelihood(coordinates.coefficients(best)),
+    )
+
+
+def _pilot(
+    pixels: Pixels, annuli: Annuli, mode: Mode, rivals: tuple[Mode, ...], level: int | None
+) -> Pilot:
+    """The guess around a mode, in cells that are fine enough for it."""
+    coordinates, theta, scale, target = mode.coordinates, mode.theta, mode.scale, mode.target
+    values = mode.values
+    exact = merged(pixels, coordinates, values, annuli, len(LEVELS))
+    bend = bend_along(lambda z: target.surprise(theta + scale @ z), len(theta))
     trials = theta + np.random.default_rng(1).standard_normal((_TRIALS, len(theta))) @ scale.T
     bar = target.surprise(theta) + 0.5 * len(theta) + _UNLIKELY
     tried = [
@@ -257,6 +326,7 @@ def find(
         exact=exact,
         pixels=pixels,
         annuli=annuli,
-        best=best,
-        best_log_likelihood=exact.log_likelihood(coordinates.coefficients(best)),
+        best=mode.best,
+        best_log_likelihood=mode.best_log_likelihood,
+        rivals=rivals,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyxstan.cluster import certificate, pilot
+from pyxstan.cluster import certificate, excesses, pilot
 from pyxstan.cluster.brightness import kpc_an_arcsec
 from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.parameters import Layout
@@ -72,8 +72,21 @@ class ClusterProblem:
         z = self.guess.standardised(self.guess.coordinates.theta(chosen))
         return {"z": z}
 
-    def starts(self, chains: int, seed: int) -> None:
-        """Chains start around the guess."""
+    def starts(self, chains: int, seed: int) -> list[dict[str, Any]] | None:
+        """Chains start around the guess, in turn around its rivals, where there are any."""
+        if not self.guess.rivals:
+            return None
+        rng = np.random.default_rng([seed, 2])
+        starts = []
+        for chain in range(chains):
+            which = chain % (1 + len(self.guess.rivals))
+            z = rng.uniform(-1, 1, len(self.layout.names))
+            if which:
+                rival = self.guess.rivals[which - 1]
+                values, _ = rival.coordinates.values(rival.theta + rival.scale @ z)
+                z = self.guess.standardised(self.guess.coordinates.theta(values))
+            starts.append({"z": z if chain else 0 * z})
+        return starts
 
     def refined(self, draws: Draws) -> ClusterProblem | None:
         """The problem in finer cells, where these are too coarse for the posterior; else None."""
@@ -159,6 +172,7 @@ def prepare(
     prior = tuple(chosen[name] for name in layout.names)
     level = len(pilot.LEVELS) if options["likelihood"] == "pixels" else None
     guess = pilot.find(data, layout, prior, center=center, level=level)
+    reservations = _reservations(data, layout, guess)
     notes.append(
         f"cluster found at x {guess.best[0]:.2f}, y {guess.best[1]:.2f} "
         f"(largest sum of n ln N - N: {guess.best_log_likelihood:.3f})"
@@ -191,11 +205,28 @@ def prepare(
         notes=notes,
         warnings=list(data.warnings),
         priors={name: str(chosen[name]) for name in layout.names},
+        complaints=reservations,
         attributes={
             "max_log_likelihood": guess.best_log_likelihood,
             "brightness_unit": data.brightness_unit,
             "pixel_scale_arcsec": data.pixel_scale or 0.0,
         },
+    )
+
+
+def _reservations(image: ClusterImage, layout: Layout, guess: pilot.Pilot) -> list[str]:
+    """What the maximum of the likelihood tells against a fit: rivals, excesses, a misfit."""
+    found = [
+        f"another solution holds posterior mass: centre x {rival.best[0]:.2f}, "
+        f"y {rival.best[1]:.2f}, rc {rival.best[3]:.3g}, its ln L lower by "
+        f"{guess.best_log_likelihood - rival.best_log_likelihood:.1f} (choose one by center=)"
+        for rival in guess.rivals
+    ]
+    value = dict(zip(layout.names, guess.best, strict=True))
+    core = value["x0"], value["y0"], value.get("rc2", value["rc"])
+    expected = pilot.expected_counts(guess.pixels, layout, guess.best)
+    return found + excesses.complaints(
+        image, guess.pixels, expected, guess.annuli, core, components=layout.components
     )
 
 

@@ -17,7 +17,11 @@ from pyxstan.priors import Prior, log_prior
 
 
 def find_center(
-    image: ClusterImage, near: tuple[float, float] | None = None
+    image: ClusterImage,
+    near: tuple[float, float] | None = None,
+    *,
+    width: float | None = None,
+    uphill: bool = True,
 ) -> tuple[float, float]:
     """A peak of the smoothed image (x, y), refined to the centroid around it.
 
@@ -25,10 +29,17 @@ def find_center(
     ----------
     near
         Take the peak uphill from this place; default: the highest one.
+    width
+        Of the smoothing (sigma, pixels).
+    uphill
+        False: `near` is a peak already.
     """
     counts = np.where(image.good, image.counts, 0).astype(float)
     exposure = np.where(image.good, image.exposure, 0.0)
-    width = max(2.0, min(image.counts.shape) / 150)
+    if width is None:
+        width = max(2.0, min(image.counts.shape) / 150)
+    if near is not None and not uphill:
+        return _centroid(image, counts, exposure, near, max(width, 1.0))
     seen = gaussian_filter(exposure, width, mode="constant")
     smooth = gaussian_filter(counts, width, mode="constant")
     usable = image.good & (seen > 0.3 * seen.max())
@@ -42,14 +53,30 @@ def find_center(
         x, y = _uphill(brightness, x, y, int(np.ceil(2 * width)))
         if not usable[y, x]:
             return near
-    rows, columns = np.nonzero(image.good)
-    center = float(x), float(y)
+    return _centroid(image, counts, exposure, (float(x), float(y)), width)
+
+
+def _centroid(
+    image: ClusterImage,
+    counts: Floats,
+    exposure: Floats,
+    start: tuple[float, float],
+    width: float,
+) -> tuple[float, float]:
+    """The centroid of what is above the mean brightness, in a Gaussian window twice as wide."""
     sky = counts.sum() / exposure.sum()
+    reach = int(np.ceil(10 * width))
+    x, y = (round(c) for c in start)
+    left, low = max(x - reach, 0), max(y - reach, 0)
+    window = np.s_[low : max(y + reach + 1, 0), left : max(x + reach + 1, 0)]
+    rows, columns = np.nonzero(image.good[window])
+    excess_there = (counts[window] - sky * exposure[window])[rows, columns]
+    rows, columns = rows + low, columns + left
+    center = start
     for _ in range(5):
         weight = np.exp(-((columns - center[0]) ** 2 + (rows - center[1]) ** 2) / (8 * width**2))
-        seen_there = exposure[rows, columns]
-        excess = weight * (counts[rows, columns] - sky * seen_there)
-        if excess.sum() <= 0:
+        excess = weight * excess_there
+        if not excess.sum() > 0:
             break
         center = (
             float((excess * columns).sum() / excess.sum()),
@@ -58,7 +85,7 @@ def find_center(
     inside = all(
         0 <= c <= size - 1 for c, size in zip(center, image.counts.shape[::-1], strict=True)
     )
-    return center if inside else (float(x), float(y))
+    return center if inside else start
 
 
 def _uphill(brightness: Floats, x: int, y: int, reach: int) -> tuple[int, int]:
@@ -73,11 +100,21 @@ def _uphill(brightness: Floats, x: int, y: int, reach: int) -> tuple[int, int]:
 
 
 def first_profile(
-    pixels: Pixels, layout: Layout, priors: Sequence[Prior], center: tuple[float, float]
+    pixels: Pixels,
+    layout: Layout,
+    priors: Sequence[Prior],
+    center: tuple[float, float],
+    rc: float,
+    beta: float,
 ) -> Floats:
     """Parameters of a profile around a centre, the best of fits from several starting points.
 
     Priors count: annuli of few counts leave a profile that goes on to no end otherwise.
+
+    Parameters
+    ----------
+    rc, beta
+        Of one component that fits roughly.
     """
     annuli = Annuli.around(pixels, center)
     index, number = annuli.index(pixels), len(annuli.edges)
@@ -108,10 +145,13 @@ def first_profile(
         return float(found) if np.isfinite(found) else np.inf
 
     best: tuple[float, Floats] | None = None
-    for rc in np.geomspace(2.0, max(far / 5, 4.0), 5):
-        shapes = [(rc, 0.6)] if layout.components == 1 else [(rc, 0.7), (3 * rc, 0.7)]
-        if layout.components == 2 and 3 * rc > far:
-            continue
+    rc = min(rc, far / 3)
+    starts = [[(rc, beta)], [(min(2 * rc, far / 3), 0.7)], [(0.5 * rc, 0.6)]]
+    if layout.components == 2:
+        starts = [[(k * rc, 0.8), (3 * k * rc, 0.7)] for k in (0.25, 0.5, 1.0)]
+        starts += [[(k, 0.7), (3 * k, 0.7)] for k in np.geomspace(2.0, max(far / 5, 4.0), 4)
+                   if 3 * k <= far]  # fmt: skip
+    for shapes in starts:
         known = tuple(level[name] / 20 for name in around.backgrounds)
         coordinates = Coordinates(around, center, tuple(RADIUS * s[0] for s in shapes), known)
         values = [*center, peak, *shapes[0]]
