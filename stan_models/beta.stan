@@ -11,7 +11,8 @@ functions {
   real cluster_log_likelihood(vector u, data vector exposure, data matrix exposure_mean,
                               data matrix exposure_covariance, data vector counts,
                               data matrix counts_mean, data matrix counts_covariance,
-                              data vector totals);
+                              data vector totals, data int averaged, data matrix fine_pixels,
+                              data matrix fine_nodes);
 }
 data {
   #include functions/cluster_data.stan
@@ -32,7 +33,7 @@ transformed parameters {
 model {
   vector[3] background = [constant ? x[6] : 0, sky ? x[6 + constant] : 0,
                           map_free ? x[6 + constant + sky] : map_factor_given]';
-  vector[6] k = squared_radius(theta[1 : 2], shear, elliptical);
+  vector[6] k = squared_radius(theta[1 : 2], shear, elliptical, pixel_shape);
 
   z ~ flat();
   x ~ prior(prior_family, prior_arguments[1], prior_arguments[2]);
@@ -40,5 +41,5 @@ model {
   target += p[1] + p[2] + log(-p[3]) + sum(log_inv_logit(softened));
   target += cluster_log_likelihood(append_row(append_row(p, k), background), exposure,
                                    exposure_mean, exposure_covariance, counts, counts_mean,
-                                   counts_covariance, totals);
+                                   counts_covariance, totals, averaged, fine_pixels, fine_nodes);
 }

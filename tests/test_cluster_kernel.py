@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pyxstan.cluster.cells import Cells, Pixels, merged_cells, pixel_cells
+from pyxstan.cluster.cells import Cells, Pixels, merged_cells, pixel_cells, with_fine_pixels
 from pyxstan.cluster.parameters import Layout
 from pyxstan.engine.build import StanProgram, build
 from pyxstan.registry import stan_models
@@ -38,6 +38,9 @@ class Case:
     rc: float = 3.0
     beta: float = 0.6
     peak: float = 20.0
+    #: Whether brightness is averaged over pixels, and pixels are square.
+    averaged: bool = False
+    square: bool = True
 
 
 CASES = {
@@ -58,6 +61,14 @@ CASES = {
     "hardly any slope": Case(beta=0.17, rc=30.0),
     "faint": Case(components=2, peak=1e-4),
     "bright": Case(components=2, peak=1e6),
+    "averaged": Case(rc=8.0, averaged=True),
+    "averaged, pixels": Case(rc=8.0, averaged=True, second_order=False),
+    "two averaged centres, sheared, pixels not square": Case(
+        components=2, rc=1.0, averaged=True, sheared=True, offset=True, square=False
+    ),
+    "averaged sharp core, pixels": Case(
+        rc=0.5, averaged=True, sheared=True, square=False, second_order=False
+    ),
 }
 
 
@@ -77,8 +88,23 @@ def made(case: Case) -> tuple[Cells, FloatArray]:
     background = rng.uniform(0.1, 0.4, x.size)
     t = (x - REFERENCE[0]) ** 2 + (y - REFERENCE[1]) ** 2
     counts = rng.poisson(0.5 + 20 * (1 + t / 9) ** -1.3).astype(float)
-    pixels = Pixels(x, y, counts, exposure, background)
-    annulus = np.minimum(np.sqrt(t) // 5, 3).astype(np.int64)
+    pixels = whole = Pixels(x, y, counts, exposure, background, case.averaged)
+    annulus = every = np.minimum(np.sqrt(t) // 5, 3).astype(np.int64)
+    layout = Layout(case.components, constant=True, sky=True, background_map="free",
+                    elliptical=case.sheared, offset=case.offset,
+                    pixel_shape=(1.0, 0.0, 1.0) if case.square else (1.25, 0.1, 1.01 / 1.25),
+                    )  # fmt: skip
+    names = layout.names
+    middle = {
+        "x0": REFERENCE[0] + 0.4, "y0": REFERENCE[1] - 0.3, "x02": REFERENCE[0] - 1.0,
+        "y02": REFERENCE[1] + 2.0, "S0": case.peak / 1e4, "S02": 0.1 * case.peak / 1e4,
+        "rc": case.rc, "rc2": 3 * case.rc, "beta": case.beta, "beta2": 0.9 * case.beta + 0.05,
+        "B": case.B, "b": case.b, "map_factor": case.f, "shear1": 0.2, "shear2": -0.13,
+    }  # fmt: skip
+    start = np.array([middle[name] for name in names])
+    nodes = pixels.nodes(layout.coefficients(start, REFERENCE), REFERENCE)
+    assert nodes.any() == (case.averaged and case.rc < 5)
+    pixels, annulus, t, x, y = (v[nodes == 0] for v in (pixels, annulus, t, x, y))
     if case.second_order:
         cells = merged_cells(
             pixels, REFERENCE, annulus, 4, -1.3 * np.log1p(t / 9),
@@ -88,16 +114,7 @@ def made(case: Case) -> tuple[Cells, FloatArray]:
         assert cells.exposure.size < x.size / 2
     else:
         cells = pixel_cells(pixels, REFERENCE, annulus, 4)
-    layout = Layout(case.components, constant=True, sky=True, background_map="free",
-                    elliptical=case.sheared, offset=case.offset)  # fmt: skip
-    names = layout.names
-    middle = {
-        "x0": REFERENCE[0] + 0.4, "y0": REFERENCE[1] - 0.3, "x02": REFERENCE[0] - 1.0,
-        "y02": REFERENCE[1] + 2.0, "S0": case.peak / 1e4, "S02": 0.1 * case.peak / 1e4,
-        "rc": case.rc, "rc2": 3 * case.rc, "beta": case.beta, "beta2": 0.9 * case.beta + 0.05,
-        "B": case.B, "b": case.b, "map_factor": case.f, "shear1": 0.2, "shear2": -0.13,
-    }  # fmt: skip
-    start = np.array([middle[name] for name in names])
+    cells = with_fine_pixels(cells, whole, nodes, REFERENCE, every, 4)
     points = [start * rng.uniform(0.99, 1.01, start.size) for _ in range(POINTS)]
     return cells, np.array([layout.coefficients(point, REFERENCE) for point in points])
 

@@ -58,6 +58,7 @@ SCENES = {
     "faint cluster": (1000.0, ONE),
     "in the cluster": (8000.0, ((42.0, 66.0, 300.0),)),
     "several, one on the edge": (20000.0, ((119.5, 60.0, 600.0), (80.0, 80.0, 100.0), *ONE)),
+    "bright source": (2000.0, ((90.2, 30.1, 600.0),)),
 }
 
 

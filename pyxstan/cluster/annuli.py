@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +20,24 @@ class Annuli:
     center: tuple[float, float]
     #: Outer radii (pixels), the innermost annulus being a disc.
     edges: Floats
+    #: Matrix from pixels to square ones of the same area on the sky.
+    shape: Floats = field(default_factory=lambda: np.eye(2))
 
     @classmethod
-    def around(cls, pixels: Pixels, center: tuple[float, float]) -> Annuli:
+    def around(
+        cls, pixels: Pixels, center: tuple[float, float], shape: Floats | None = None
+    ) -> Annuli:
         """Annuli out to the farthest pixel."""
-        far = float(np.hypot(pixels.x - center[0], pixels.y - center[1]).max())
+        shape = np.eye(2) if shape is None else shape
+        far = float(cls(center, np.zeros(0), shape).radius(pixels).max())
         number = max(2, int(np.ceil(_A_DECADE * np.log10(max(far, 2.0)))))
-        return cls(center, np.geomspace(1.5, far * (1 + 1e-9), number))
+        return cls(center, np.geomspace(1.5, far * (1 + 1e-9), number), shape)
 
     def radius(self, pixels: Pixels) -> Floats:
         """The distance of each pixel from the centre."""
-        return np.hypot(pixels.x - self.center[0], pixels.y - self.center[1])
+        x, y = pixels.x - self.center[0], pixels.y - self.center[1]
+        (xx, xy), (_, yy) = self.shape
+        return np.asarray(np.hypot(xx * x + xy * y, xy * x + yy * y))
 
     def index(self, pixels: Pixels) -> NDArray[np.int64]:
         """The annulus of each pixel."""

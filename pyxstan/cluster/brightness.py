@@ -65,22 +65,33 @@ def unwrapped(angle: Floats, period: float) -> tuple[Floats, float]:
     return np.asarray(mean + away), float(np.abs(resultant))
 
 
-def axes_of(shear1: Floats, shear2: Floats) -> tuple[Floats, Floats]:
-    """Axis ratio b / a of the isophotes, and the angle of a from the x axis (degrees, 0 to 180)."""
+def axes_of(
+    shear1: Floats, shear2: Floats, pixel_shape: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Axis ratio b / a of the isophotes, and the angle of a from the x axis (degrees, 0 to 180).
+
+    Parameters
+    ----------
+    pixel_shape
+        Matrix from pixels to square ones on the sky: ratio and axis are those on the sky, the angle
+        that of the axis in the image. Default: pixels are square.
+    """
     ratio = np.exp(-2 * np.hypot(shear1, shear2))
-    angle = np.degrees(0.5 * np.arctan2(shear2, shear1)) % 180
-    return np.asarray(ratio), np.asarray(angle)
+    angle = 0.5 * np.arctan2(shear2, shear1)
+    if pixel_shape is not None:
+        (xx, xy), (_, yy) = np.linalg.inv(pixel_shape)
+        x, y = np.cos(angle), np.sin(angle)
+        angle = np.arctan2(xy * x + yy * y, xx * x + xy * y)
+    return np.asarray(ratio), np.asarray(np.degrees(angle) % 180)
 
 
-def position_angle(image: ClusterImage, angle: Floats) -> Floats | None:
-    """Angle on the sky, east of north, of a direction in the image; None without WCS."""
-    if image.wcs is None:
+def position_angle(
+    image: ClusterImage, angle: Floats, center: tuple[float, float]
+) -> Floats | None:
+    """Angle on the sky, east of north, of a direction in the image at a place; None without WCS."""
+    matrix = image.sky_matrix(*center)
+    if matrix is None:
         return None
-    ny, nx = image.counts.shape
-    x, y = np.array([nx / 2, nx / 2 + 1, nx / 2]), np.array([ny / 2, ny / 2, ny / 2 + 1])
-    ra, dec = image.sky(x, y) or (x, y)
-    east = (ra[1:] - ra[0] + 180) % 360 - 180
-    matrix = np.stack([east * np.cos(np.radians(dec[0])), dec[1:] - dec[0]])  # d (east, north)
     direction = matrix @ np.stack([np.cos(np.radians(angle)).ravel(),
                                    np.sin(np.radians(angle)).ravel()])  # fmt: skip
     return np.asarray(np.degrees(np.arctan2(direction[0], direction[1])) % 180).reshape(angle.shape)

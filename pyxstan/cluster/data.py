@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 #: Fewer pixels are no image of a cluster.
 _FEWEST_PIXELS = 100
+#: Sides whose ratio is below this make a square pixel.
+_SQUARE = 1.001
 
 _ARRAYS = (
     "counts", "exposure", "mask", "background_map", "exposure_unit", "min_exposure", "wcs",
@@ -129,12 +131,40 @@ class ClusterImage:
 
     @property
     def pixel_scale(self) -> float | None:
-        """Side of a pixel in arcsec (geometric mean of its two sides); None without WCS."""
+        """Side of a square of a pixel's area, in arcsec, amid the image; None without WCS."""
+        ny, nx = self.counts.shape
+        matrix = self.sky_matrix((nx - 1) / 2, (ny - 1) / 2)
+        return None if matrix is None else float(np.sqrt(abs(np.linalg.det(matrix))))
+
+    @property
+    def pixel_shape(self) -> tuple[float, float, float]:
+        """Symmetric matrix (xx, xy, yy) from pixels to square ones of the same area on the sky.
+
+        (1, 0, 1), where pixels are square to a thousandth amid the image, or without WCS.
+        """
+        ny, nx = self.counts.shape
+        matrix = self.sky_matrix((nx - 1) / 2, (ny - 1) / 2)
+        if matrix is None:
+            return 1.0, 0.0, 1.0
+        _, size, turn = np.linalg.svd(matrix)  # a rotation after this stretches nothing
+        if size[0] < _SQUARE * size[1]:
+            return 1.0, 0.0, 1.0
+        shape = (turn.T * (size / np.sqrt(size.prod()))) @ turn
+        return float(shape[0, 0]), float(shape[0, 1]), float(shape[1, 1])
+
+    def sky_matrix(self, x: float, y: float) -> Floats | None:
+        """Change of (east, north) in arcsec by one pixel in (x, y) at a place; None without WCS."""
         if self.wcs is None:
             return None
-        from astropy.wcs.utils import proj_plane_pixel_scales
+        from astropy.coordinates import SkyCoord
 
-        return float(np.sqrt(np.prod(proj_plane_pixel_scales(self.wcs.celestial)[:2]))) * 3600
+        ra, dec = self.sky([x, x + 0.5, x - 0.5, x, x], [y, y, y, y + 0.5, y - 0.5]) or (x, y)
+        place = SkyCoord(ra, dec, unit="deg")
+        east, north = (c.arcsec for c in place[0].spherical_offsets_to(place))
+        matrix = np.array([[c[1] - c[2], c[3] - c[4]] for c in (east, north)])
+        if not np.isfinite(matrix).all():  # a place that is off the sky
+            matrix = np.asarray(self.wcs.celestial.pixel_scale_matrix, dtype=float) * 3600
+        return matrix
 
     def sky(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats] | None:
         """Right ascension and declination (ICRS, degrees) of pixels; None without WCS.

@@ -90,6 +90,10 @@ _OPTIONS = (
         "likelihood", "every pixel, or cells of like pixels proven to be as good", "cells",
         choices=("cells", "pixels"),
     ),
+    Option(
+        "brightness", "averaged over each pixel or at its center (auto: averaged where it matters)",
+        "auto", choices=("auto", "average", "center"),
+    ),
     Option("aperture", "radius of the aperture (arcsec; pixels without WCS)", kind=float),
     Option("redshift", "of the cluster, for radii in kpc", kind=float),
     Option("cosmology", "a cosmology of astropy", "Planck18"),

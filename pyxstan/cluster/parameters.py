@@ -14,6 +14,10 @@ the data know well is the brightness at some radius R and the slope there. The c
 The Stan programs undo them (``stan_models/functions/cluster.stanfunctions``) and count the
 Jacobian, so that priors are those stated on x0, y0, S0, rc, beta and the rest.
 
+Where the image shows one component alone, little is known of the second: its coordinates are then
+ln S, ln rc2 and ln(-2 a) themselves (R = 0), whichever of the two is the inner one, and the
+parameters are put in order.
+
 Ellipticity is a shear (e1, e2): t = (p - c)' expm(-2 [[e1, e2], [e2, -e1]]) (p - c), with
 |e| = ln(a / b) / 2 for the axes a >= b of an isophote and twice the angle of a from the x axis that
 of e. rc is then the geometric mean of the core's two radii. No shear is e = 0, an ordinary point.
@@ -22,6 +26,7 @@ of e. rc is then the geometric mean of the core's two radii. No shear is e = 0, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +47,8 @@ class Layout:
     background_map: str = "none"
     elliptical: bool = False
     offset: bool = False
+    #: Symmetric matrix (xx, xy, yy) from pixels to square ones of the same area on the sky.
+    pixel_shape: tuple[float, float, float] = (1.0, 0.0, 1.0)
 
     @property
     def names(self) -> list[str]:
@@ -60,15 +67,22 @@ class Layout:
         return [name for name, fitted in there.items() if fitted]
 
     @property
-    def flags(self) -> dict[str, int]:
+    def flags(self) -> dict[str, Any]:
         """What the Stan programs are told of it."""
         return {
+            "pixel_shape": self.shape,
             "constant": int(self.constant),
             "sky": int(self.sky),
             "map_free": int(self.background_map == "free"),
             "backgrounds": len(self.backgrounds),
             "elliptical": int(self.elliptical),
         }
+
+    @property
+    def shape(self) -> Floats:
+        """`pixel_shape` as a matrix."""
+        xx, xy, yy = self.pixel_shape
+        return np.array([[xx, xy], [xy, yy]])
 
     def coefficients(self, values: Floats, reference: tuple[float, float]) -> Floats:
         """What the likelihood is a function of: see `Cells.expected_and_log`.
@@ -91,7 +105,9 @@ class Layout:
                 np.log(value[f"S0{suffix}"]),
                 np.log(value[f"rc{suffix}"]),
                 0.5 - 3 * value[f"beta{suffix}"],
-                *_squared_radius(center[0] - reference[0], center[1] - reference[1], *shear),
+                *_squared_radius(
+                    center[0] - reference[0], center[1] - reference[1], *shear, self.shape
+                ),
             ]
         factor = {"none": 0.0, "fixed": 1.0}.get(self.background_map)
         u += [
@@ -102,19 +118,31 @@ class Layout:
         return np.array(u)
 
 
-def _squared_radius(dx: float, dy: float, e1: float, e2: float) -> list[float]:
-    """Coefficients of t on (1, psi), for a centre (dx, dy) from the reference."""
+def _squared_radius(
+    dx: float, dy: float, e1: float, e2: float, shape: Floats | None = None
+) -> list[float]:
+    """Coefficients of t on (1, psi), for a centre (dx, dy) from the reference.
+
+    Parameters
+    ----------
+    shape
+        From pixels to square ones on the sky, symmetric; default: they are square.
+    """
     size = np.hypot(e1, e2)
     even = np.cosh(2 * size)
     odd = -2.0 * np.sinc(2j * size / np.pi).real  # -sinh(2 e) / e
     plus, cross = odd * e1, odd * e2
+    G = np.array([[even + plus, cross], [cross, even - plus]])
+    if shape is not None:
+        G = shape @ G @ shape
+    Gx, Gy = G @ np.array([dx, dy])
     return [
-        even * (dx * dx + dy * dy) + plus * (dx * dx - dy * dy) + 2 * cross * dx * dy,
-        even,
-        -2 * (even * dx + plus * dx + cross * dy),
-        -2 * (even * dy - plus * dy + cross * dx),
-        plus,
-        cross,
+        dx * Gx + dy * Gy,
+        (G[0, 0] + G[1, 1]) / 2,
+        -2 * Gx,
+        -2 * Gy,
+        (G[0, 0] - G[1, 1]) / 2,
+        G[0, 1],
     ]
 
 
@@ -129,6 +157,8 @@ class Coordinates:
     radius: tuple[float, ...]
     #: s of each background.
     background_scale: tuple[float, ...]
+    #: Whether the second radius is ln ln(rc2 / rc), or ln rc2, no matter which is the smaller.
+    radius_ratio: bool = True
 
     def coefficients(self, values: Floats) -> Floats:
         """What the likelihood in cells about the reference centre is a function of."""
@@ -145,18 +175,30 @@ class Coordinates:
                 x[at[name]] += self.center[name.startswith("y")]
         for suffix, R in zip(("", "2"), self.radius, strict=False):
             S, rc, beta = (at[name + suffix] for name in ("S0", "rc", "beta"))
-            if suffix:
+            if suffix and self.radius_ratio:
                 log_jacobian += theta[rc]
                 x[rc] = np.log(x[at["rc"]]) + np.exp(theta[rc])
             x[rc] = np.exp(x[rc])
-            steepness = np.exp(theta[beta]) * (1 + (x[rc] / R) ** 2) / 2  # -a
+            bent = (x[rc] / R) ** 2 if R else 0.0
+            steepness = np.exp(theta[beta]) * (1 + bent) / 2  # -a
             x[S] = np.exp(theta[S] + steepness * np.log1p((R / x[rc]) ** 2))
             x[beta] = (0.5 + steepness) / 3
             log_jacobian += np.log(x[S]) + np.log(x[rc]) + np.log(steepness / 3)
         for name, scale in zip(self.layout.backgrounds, self.background_scale, strict=True):
             x[at[name]] = scale * np.logaddexp(0.0, theta[at[name]])
             log_jacobian += np.log(scale) - np.logaddexp(0.0, -theta[at[name]])
+        if "rc2" in at and x[at["rc2"]] < x[at["rc"]]:
+            x = self._swapped(x)
         return x, float(log_jacobian)
+
+    def _swapped(self, values: Floats) -> Floats:
+        """The two components the other way round."""
+        names = self.layout.names
+        of = {"S0": "S02", "rc": "rc2", "beta": "beta2"}
+        if self.layout.offset:
+            of |= {"x0": "x02", "y0": "y02"}
+        other = of | {theirs: ours for ours, theirs in of.items()}
+        return np.array([values[names.index(other.get(name, name))] for name in names])
 
     def theta(self, values: Floats) -> Floats:
         """Inverse of `values`."""
@@ -169,9 +211,9 @@ class Coordinates:
             S, rc, beta = (at[name + suffix] for name in ("S0", "rc", "beta"))
             steepness = 3 * values[beta] - 0.5
             theta[S] = np.log(values[S]) - steepness * np.log1p((R / values[rc]) ** 2)
-            theta[beta] = np.log(2 * steepness / (1 + (values[rc] / R) ** 2))
+            theta[beta] = np.log(2 * steepness / (1 + ((values[rc] / R) ** 2 if R else 0.0)))
             theta[rc] = np.log(values[rc])
-            if suffix:
+            if suffix and self.radius_ratio:
                 theta[rc] = np.log(theta[rc] - np.log(values[at["rc"]]))
         for name, scale in zip(self.layout.backgrounds, self.background_scale, strict=True):
             ratio = max(values[at[name]] / scale, 1e-12)  # none at all is at minus infinity

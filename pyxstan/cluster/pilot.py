@@ -10,12 +10,20 @@ makes it cheap.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pyxstan.cluster.annuli import Annuli
-from pyxstan.cluster.cells import Cells, Floats, Pixels, merged_cells, pixel_cells
+from pyxstan.cluster.cells import (
+    Cells,
+    Floats,
+    Pixels,
+    average_brightness,
+    merged_cells,
+    pixel_cells,
+    with_fine_pixels,
+)
 from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.mode import bend_along, principal, scoring
 from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
@@ -39,6 +47,14 @@ _ASTRAY = 10.0
 #: Draws of a Gaussian approximation on which cells are tried, and the error allowed there.
 _TRIALS = 24
 _TRIAL_ERROR = 0.01
+#: Gain of ln L below which there is no second component (2 ln L has p = .001 at three degrees of
+#: freedom), and that of the profile above which there is one.
+SECOND, _PLAIN = 8.0, 40.0
+#: Draws of the second component's prior.
+_PRIOR_DRAWS = 400
+#: A core radius (pixels) below which brightness is averaged over pixels, and how far a parameter
+#: may move by that elsewhere, in units of its error.
+_NARROW, _SHIFT = 3.0, 0.4
 #: A mode whose likelihood is below the largest by less than this holds posterior mass.
 RIVAL = 7.0
 #: Trials that are less likely than the optimum by this, beyond half a unit a parameter, are left.
@@ -46,9 +62,9 @@ _UNLIKELY = 8.0
 
 
 def _radius_squared(
-    pixels: Pixels, center: tuple[float, float], shear: tuple[float, float]
+    pixels: Pixels, layout: Layout, center: tuple[float, float], shear: tuple[float, float]
 ) -> Floats:
-    k = Layout(1, elliptical=True).coefficients(
+    k = Layout(1, elliptical=True, pixel_shape=layout.pixel_shape).coefficients(
         np.array([*center, 1.0, 1.0, 0.6, 1.0, *shear]), center
     )[3:9]
     X, Y = pixels.x - center[0], pixels.y - center[1]
@@ -69,7 +85,7 @@ class Pilot:
     cells: Cells
     #: Their refinement: a position in `LEVELS`.
     level: int
-    #: Cells of one pixel each.
+    #: Cells of one pixel each, brightness integrated still more finely over those of the core.
     exact: Cells
     #: What the cells are made of.
     pixels: Pixels
@@ -80,6 +96,10 @@ class Pilot:
     best_log_likelihood: float
     #: Other modes that hold posterior mass.
     rivals: tuple[Mode, ...] = ()
+    #: By how much ln L is larger than without the second component, where that is hardly anything.
+    gain: float | None = None
+    #: Places from which chains may start, (places, parameters of theta).
+    starts: Floats | None = None
 
     @property
     def mode(self) -> Floats:
@@ -100,20 +120,29 @@ def merged(
     value = dict(zip(layout.names, values, strict=True))
     shear = value.get("shear1", 0.0), value.get("shear2", 0.0)
     index, number = annuli.index(pixels), len(annuli.edges)
-    if level >= len(LEVELS):
-        return pixel_cells(pixels, center, index, number)
-    t = _radius_squared(pixels, center, shear)
+    every = level >= len(LEVELS)
+    u = layout.coefficients(values, center)
+    nodes = pixels.nodes(u, center, finer=every)
+    alone, place = nodes == 0, index
+    rest = pixels
+    if not alone.all():
+        rest, place = pixels[alone], index[alone]
+    if every:
+        cells = pixel_cells(rest, center, place, number)
+        return with_fine_pixels(cells, pixels, nodes, center, index, number)
+    t = _radius_squared(rest, layout, center, shear)
     round_ = Layout(layout.components).coefficients(
         np.array([*center, *values[2 : 2 + 3 * layout.components], 1.0]), center
     )
     brightness = np.logaddexp.reduce(
         [c[0] + c[2] * np.log1p(t / np.exp(2 * c[1])) for c in round_[:-3].reshape(-1, 9)]
     )
-    angle = np.arctan2(pixels.y - center[1], pixels.x - center[0])
-    B, b, f = layout.coefficients(values, center)[-3:]
+    angle = np.arctan2(rest.y - center[1], rest.x - center[0])
+    B, b, f = u[-3:]
     step, sectors, core = LEVELS[level]
-    return merged_cells(pixels, center, index, number, brightness, angle, (B, b, f),
-                        t < core**2, step=step, sectors=sectors)  # fmt: skip
+    cells = merged_cells(rest, center, place, number, brightness, angle, (B, b, f),
+                         t < core**2, step=step, sectors=sectors)  # fmt: skip
+    return with_fine_pixels(cells, pixels, nodes, center, index, number)
 
 
 def background_uncertainty(pixels: Pixels, layout: Layout, values: Floats) -> tuple[float, ...]:
@@ -149,13 +178,13 @@ def expected_counts(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
 
 def expected_parts(pixels: Pixels, layout: Layout, values: Floats) -> Floats:
     """N of each pixel by component, then of all backgrounds: (components + 1, pixels)."""
-    u = layout.coefficients(values, (0.0, 0.0))
-    psi = pixels.features((0.0, 0.0))
-    parts = []
-    for component in u[:-3].reshape(-1, 9):
-        t = component[3] + component[4:] @ psi[:5]
-        S = np.exp(component[0] + component[2] * np.log1p(t / np.exp(2 * component[1])))
-        parts.append(pixels.exposure * S)
+    center = float(values[0]), float(values[1])
+    u = layout.coefficients(values, center)
+    nodes = pixels.nodes(u, center)
+    parts = [
+        pixels.exposure * average_brightness(component, pixels, nodes, center)
+        for component in u[:-3].reshape(-1, 9)
+    ]
     parts.append(pixels.exposure * u[-2] + u[-3] + u[-1] * pixels.background)
     return np.stack(parts)
 
@@ -196,6 +225,7 @@ class Target:
 class Mode:
     """A maximum of the posterior density of theta, found in rough cells."""
 
+    pixels: Pixels
     coordinates: Coordinates
     theta: Floats
     scale: Floats
@@ -219,6 +249,7 @@ def find(
     *,
     center: tuple[float, float] | None = None,
     level: int | None = None,
+    brightness: str = "auto",
 ) -> Pilot:
     """The guess of the posterior: the best of several modes.
 
@@ -231,10 +262,12 @@ def find(
     level
         Refinement of the cells; default: the coarsest whose log likelihood follows that of all
         pixels over a Gaussian approximation of the posterior.
+    brightness
+        "average" over each pixel, that at its "center", or "auto": averaged where it matters.
     """
-    pixels = Pixels.of(image)
+    pixels = Pixels.of(image, averaged=brightness == "average")
     places = candidates(image, pixels, layout, center)
-    modes = [_mode(pixels, layout, priors, place) for place in places]
+    modes = [_mode(pixels, layout, priors, place, brightness == "auto") for place in places]
     likelihoods = [mode.best_log_likelihood for mode in modes]
     chosen = int(np.argmax(likelihoods))
     if center is not None:
@@ -247,8 +280,130 @@ def find(
     ]
     if rivals and level is None:
         level = len(LEVELS)  # cells are made for one place alone
-    annuli = Annuli.around(pixels, places[chosen].center)  # the same for every model of the image
-    return _pilot(pixels, annuli, modes[chosen], tuple(rivals), level)
+    # the same for every model of the image
+    annuli = Annuli.around(pixels, places[chosen].center, layout.shape)
+    found = modes[chosen]
+    if layout.components == 2:
+        gain = _gain_of_second(found, priors, places[chosen])
+        if gain is not None and gain[0] < SECOND:
+            return replace(_without_second(annuli, found, gain[1], priors, level), gain=gain[0])
+    return _pilot(found.pixels, annuli, found, tuple(rivals), level)
+
+
+def _one_component(layout: Layout, priors: Sequence[Prior]) -> tuple[Layout, list[Prior]]:
+    alone = replace(layout, components=1, offset=False)
+    of = dict(zip(layout.names, priors, strict=True))
+    return alone, [of[name] for name in alone.names]
+
+
+def _gain_of_second(
+    found: Mode, priors: Sequence[Prior], place: Candidate
+) -> tuple[float, Mode] | None:
+    """By how much two components are likelier than one, and the best fit of that one.
+
+    None where the annuli alone show that they are, by far.
+    """
+    layout, pixels = found.coordinates.layout, found.pixels
+    alone, their_priors = _one_component(layout, priors)
+    center = float(found.best[0]), float(found.best[1])
+    place = replace(place, center=center)
+    _, one = first_profile(pixels, alone, their_priors, center, place.rc, place.beta)
+    _, two = first_profile(pixels, layout, priors, center, place.rc, place.beta)
+    if one - two > _PLAIN:
+        return None
+    single = _mode(pixels, alone, their_priors, place, False)
+    return found.best_log_likelihood - single.best_log_likelihood, single
+
+
+def _without_second(
+    annuli: Annuli, found: Mode, single: Mode, priors: Sequence[Prior], level: int | None
+) -> Pilot:
+    """The guess where one component is enough: the second's prior, as far as counts allow it."""
+    layout, pixels = found.coordinates.layout, found.pixels
+    coordinates = Coordinates(
+        layout,
+        center=single.coordinates.center,
+        radius=(*single.coordinates.radius, 0.0),
+        background_scale=single.coordinates.background_scale,
+        radius_ratio=False,
+    )
+    names = layout.names
+    theirs = [n for n in names if n in ("S02", "rc2", "beta2", "x02", "y02")]
+    first = np.array([names.index(n) for n in single.coordinates.layout.names])
+    second = np.array([names.index(n) for n in theirs])
+    rng = np.random.default_rng(3)
+    of = dict(zip(names, priors, strict=True))
+    drawn = {name: of[name].sample(rng, _PRIOR_DRAWS) for name in theirs}
+    usable = drawn["beta2"] > 1 / 6
+    theta = np.zeros((int(usable.sum()), len(names)))
+    theta[:, first] = single.theta
+    for name in theirs:
+        value = drawn[name][usable]
+        if name == "beta2":
+            value = np.log(6 * value - 1)
+        elif name in ("S02", "rc2"):
+            value = np.log(value)
+        else:
+            value = value - coordinates.center[name == "y02"]
+        theta[:, names.index(name)] = value
+    faint = theta[0].copy()
+    faint[names.index("S02")] = single.theta[single.coordinates.layout.names.index("S0")] - 7
+    if layout.offset:
+        faint[[names.index("x02"), names.index("y02")]] = 0.0
+    values = coordinates.values(faint)[0]
+    rough = merged(pixels, coordinates, values, annuli, _trial_level(layout))
+    with np.errstate(all="ignore"):
+        log_weight = np.array(
+            [rough.log_likelihood(coordinates.coefficients(coordinates.values(t)[0]))
+             for t in theta]
+        )  # fmt: skip
+    log_weight[~np.isfinite(log_weight)] = -np.inf
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    middle = weight @ theta
+    away = theta[:, second] - middle[second]
+    covariance = (weight[:, None] * away).T @ away + 1e-2 * np.eye(len(second))
+    scale = np.zeros((len(names), len(names)))
+    scale[np.ix_(first, first)] = single.scale
+    scale[np.ix_(second, second)] = np.linalg.cholesky(covariance)
+    starts = theta[rng.choice(len(theta), _TRIALS, p=weight)]
+    starts[:, first] += rng.standard_normal((_TRIALS, len(first))) @ single.scale.T
+    exact = merged(pixels, coordinates, values, annuli, len(LEVELS))
+    chosen, cells = _fine_enough(pixels, coordinates, values, annuli, exact, starts, level)
+    return Pilot(
+        coordinates=coordinates,
+        theta=middle,
+        scale=scale,
+        bend=np.zeros((len(names), 4)),
+        cells=cells,
+        level=chosen,
+        exact=exact,
+        pixels=pixels,
+        annuli=annuli,
+        best=found.best,
+        best_log_likelihood=found.best_log_likelihood,
+        starts=starts,
+    )
+
+
+def _fine_enough(
+    pixels: Pixels,
+    coordinates: Coordinates,
+    values: Floats,
+    annuli: Annuli,
+    exact: Cells,
+    thetas: Sequence[Floats] | Floats,
+    level: int | None,
+) -> tuple[int, Cells]:
+    """The coarsest cells that follow all pixels over some points, and their level."""
+    tried = [coordinates.coefficients(coordinates.values(one)[0]) for one in thetas]
+    truth = np.array([exact.log_likelihood(u) for u in tried])
+    chosen = 0
+    for chosen in range(len(LEVELS)) if level is None else (level,):
+        cells = merged(pixels, coordinates, values, annuli, chosen)
+        if np.ptp(truth - [cells.log_likelihood(u) for u in tried]) < _TRIAL_ERROR:
+            break
+    return chosen, cells
 
 
 def _is_rival(mode: Mode, best: Mode) -> bool:
@@ -260,10 +415,41 @@ def _is_rival(mode: Mode, best: Mode) -> bool:
     return bool(near and (away > 5 * sd[: len(away)]).any())
 
 
-def _mode(pixels: Pixels, layout: Layout, priors: Sequence[Prior], place: Candidate) -> Mode:
-    """Climb from a candidate to the maximum close by."""
-    annuli = Annuli.around(pixels, place.center)
-    values = first_profile(pixels, layout, priors, place.center, place.rc, place.beta)
+def _averaging_matters(pixels: Pixels, mode: Floats, scale: Floats, at: Coordinates) -> bool:
+    """Whether the fit changes where brightness is averaged over each pixel.
+
+    A core narrower than `_NARROW` pixels is one that it matters to. For others, the shift of the
+    parameters is that of one step of Fisher scoring, of which pixels near the core have all.
+    """
+    values, _ = at.values(mode)
+    if values[at.layout.names.index("rc")] < _NARROW:
+        return True
+    near = np.hypot(pixels.x - values[0], pixels.y - values[1]) < 10 * _NARROW
+    core = pixels[near]
+
+    def expected(theta: Floats) -> Floats:
+        return expected_counts(core, at.layout, at.values(theta)[0])
+
+    N = expected(mode)
+    slopes = np.stack([(expected(mode + 0.1 * e) - N) / 0.1 for e in scale.T])
+    averaged = expected_counts(replace(core, averaged=True), at.layout, values)
+    shift = scale @ (slopes @ ((N - averaged) / N))
+    return bool((np.abs(shift) > _SHIFT * np.linalg.norm(scale, axis=1)).any())
+
+
+def _mode(
+    pixels: Pixels, layout: Layout, priors: Sequence[Prior], place: Candidate, automatic: bool
+) -> Mode:
+    """Climb from a candidate to the maximum close by.
+
+    Parameters
+    ----------
+    automatic
+        Whether it is to be found out if brightness must be averaged over each pixel.
+    """
+    annuli = Annuli.around(pixels, place.center, layout.shape)
+    near = pixels[annuli.radius(pixels) <= place.reach]
+    values, _ = first_profile(near, layout, priors, place.center, place.rc, place.beta)
     if layout.elliptical or layout.offset:  # of which the profile knows nothing
         values = _moved(pixels, layout, values)
     steps = {"x0": 0.3, "y0": 0.3, "x02": 1.0, "y02": 1.0, "shear1": 0.05, "shear2": 0.05}
@@ -281,11 +467,14 @@ def _mode(pixels: Pixels, layout: Layout, priors: Sequence[Prior], place: Candid
             theta = coordinates.theta(values)
             continue
         values, scale, rounds = coordinates.values(theta)[0], found, rounds + 1
+        if rounds == 1 and automatic and _averaging_matters(pixels, theta, scale, coordinates):
+            pixels, automatic = replace(pixels, averaged=True), False
         if rounds == 2:
             break
     likeliest, _ = optimum(lambda theta: target.surprise(theta, prior=False), theta, scale)
     best, _ = coordinates.values(likeliest)
     return Mode(
+        pixels=pixels,
         coordinates=coordinates,
         theta=theta,
         scale=principal(scale),
@@ -306,16 +495,8 @@ def _pilot(
     bend = bend_along(lambda z: target.surprise(theta + scale @ z), len(theta))
     trials = theta + np.random.default_rng(1).standard_normal((_TRIALS, len(theta))) @ scale.T
     bar = target.surprise(theta) + 0.5 * len(theta) + _UNLIKELY
-    tried = [
-        coordinates.coefficients(coordinates.values(one)[0])
-        for one in (theta, *(one for one in trials if target.surprise(one) < bar))
-    ]
-    truth = np.array([exact.log_likelihood(u) for u in tried])
-    chosen = 0
-    for chosen in range(len(LEVELS)) if level is None else (level,):
-        cells = merged(pixels, coordinates, values, annuli, chosen)
-        if np.ptp(truth - [cells.log_likelihood(u) for u in tried]) < _TRIAL_ERROR:
-            break
+    likely = [theta, *(one for one in trials if target.surprise(one) < bar)]
+    chosen, cells = _fine_enough(pixels, coordinates, values, annuli, exact, likely, level)
     return Pilot(
         coordinates=coordinates,
         theta=theta,

@@ -74,17 +74,22 @@ class ClusterProblem:
 
     def starts(self, chains: int, seed: int) -> list[dict[str, Any]] | None:
         """Chains start around the guess, in turn around its rivals, where there are any."""
-        if not self.guess.rivals:
+        guess, rng = self.guess, np.random.default_rng([seed, 2])
+        if guess.starts is not None:
+            chosen = guess.starts[
+                rng.permutation(max(chains, len(guess.starts))) % len(guess.starts)
+            ]
+            return [{"z": guess.standardised(theta)} for theta in chosen[:chains]]
+        if not guess.rivals:
             return None
-        rng = np.random.default_rng([seed, 2])
         starts = []
         for chain in range(chains):
-            which = chain % (1 + len(self.guess.rivals))
+            which = chain % (1 + len(guess.rivals))
             z = rng.uniform(-1, 1, len(self.layout.names))
             if which:
-                rival = self.guess.rivals[which - 1]
+                rival = guess.rivals[which - 1]
                 values, _ = rival.coordinates.values(rival.theta + rival.scale @ z)
-                z = self.guess.standardised(self.guess.coordinates.theta(values))
+                z = guess.standardised(guess.coordinates.theta(values))
             starts.append({"z": z if chain else 0 * z})
         return starts
 
@@ -148,7 +153,12 @@ def prepare(
 ) -> ClusterProblem:
     """Make the data ready for Stan: which parameters, their priors, the guess of the posterior."""
     notes = [note for note in data.notes if note not in data.warnings]
-    layout = layout_of(model, options, has_map=data.background_map is not None)
+    layout = replace(
+        layout_of(model, options, has_map=data.background_map is not None),
+        pixel_shape=data.pixel_shape,
+    )
+    if layout.pixel_shape != (1.0, 0.0, 1.0):
+        notes.append("pixels are not square on the sky: radii and isophotes are those on the sky")
     center = _center(options["center"], data)
     if options["redshift"] is not None:
         kpc_an_arcsec(
@@ -171,7 +181,11 @@ def prepare(
             )
     prior = tuple(chosen[name] for name in layout.names)
     level = len(pilot.LEVELS) if options["likelihood"] == "pixels" else None
-    guess = pilot.find(data, layout, prior, center=center, level=level)
+    guess = pilot.find(
+        data, layout, prior, center=center, level=level, brightness=options["brightness"]
+    )
+    if guess.pixels.averaged:
+        notes.append("brightness is averaged over each pixel; no point spread function is applied")
     reservations = _reservations(data, layout, guess)
     notes.append(
         f"cluster found at x {guess.best[0]:.2f}, y {guess.best[1]:.2f} "
@@ -191,7 +205,11 @@ def prepare(
         "prior_arguments": np.array([one.stan_arguments for one in prior]).T,
     }
     if layout.components == 2:
-        stan_data |= {"R": np.array(guess.coordinates.radius), "two_centers": int(layout.offset)}
+        stan_data |= {
+            "R": np.array(guess.coordinates.radius),
+            "two_centers": int(layout.offset),
+            "radius_ratio": int(guess.coordinates.radius_ratio),
+        }
     else:
         stan_data["R"] = guess.coordinates.radius[0]
     return ClusterProblem(
@@ -210,6 +228,8 @@ def prepare(
             "max_log_likelihood": guess.best_log_likelihood,
             "brightness_unit": data.brightness_unit,
             "pixel_scale_arcsec": data.pixel_scale or 0.0,
+            **({} if guess.gain is None else {"log_likelihood_gain": guess.gain}),
+            "brightness": "average" if guess.pixels.averaged else "center",
         },
     )
 
@@ -222,6 +242,13 @@ def _reservations(image: ClusterImage, layout: Layout, guess: pilot.Pilot) -> li
         f"{guess.best_log_likelihood - rival.best_log_likelihood:.1f} (choose one by center=)"
         for rival in guess.rivals
     ]
+    if guess.gain is not None:
+        found.append(
+            f"the image shows no second component: ln L is higher by {guess.gain:.1f} than that of "
+            f"beta, with {5 if layout.offset else 3} more parameters; beta is enough (one of the "
+            "two components, the inner or the outer, is known by its prior and an upper limit "
+            "alone)"
+        )
     value = dict(zip(layout.names, guess.best, strict=True))
     core = value["x0"], value["y0"], value.get("rc2", value["rc"])
     expected = pilot.expected_counts(guess.pixels, layout, guess.best)

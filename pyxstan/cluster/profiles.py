@@ -65,6 +65,7 @@ class FittedImage:
         self._predictive = inference_data.group(idata, "posterior_predictive")
         attrs = inference_data.attributes(idata)
         self.brightness_unit = str(attrs["brightness_unit"])
+        self._averaged = attrs.get("brightness") == "average"
         #: Side of a pixel in arcsec; None where it is unknown.
         self.pixel_scale = float(attrs["pixel_scale_arcsec"]) or None
         self.layout = _layout(self.posterior, self.constant)
@@ -80,7 +81,9 @@ class FittedImage:
         if "background_map_image" in self.constant:
             background = self.constant["background_map_image"].to_numpy()[y, x].astype(float)
         counts, exposure = self.image[y, x].astype(float), self.exposure[y, x]
-        return Pixels(x.astype(float), y.astype(float), counts, exposure, background)
+        return Pixels(
+            x.astype(float), y.astype(float), counts, exposure, background, self._averaged
+        )
 
     def median(self, name: str, default: float = 0.0) -> float:
         """Posterior median of a parameter, or the default where there is none."""
@@ -91,9 +94,13 @@ class FittedImage:
         offset = suffix if f"x0{suffix}" in self.posterior else ""
         rc = self.median(f"rc{suffix}")
         e1, e2 = self.median("shear1"), self.median("shear2")
-        stretch = np.exp(np.hypot(e1, e2))
+        even, odd = np.cosh(np.hypot(e1, e2)), np.sinc(1j * np.hypot(e1, e2) / np.pi).real
+        # half the shear is that of lengths; an isophote is where shape (p - c) has length rc
+        stretch = np.array([[even + odd * e1, odd * e2], [odd * e2, even - odd * e1]])
+        axes, length, _ = np.linalg.svd(np.linalg.inv(self.layout.shape) @ stretch)
         center = self.median(f"x0{offset}"), self.median(f"y0{offset}")
-        return center, rc * stretch, rc / stretch, float(np.degrees(0.5 * np.arctan2(e2, e1)))
+        angle = float(np.degrees(np.arctan2(axes[1, 0], axes[0, 0])))
+        return center, rc * float(length[0]), rc * float(length[1]), angle
 
     @cached_property
     def parts(self) -> Floats:
@@ -117,10 +124,10 @@ class FittedImage:
         inner, outer = (self._observed[f"{side}_radius"].to_numpy() for side in ("inner", "outer"))
         mean = expected.mean(axis=1)
         x, y = (float(value) for value in self.constant["annuli_center"])
-        annuli = Annuli((x, y), outer)
+        annuli = Annuli((x, y), outer, self.layout.shape)
         index, number = annuli.index(self.pixels), len(outer)
         exposure = np.bincount(index, self.pixels.exposure, number)
-        weighted = self.pixels.exposure * np.hypot(self.pixels.x - x, self.pixels.y - y)
+        weighted = self.pixels.exposure * annuli.radius(self.pixels)
         moment = np.bincount(index, weighted, number)
         parts = np.stack([np.bincount(index, part, number) for part in self.parts])
         group = _merged(mean)
@@ -206,6 +213,10 @@ def _merged(expected: Floats) -> NDArray[np.int64]:
 
 def _layout(posterior: xr.Dataset, constant: xr.Dataset) -> Layout:
     has_map = "background_map_image" in constant
+    shape = 1.0, 0.0, 1.0
+    if "pixel_shape" in constant:
+        xx, xy, yy = map(float, constant["pixel_shape"].to_numpy())
+        shape = xx, xy, yy
     return Layout(
         components=2 if "rc2" in posterior else 1,
         constant="B" in posterior,
@@ -213,4 +224,5 @@ def _layout(posterior: xr.Dataset, constant: xr.Dataset) -> Layout:
         background_map=("free" if "map_factor" in posterior else "fixed") if has_map else "none",
         elliptical="shear1" in posterior,
         offset="x02" in posterior,
+        pixel_shape=shape,
     )

@@ -99,10 +99,11 @@ def _posterior(problem: ClusterProblem, values: dict[str, Floats]) -> xr.Dataset
             for suffix in suffixes:
                 found[f"rc{suffix}_kpc"] = values[f"rc{suffix}"] * scale * kpc, "kpc"
     if layout.elliptical:
-        ratio, angle = axes_of(values["shear1"], values["shear2"])
+        ratio, angle = axes_of(values["shear1"], values["shear2"], layout.shape)
         found["ellipticity"] = 1 - ratio, ""
         found["angle"] = _axis(angle), "deg"
-        on_sky = position_angle(image, angle)
+        middle = float(values["x0"].mean()), float(values["y0"].mean())
+        on_sky = position_angle(image, angle, middle)
         if on_sky is not None:
             found["position_angle"] = _axis(on_sky), "deg"
         if unwrapped(angle, 180)[1] < _UNDETERMINED:
@@ -147,7 +148,10 @@ def aperture_radius(problem: ClusterProblem) -> float:
         return float(given / scale if scale else given)
     ny, nx = problem.image.counts.shape
     x, y = problem.guess.mode[:2]
-    return float(max(1.0, min(x + 0.5, y + 0.5, nx - 0.5 - x, ny - 0.5 - y)))
+    shape = problem.layout.shape
+    across, up = 1 / np.sqrt(np.diag(np.linalg.inv(shape @ shape)))  # of a pixel, on the sky
+    edges = (x + 0.5) * across, (nx - 0.5 - x) * across, (y + 0.5) * up, (ny - 0.5 - y) * up
+    return float(max(1.0, min(edges)))
 
 
 def _exposure_at_center(problem: ClusterProblem) -> float:
@@ -204,11 +208,16 @@ def _constant(problem: ClusterProblem) -> xr.Dataset:
         "maximum_likelihood": ("parameter", problem.guess.best),
         "annuli_center": ("axis", np.array(problem.guess.annuli.center), {"units": "pixel"}),
         "reference": ("axis", np.array(problem.guess.coordinates.center), {"units": "pixel"}),
+        "pixel_shape": ("shape", np.array(problem.layout.pixel_shape)),
     }
     if image.background_map is not None:
         variables["background_map_image"] = (at, _narrowed(image.background_map))
     ny, nx = image.counts.shape
-    coords: dict[str, Any] = {"parameter": problem.layout.names, "axis": ["x", "y"]}
+    coords: dict[str, Any] = {
+        "parameter": problem.layout.names,
+        "axis": ["x", "y"],
+        "shape": ["xx", "xy", "yy"],
+    }
     coords |= {"y": np.arange(ny), "x": np.arange(nx)}
     return xr.Dataset(variables, coords=coords)
 

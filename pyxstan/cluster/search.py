@@ -29,6 +29,8 @@ _WIDEST = 1 / 3
 _EXPOSED = 0.05
 #: Candidates whose gain is at least this part of the best one's are optimised, and how many.
 _WORTH, _FINALISTS = 0.4, 3
+#: Distance, as a part of the shorter side, within which a profile is fitted alone as well.
+_NEAR = 0.2
 #: Slopes of the profiles that are tried, and how often amplitudes are improved.
 _SLOPES = (0.45, 0.6, 0.8, 1.2)
 _ROUNDS = 120
@@ -43,6 +45,8 @@ class Candidate:
     beta: float
     #: Log likelihood of its profile in annuli less that of the background alone.
     gain: float
+    #: Distance (pixels) up to which counts are to be looked at to begin with.
+    reach: float = np.inf
 
     def is_like(self, other: Candidate) -> bool:
         """Whether two candidates start the same search: close by, of like core radii."""
@@ -69,11 +73,13 @@ def candidates(
         places = [center]
         if np.hypot(near[0] - center[0], near[1] - center[1]) > 1.0:
             places.append(near)
-        return sorted((_ranked(pixels, layout, place) for place in places), key=_least_gain)
-    ranked: list[Candidate] = []
-    for place in sorted((_ranked(pixels, layout, p) for p in _places(image)), key=_least_gain):
-        if not any(place.is_like(other) for other in ranked):
-            ranked.append(place)
+        ranked = [one for place in places for one in _ranked(pixels, layout, place)]
+        return sorted(ranked, key=_least_gain)
+    ranked = []
+    found = (one for place in _places(image) for one in _ranked(pixels, layout, place))
+    for one in sorted(found, key=_least_gain):
+        if not any(one.is_like(other) for other in ranked):
+            ranked.append(one)
     worth = _WORTH * ranked[0].gain
     return [place for place in ranked if place.gain >= worth][:_FINALISTS]
 
@@ -140,14 +146,14 @@ def _halved(values: Floats) -> Floats:
     return np.asarray(whole.reshape(rows // 2, 2, columns // 2, 2).sum(axis=(1, 3)))
 
 
-def _ranked(pixels: Pixels, layout: Layout, center: tuple[float, float]) -> Candidate:
-    """The best of many profiles around a centre, in annuli.
+def _ranked(pixels: Pixels, layout: Layout, center: tuple[float, float]) -> list[Candidate]:
+    """The best of many profiles around a centre, of the whole image and of what is close by.
 
-    N = S E p(r) + B A + M, with A the pixels of an annulus (or its exposure, where the background
-    is that of the sky), M the mapped background. S and B are improved by expectation maximisation.
-    Counts are spread over an annulus as A is, so that likelihoods of different centres compare.
+    N = S E p(r) + B A + M in annuli, with A their pixels (or exposure, where the background is that
+    of the sky), M the mapped background. Counts are spread over an annulus as A is, so that
+    likelihoods of different centres compare.
     """
-    annuli = Annuli.around(pixels, center)
+    annuli = Annuli.around(pixels, center, layout.shape)
     index, number = annuli.index(pixels), len(annuli.edges)
     ones, squared = np.ones(pixels.x.size), annuli.radius(pixels) ** 2
     columns = (
@@ -157,28 +163,45 @@ def _ranked(pixels: Pixels, layout: Layout, center: tuple[float, float]) -> Cand
         pixels.background if layout.background_map != "none" else 0 * ones,
         pixels.exposure * squared,
     )
-    n, E, area, M, moment = (np.bincount(index, c, number).astype(np.float64) for c in columns)
-    there = E > 0
-    n, E, area, M = n[there], E[there], area[there], M[there]
-    t = moment[there] / E
-    far = float(np.sqrt(t.max()))
+    sums = np.stack([np.bincount(index, c, number).astype(np.float64) for c in columns])
+    sums = sums[:, sums[1] > 0]
+    sums[4] /= sums[1]  # mean squared radius
+    far = float(np.sqrt(sums[4].max()))
     radii = np.geomspace(0.7, max(0.4 * far, 3.0), 12)
     rc, beta = (grid.ravel() for grid in np.meshgrid(radii, _SLOPES, indexing="ij"))
+    gain = _gain(sums, rc, beta, bool(layout.backgrounds))
+    best = int(np.argmax(gain))
+    found = [Candidate(center, float(rc[best]), float(beta[best]), float(gain[best]))]
+    reach = max(_NEAR * float(np.ptp(pixels.x)), _NEAR * float(np.ptp(pixels.y)), 15.0)
+    near = sums[:, sums[4] < reach**2]
+    if near[0].sum() > 0 and near.shape[1] > 3:
+        close = int(np.argmax(_gain(near, rc, beta, bool(layout.backgrounds))))
+        other = Candidate(center, float(rc[close]), float(beta[close]), float(gain[close]), reach)
+        if not other.is_like(found[0]):
+            found.append(other)
+    return found
+
+
+def _gain(sums: Floats, rc: Floats, beta: Floats, background: bool) -> Floats:
+    """Log likelihoods of profiles in annuli less that of the background alone.
+
+    The amplitudes S and B are found by expectation maximisation.
+    """
+    n, E, area, M, t = sums
     p = E * (1 + t / rc[:, None] ** 2) ** (0.5 - 3 * beta[:, None])
-    B = np.full((rc.size, 1), max(float(n.sum() - M.sum()), 0.05 * float(n.sum())) / area.sum())
+    total = float(n.sum())
+    B = np.full((rc.size, 1), max(total - float(M.sum()), 0.05 * total) / area.sum())
     flat = _log_likelihood(n, B[:1] * area + M, area)[0]
     excess = np.maximum(n - np.median(n / area) * area, 0.0)
-    S = ((excess * p).sum(axis=1) / (p * p).sum(axis=1))[:, None] + 1e-3 * B * area.sum() / E.sum()
+    S = ((excess * p).sum(axis=1) / (p * p).sum(axis=1))[:, None] + 1e-3 * total / E.sum()
+    if not background:
+        B = np.full_like(B, 1e-9 * B[0, 0])
     for _ in range(_ROUNDS):
         ratio = n / (S * p + B * area + M)
         S = S * (ratio * p).sum(axis=1, keepdims=True) / p.sum(axis=1, keepdims=True)
-        if layout.backgrounds:
+        if background:
             B = B * (ratio * area).sum(axis=1, keepdims=True) / area.sum()
-        else:
-            B = np.full_like(B, 1e-9 * B[0, 0])
-    found = _log_likelihood(n, S * p + B * area + M, area)
-    best = int(np.argmax(found))
-    return Candidate(center, float(rc[best]), float(beta[best]), float(found[best] - flat))
+    return np.asarray(_log_likelihood(n, S * p + B * area + M, area) - flat)
 
 
 def _log_likelihood(n: Floats, N: Floats, area: Floats) -> Floats:

@@ -52,9 +52,9 @@ def simulate(
     """Simulate a counts image; see `pyxstan.simulate`.
 
     True values are those of a cluster in Chandra's image, shifted to where it is in an image of
-    another size, or drawn from the priors (`from_prior`). The image has a vignetted exposure, gaps
-    between chips and masked point sources. An unmasked image without gaps is one with
-    ``point_sources=0`` and ``min_exposure`` at zero.
+    another size, or drawn from the priors (`from_prior`). Brightness is integrated over each pixel.
+    The image has a vignetted exposure, gaps between chips and masked point sources. An unmasked
+    image without gaps is one with ``point_sources=0`` and ``min_exposure`` at zero.
     """
     side = options["size"]
     if side < 16:
@@ -73,7 +73,8 @@ def simulate(
         while np.hypot(*(at - [truth["x0"], truth["y0"]])) < min(_CLEAR, side / 4):
             at = rng.uniform(0, side, 2)
         good &= np.hypot(x - at[0], y - at[1]) > _SOURCE_RADIUS
-    whole = Pixels(x.ravel(), y.ravel(), np.ones(x.size), exposure.ravel(), np.zeros(x.size))
+    zero = np.zeros(x.size)
+    whole = Pixels(x.ravel(), y.ravel(), zero, exposure.ravel(), zero, averaged=True)
     expected = expected_counts(whole, layout, np.array([truth[n] for n in layout.names]))
     image = ClusterImage(
         counts=rng.poisson(expected.reshape(side, side)),

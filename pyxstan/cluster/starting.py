@@ -106,8 +106,10 @@ def first_profile(
     center: tuple[float, float],
     rc: float,
     beta: float,
-) -> Floats:
+) -> tuple[Floats, float]:
     """Parameters of a profile around a centre, the best of fits from several starting points.
+
+    And minus the log of its posterior density.
 
     Priors count: annuli of few counts leave a profile that goes on to no end otherwise.
 
@@ -116,11 +118,11 @@ def first_profile(
     rc, beta
         Of one component that fits roughly.
     """
-    annuli = Annuli.around(pixels, center)
+    annuli = Annuli.around(pixels, center, layout.shape)
     index, number = annuli.index(pixels), len(annuli.edges)
     columns = (pixels.counts, pixels.exposure, pixels.background, np.ones(pixels.x.size))
     n, E, M, area = (np.bincount(index, column, number) for column in columns)
-    r = np.hypot(pixels.x - center[0], pixels.y - center[1])
+    r = annuli.radius(pixels)
     t = np.bincount(index, pixels.exposure * r, number) / np.where(E > 0, E, 1.0)
     t = t**2
     there = E > 0
@@ -176,4 +178,4 @@ def first_profile(
     assert best is not None
     value = dict(zip(around.names, best[1], strict=True))
     value |= {"shear1": 0.0, "shear2": 0.0, "x02": center[0], "y02": center[1]}
-    return np.array([value[name] for name in layout.names])
+    return np.array([value[name] for name in layout.names]), best[0]

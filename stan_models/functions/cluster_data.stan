@@ -1,14 +1,20 @@
   // the image, in cells: pyxstan/cluster/cells.py
-  int<lower=1> cells; // of exposed pixels
+  int<lower=0> cells; // of exposed pixels
   int<lower=0, upper=1> second_order; // 0: every cell is one pixel
   vector<lower=0>[cells] exposure; // cm^2 s, or s
   matrix[5, cells] exposure_mean; // mean features, weighted by exposure
   matrix[15 * second_order, cells] exposure_covariance;
-  int<lower=1> counted_cells; // of pixels with counts
+  int<lower=0> counted_cells; // of pixels with counts
   vector<lower=0>[counted_cells] counts;
   matrix[7, counted_cells] counts_mean; // mean features, weighted by counts
   matrix[28 * second_order, counted_cells] counts_covariance;
   vector[4] totals; // pixels, exposure, background map, n ln E
+  int<lower=0, upper=1> averaged; // brightness over each pixel, or at its centre
+  int<lower=0> fine; // pixels over which it is integrated at nodes, none of them in a cell
+  matrix[fine, 5] fine_pixels; // counts, exposure, 1 / exposure, map / exposure, number of nodes
+  int<lower=0> nodes;
+  matrix[nodes, 6] fine_nodes; // features and weight of each node
+  matrix[2, 2] pixel_shape; // from pixels to square ones of the same area on the sky
 
   // which parameters there are
   int<lower=0, upper=1> constant; // B, counts a pixel
