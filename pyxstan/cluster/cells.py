@@ -205,7 +205,7 @@ def _variance(g: Floats, covariance: Floats) -> Floats:
     size = FEATURES if len(covariance) == FEATURES * (FEATURES + 1) // 2 else PLACE
     row, column = np.triu_indices(size)
     there = np.flatnonzero((row < len(g)) & (column < len(g)))
-    used = g.any(axis=1)
+    used = np.asarray(g.any(axis=1))
     there = there[used[row[there]] & used[column[there]]]
     row, column = row[there], column[there]
     weight = np.where(row == column, 1.0, 2.0)[:, None] * g[row] * g[column]
