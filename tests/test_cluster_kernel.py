@@ -61,8 +61,8 @@ CASES = {
     "hardly any slope": Case(beta=0.17, rc=30.0),
     "faint": Case(components=2, peak=1e-4),
     "bright": Case(components=2, peak=1e6),
-    "averaged": Case(rc=8.0, averaged=True),
-    "averaged, pixels": Case(rc=8.0, averaged=True, second_order=False),
+    "averaged": Case(rc=12.0, averaged=True),
+    "averaged, pixels": Case(rc=12.0, averaged=True, second_order=False),
     "two averaged centres, sheared, pixels not square": Case(
         components=2, rc=1.0, averaged=True, sheared=True, offset=True, square=False
     ),
