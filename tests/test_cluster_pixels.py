@@ -284,3 +284,25 @@ def test_units_of_headers_that_can_hardly_be(unit: str, peak: float, tmp_path: P
     (found,) = image.warnings
     assert f"the header gives the exposure in {unit}, but its peak is {peak:g}" in found
     assert ClusterImage.from_fits(counts, chart, exposure_unit=unit).warnings == ()
+
+
+def test_arrays_of_a_relative_exposure_are_doubted() -> None:
+    relative = EXPOSURE / EXPOSURE.max()
+    (found,) = ClusterImage.from_arrays(COUNTS, relative).warnings
+    assert found.startswith("exposure: its peak is 1 cm2 s; if it is relative")
+    assert ClusterImage.from_arrays(COUNTS, relative * 2e4, exposure_unit="s").warnings == ()
+    assert ClusterImage.from_arrays(COUNTS, EXPOSURE).warnings == ()
+    with pytest.raises(DataError, match=r"'relative': multiply the map .* and give 's'"):
+        ClusterImage.from_arrays(COUNTS, relative, exposure_unit="relative")
+
+
+def test_doubts_are_warnings_of_the_fit() -> None:
+    """What makes a fit doubtful is said as such, and once."""
+    from pyxstan.cluster.models import MODELS
+    from pyxstan.cluster.problem import prepare
+
+    image = ClusterImage.from_arrays(COUNTS, EXPOSURE / EXPOSURE.max())
+    options = {one.name: one.default for one in MODELS[0].options}
+    problem = prepare("beta", image, options, {})
+    assert [one for one in problem.warnings if one in image.warnings] == list(image.warnings)
+    assert not set(problem.notes) & set(image.warnings)

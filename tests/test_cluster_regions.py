@@ -139,6 +139,7 @@ def test_what_was_decided_is_said(tmp_path: Path) -> None:
     for text, words in {
         "point(3,4)\npoint(5,6)\ncircle(9,9,3)": "what has no area is left aside (2 point)",
         "-circle(9,9,3)": "nothing but excluded shapes: their inside is masked",
+        "physical\ncircle(9,9,3)": "the image has no physical coordinates: taken as its pixels",
         "circle(9,9,3)\n-circle(9,9,1)": "excluded shapes are taken out of the others",
     }.items():
         path.write_text(text)

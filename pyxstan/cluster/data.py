@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ from pyxstan.errors import DataError
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
+#: A smaller peak (cm2 s) than that of any telescope within a minute.
+_SMALL_EXPOSURE = 100.0
 #: Fewer pixels are no image of a cluster.
 _FEWEST_PIXELS = 100
 #: Sides whose ratio is below this make a square pixel.
@@ -223,12 +225,20 @@ class ClusterImage:
         ('256 of 256 pixels to fit: exposure above 0.5 of its peak, 0 masked',)
         """
         unit, factor = _unit(exposure_unit)
-        return assembled(
+        made = assembled(
             Named(counts, source), Named(exposure, "exposure"),
             () if mask is None else (Hidden.of(mask, "mask"),),
             None if background_map is None else Named(background_map, "background_map"),
             min_exposure=min_exposure, factor=factor, unit=unit, wcs=wcs,
         )  # fmt: skip
+        peak = made.exposure.max()
+        if unit == "s" or peak >= _SMALL_EXPOSURE:
+            return made
+        doubt = (
+            f"exposure: its peak is {peak:g} cm2 s; if it is relative, or in cm2, multiply it by "
+            "the exposure time, and say by exposure_unit whether that is s or cm2 s"
+        )
+        return replace(made, notes=(doubt, *made.notes), warnings=(doubt,))
 
     @classmethod
     def from_fits(

@@ -242,4 +242,8 @@ class _Line:
             return None
         cells = [cell for cell in re.split(r"[\s,]+", text.replace("''", '"')) if cell]
         cells = [cell for cell in cells if not re.fullmatch(r"n=\d+", cell)]
-        return self.masks.canvas.draw(shape_of(name, cells, self.frame, self.masks.canvas))
+        shape = shape_of(name, cells, self.frame, self.masks.canvas)
+        if shape.lengths and not shape.angular and re.search("[:hmd]", " ".join(cells[:2])):
+            pixels = f"{self.frame or 'physical'} pixels"
+            self.masks.say(f"sizes without a unit beside positions on the sky are in {pixels}")
+        return self.masks.canvas.draw(shape)

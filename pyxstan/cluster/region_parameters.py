@@ -110,9 +110,10 @@ def _shape(
         if rotation % 180:
             raise DataError("a rotrectangle is read in more than one way: give it as a rotbox")
         name = "rectangle"
-    if any(not length > 0 for length in lengths[-1:]) or any(not r >= 0 for r in lengths):
+    step = 1 if name in ("circle", "annulus", "sector", "panda") else 2
+    if not all(length > 0 for length in lengths[-step:]) or min(lengths, default=0.0) < 0:
         raise ValueError("a size that is not positive")
-    rings = lengths[:: 1 if name in ("annulus", "sector", "panda") else 2]
+    rings = lengths[::step]
     if any(low >= high for low, high in pairwise(rings)):
         raise ValueError("rings that do not grow")
     angles = tuple(_angle(cell) for cell in split["a"])
