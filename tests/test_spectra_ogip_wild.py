@@ -144,6 +144,17 @@ def test_background_in_the_same_file(folder: Path, first: bool) -> None:
     assert not said(spectrum, "took the first")
 
 
+@pytest.mark.parametrize("suffix", ["{2}", "[2]", "+2", "[BEHIND]", "{BEHIND}"])
+def test_a_background_that_is_named_in_the_same_file(suffix: str, folder: Path) -> None:
+    other = pha([1, 0, 2, 0], name="BEHIND")
+    spectrum = read(folder, pha(BACKFILE=f"s.pha{suffix}"), other)
+    assert spectrum.background is not None
+    assert spectrum.background.counts.tolist() == [1, 0, 2, 0]
+    # without a word of it, another spectrum of the file is no background
+    with pytest.raises(DataError, match="BACKFILE names the spectrum itself"):
+        read(folder, pha(BACKFILE="s.pha"), other)
+
+
 @pytest.mark.parametrize("kind", ["TOTAL", "BKG"])
 def test_a_background_that_is_the_spectrum_itself(folder: Path, kind: str) -> None:
     with pytest.raises(DataError, match=r"s\.pha: BACKFILE names the spectrum itself, exp.*none"):

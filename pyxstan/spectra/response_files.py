@@ -61,8 +61,11 @@ def read_response(rmf: str | os.PathLike[str], arf: str | os.PathLike[str] | Non
     for table, own in zip(matrices, bins, strict=True):
         groups = Groups.read(table, len(channels.low))
         offsets.append(_offset(table, groups, channels.first, notes))
-        part = unpacked(groups, offsets[-1])[:, own.rows] * _factor(table, arf is None, notes)
-        parts.append(spread(sparse.csr_array(part), own, every))
+        part = unpacked(groups, offsets[-1])
+        if not np.array_equal(own.rows, np.arange(table.rows)):
+            part = sparse.csr_array(part[:, own.rows])
+        part.data *= _factor(table, arf is None, notes)
+        parts.append(spread(part, own, every))
     matrix = parts[0] if len(parts) == 1 else sparse.csr_array(sum(parts[1:], start=parts[0]))
     if len(parts) > 1:
         notes.append(f"{place}: {len(parts)} matrices that split one response are added")
