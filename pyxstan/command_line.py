@@ -29,6 +29,9 @@ _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _set_option = click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of the model."
 )
+_overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Take the place of other results in the folder."
+)
 _prior_option = click.option(
     "--prior",
     "priors",
@@ -153,6 +156,7 @@ def compile_(names: tuple[str, ...], output: Path | None, all_methods: bool) -> 
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Draw the figures.")
 @click.option("--strict", is_flag=True, help="Exit 4 when the verdict is bad, or has a BUT.")
 @click.option("--quiet", is_flag=True, help="No progress.")
+@_overwrite_option
 @_set_option
 @_prior_option
 def fit(
@@ -164,11 +168,13 @@ def fit(
     priors: Sequence[str],
     strict: bool,
     quiet: bool,
+    overwrite: bool,
     **sampler: Any,
 ) -> None:
     """Fit MODEL to INPUT files and write the inference data to OUT.nc."""
     from pyxstan import registry
     from pyxstan.output import check_directory, check_room, check_writable, deliver
+    from pyxstan.ownership import check_figures
 
     options, chosen_priors = _pairs("--set", settings), _pairs("--prior", priors)
     entry = registry.get(model)
@@ -178,6 +184,8 @@ def fit(
     check_room(output.parent)
     if plots is not None:
         check_directory(plots)
+        if not overwrite:
+            check_figures(plots, model)
     reading, options = entry.split_reading(options)
     data = entry.family.read(inputs, reading)
 
@@ -190,7 +198,10 @@ def fit(
     if plots is not None:
         from pyxstan.figures import plot
 
-        plot(idata, plots)
+        try:
+            plot(idata, plots, overwrite=overwrite)
+        except DataError as error:
+            raise DataError(f"{error}; the fit itself is in {output}") from None
     there = inference_data.group(idata, "posterior")
     judged = summaries.verdict(idata)
     shown = [name for name in entry.headline if name in there]
@@ -214,6 +225,7 @@ def fit(
     metavar="FILE.json",
     help="True values by posterior variable, as in the truth.json that is written.",
 )
+@_overwrite_option
 @_set_option
 @_prior_option
 def simulate(
@@ -221,17 +233,26 @@ def simulate(
     output: Path,
     seed: int,
     truth: Path | None,
+    overwrite: bool,
     settings: Sequence[str],
     priors: Sequence[str],
 ) -> None:
     """Simulate data of MODEL into DIR, with the truth."""
+    import tempfile
+
     from pyxstan import fitting, registry
-    from pyxstan.output import prepare_directory
+    from pyxstan.output import check_directory, prepare_directory
+    from pyxstan.ownership import check_simulated
 
     entry = registry.get(model)
     options, chosen_priors = _pairs("--set", settings), _pairs("--prior", priors)
     parameters = None if truth is None else _truth(truth)
     data, used = fitting.simulate(model, parameters, seed=seed, priors=chosen_priors, **options)
+    check_directory(output)
+    if output.is_dir() and any(output.iterdir()) and not overwrite:
+        with tempfile.TemporaryDirectory() as scratch:
+            made = entry.family.write(data, used, Path(scratch))
+            check_simulated(output, Path(scratch), [path.relative_to(scratch) for path in made])
     for path in entry.family.write(data, used, prepare_directory(output)):
         click.echo(f"wrote {path}")
 
@@ -281,12 +302,13 @@ def summary(result: Path, as_json: bool) -> None:
 @commands.command()
 @click.argument("result", type=click.Path(path_type=Path), metavar="OUT.nc")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR")
-def plot(result: Path, output: Path) -> None:
+@_overwrite_option
+def plot(result: Path, output: Path, overwrite: bool) -> None:
     """Draw the figures of a fit into DIR, as PNG and PDF."""
     from pyxstan import inference_data
     from pyxstan.figures import plot as draw
 
-    for name in draw(inference_data.read(result), output):
+    for name in draw(inference_data.read(result), output, overwrite=overwrite):
         click.echo(f"wrote {output / name}.png and .pdf")
 
 
@@ -363,6 +385,7 @@ class _WithNegativeNumbers(click.Command):
 @click.option("--seed", type=int, help="Default: a random one, told in the output.")
 @click.option("--strict", is_flag=True, help="Exit 4 when a verdict is bad, or has a BUT.")
 @click.option("--quiet", is_flag=True, help="No progress.")
+@_overwrite_option
 def stack(
     inputs: tuple[Path, ...],
     low: float,
@@ -376,6 +399,7 @@ def stack(
     parents: tuple[str, ...],
     strict: bool,
     quiet: bool,
+    overwrite: bool,
     **how: Any,
 ) -> None:
     """Find the population behind the posterior samples in INPUT: a histogram and a Gaussian.
@@ -403,9 +427,12 @@ def stack(
     options = {"prior": prior, "name": name, "selection": selection, "covariates": covariates}
     reading, _ = entry.split_reading({key: str(x) for key, x in options.items() if x is not None})
     data = entry.family.read(inputs, reading)
-    fits = several.stack(data, low, high, nbins, parents=chosen, progress=not quiet, **how)
+    if not overwrite:
+        labels = ["histogram", *map(several.label, chosen)]
+        several.check_folder(folder, several.of_samples(data), labels)
+    fits = several.fitted(data, low, high, nbins, parents=chosen, progress=not quiet, **how)
     text, good = several.report(fits)
-    deliver(folder, lambda place: several.write(fits, place))
+    deliver(folder, lambda place: several.write(fits, place, overwrite=overwrite))
     click.echo(text)
     click.echo(f"wrote {folder}")
     if strict and not good:

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyxstan import inference_data, output, registry
+from pyxstan import inference_data, output, ownership, registry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot(idata: Any, directory: str | Path | None = None) -> dict[str, Figure]:
+def plot(
+    idata: Any, directory: str | Path | None = None, *, overwrite: bool = False
+) -> dict[str, Figure]:
     """Draw the figures of a fit.
 
     Parameters
@@ -21,6 +23,8 @@ def plot(idata: Any, directory: str | Path | None = None) -> dict[str, Figure]:
         What `pyxstan.fit` returned.
     directory
         Where to write them as ``<name>.png`` and ``<name>.pdf``; default nowhere.
+    overwrite
+        Take the place of figures of another model, or of other data, that are there.
 
     Returns
     -------
@@ -31,21 +35,27 @@ def plot(idata: Any, directory: str | Path | None = None) -> dict[str, Figure]:
     Raises
     ------
     DataError
-        `idata` is not a result of pyxstan, or `directory` can't be written.
+        `idata` is not a result of pyxstan, or `directory` can't be written, or holds figures of
+        another fit.
     """
     model = registry.get(str(inference_data.attributes(idata).get("model")))
+    owner = ownership.owner_of(idata)
+    if directory is not None and not overwrite:
+        ownership.check_figures(Path(directory), owner)
     figures = model.family.figures(idata)
     if directory is not None:
-        save(figures, output.prepare_directory(Path(directory)))
+        save(figures, output.prepare_directory(Path(directory)), owner)
+        ownership.remove_figures(Path(directory), but=owner)
     return figures
 
 
-def save(figures: Mapping[str, Figure], folder: Path) -> None:
-    """Write figures as ``<name>.png`` and ``<name>.pdf``."""
+def save(figures: Mapping[str, Figure], folder: Path, owner: str = "") -> None:
+    """Write figures as ``<name>.png`` and ``<name>.pdf``, and in the former whose they are."""
     for name, figure in figures.items():
         for kind in ("png", "pdf"):
+            said = {ownership.KEY: owner} if owner and kind == "png" else None
             with output.replacing(folder / f"{name}.{kind}") as temporary:
-                figure.savefig(temporary, format=kind, dpi=160)
+                figure.savefig(temporary, format=kind, dpi=160, metadata=said)
 
 
 def blank(width: float, height: float, layout: Any = "constrained") -> Figure:

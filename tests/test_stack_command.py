@@ -62,6 +62,44 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return stack(data, 0.5, 3, 5, chains=2, warmup=300, draws=700, seed=1, progress=False)
 
 
+def test_a_folder_is_of_one_set_of_samples(
+    desk: Path,
+    fits: Mapping[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Results of other samples are not mixed in; those of the same ones are replaced."""
+    folder = desk / "out"
+    several.write(fits, folder)
+    simulated(desk / "other.txt", shift=0.1)
+    before = contents(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "unjudged", lambda *_, **__: pytest.fail("fitted before"))
+        outcome = run(words("--name", "PhoIndex", "-o", "out", file="other.txt"), capsys)
+    assert outcome.status == 2
+    assert "out/gaussian.nc: a result of other samples is there" in outcome.complaint
+    assert contents(folder) == before
+    alone = several.Stack(histogram=fits["histogram"])
+    several.write(alone, folder)  # the same samples, without what is not fitted any more
+    assert {path.name for path in folder.iterdir()} == FILES - {"gaussian.nc"}
+    (folder / "gaussian.nc").write_text("mine")
+    with pytest.raises(pyxstan.DataError, match=r"gaussian\.nc: another file of that name"):
+        several.write(fits, folder)
+    several.write(fits, folder, overwrite=True)
+    assert {path.name for path in folder.iterdir()} == FILES
+
+
+def test_verdicts_in_python(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the command has them, and logged where there is progress to be told."""
+    data = PosteriorSamples.from_text("samples.txt", parameters="PhoIndex")
+    found = stack(data, 0.5, 3, 5, chains=2, warmup=300, draws=700, seed=1)
+    told = capsys.readouterr().err
+    for name, verdict in found.verdicts.items():
+        assert verdict == pyxstan.verdict(found[name])
+        assert f"{name}: {verdict}" in told
+    assert found.good is several.report(found)[1]
+
+
 def test_selection(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is seldom detected below 1.75 is more frequent than it seems."""
     (desk / "seen.csv").write_text("x,probability\n0.5,0.2\n1.75,0.2\n1.751,1\n3,1\n")

@@ -81,12 +81,9 @@ def verdict_of(file: Path, attrs: Mapping[str, Any]) -> Verdict | None:
 
 def complaints(verdicts: Mapping[str, Verdict | None]) -> tuple[str, ...]:
     """What the verdicts of the fits, by object, say against a stack of them."""
-    bad = [(name, v.line) for name, v in verdicts.items() if v is not None and not v.good]
-    but = [
-        (name, v.problems[0])
-        for name, v in verdicts.items()
-        if v is not None and v.good and v.problems
-    ]
+    told = [(name, v) for name, v in verdicts.items() if v is not None and v.problems]
+    bad = [(name, v.line) for name, v in told if v.converged is False]
+    but = [(name, v.problems[0]) for name, v in told if v.converged is not False]
     found = []
     for judged, what in ((bad, "are bad"), (but, "have reservations")):
         if judged:

@@ -7,13 +7,13 @@ is put beside it) in two numbers; where the points leave the band, the shape is 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyxstan import fitting, inference_data, output, registry, summaries
+from pyxstan import fitting, inference_data, output, ownership, registry, summaries
 from pyxstan.errors import DataError
 from pyxstan.messages import notifier
 from pyxstan.stacking.linear import REGRESSION, centred
@@ -35,6 +35,22 @@ _FEW_OBJECTS, _MANY_DRAWS, _FEW_DRAWS = 3000, 4000, 1000
 _QUANTILES = (2.5, 16, 50, 84, 97.5)
 #: Label of the parent that follows covariates: it has a figure of its own.
 _FOLLOWING = REGRESSION.removeprefix("stack_")
+#: Labels of all fits that a stack may have.
+_LABELS = [name.removeprefix("stack_") for name in (HISTOGRAM, *PARENTS, REGRESSION)]
+
+
+class Stack(dict[str, Any]):
+    """Fits of several parents to the same samples, by label."""
+
+    @property
+    def verdicts(self) -> dict[str, summaries.Verdict]:
+        """The verdict on each fit."""
+        return {name: summaries.verdict(idata) for name, idata in self.items()}
+
+    @property
+    def good(self) -> bool:
+        """Whether every verdict is good, without reservations."""
+        return not any(verdict.problems for verdict in self.verdicts.values())
 
 
 def stack(
@@ -50,7 +66,7 @@ def stack(
     draws: int | None = None,
     seed: int | None = None,
     progress: bool = True,
-) -> dict[str, Any]:
+) -> Stack:
     """Fit a histogram and other parents to the same samples.
 
     Parameters
@@ -69,9 +85,11 @@ def stack(
 
     Returns
     -------
-    dict
-        Label -> inference data: ``histogram``, ``gaussian`` ..., the models' names without
-        ``stack_``. `pyxstan.compare`, `side_by_side` and `quantities` take it as it is.
+    Stack
+        A dict: label -> inference data: ``histogram``, ``gaussian`` ..., the models' names without
+        ``stack_``. `pyxstan.compare`, `side_by_side` and `quantities` take it as it is. Its
+        ``verdicts``, by label, are logged as that of `pyxstan.fit` is; ``good`` says whether
+        nothing speaks against any.
 
     Raises
     ------
@@ -85,7 +103,33 @@ def stack(
     >>> fits = stack(data, 0.5, 3, 10, seed=1)  # doctest: +SKIP
     >>> side_by_side(fits).savefig("population.png")  # doctest: +SKIP
     """
+    found = fitted(
+        data, low, high, bins, parents=parents, drop_empty=drop_empty, chains=chains,
+        warmup=warmup, draws=draws, seed=seed, progress=progress,
+    )  # fmt: skip
+    if progress:
+        for name, verdict in found.verdicts.items():
+            notifier(progress)(f"{name}: {verdict}")
+    return found
+
+
+def fitted(
+    data: PosteriorSamples,
+    low: float,
+    high: float,
+    bins: int,
+    *,
+    parents: Sequence[str] | None,
+    drop_empty: bool,
+    chains: int,
+    warmup: int | None,
+    draws: int | None,
+    seed: int | None,
+    progress: bool,
+) -> Stack:
+    """`stack`, for who says the verdicts elsewhere."""
     parents = chosen_parents(parents, follow=bool(data.covariates))
+    sha256 = of_samples(data)
     on = checked_range(low, high)
     edges_of(HISTOGRAM, on, {"bins": bins, "edges": None})  # or an error before any work
     tell = notifier(progress)
@@ -99,7 +143,7 @@ def stack(
     seed = secrets.randbelow(2**31) if seed is None else seed
     if draws is None:
         draws = _MANY_DRAWS if len(data.objects) <= _FEW_OBJECTS else _FEW_DRAWS
-    found = {}
+    found = Stack()
     for model in (HISTOGRAM, *parents):
         tell(f"{model}: {len(data.objects)} objects, {data.parameters[0]} {low:g} to {high:g}")
         own = {"bins": bins} if model == HISTOGRAM else {}
@@ -107,7 +151,13 @@ def stack(
             model, data, method="nuts", chains=chains, warmup=warmup, draws=draws, seed=seed,
             priors=None, inits=None, progress=progress, low=on.low, high=on.high, **own,
         )  # fmt: skip
+        found[label(model)].attrs["samples_sha256"] = sha256
     return found
+
+
+def of_samples(data: PosteriorSamples) -> str:
+    """A fingerprint of the samples, by which results of others are known."""
+    return ownership.fingerprint((data.objects, data.parameters, data.start, data.x, data.weights))
 
 
 def chosen_parents(parents: Sequence[str] | None, *, follow: bool) -> Sequence[str]:
@@ -196,17 +246,40 @@ def outputs(folder: Path, labels: Sequence[str]) -> list[Path]:
     return [folder / name for name in names]
 
 
-def write(fits: Mapping[str, Any], folder: Path) -> None:
-    """Write every fit, the figures (PNG and PDF) and the table into a folder.
+def check_folder(folder: Path, sha256: str, written: Iterable[str]) -> None:
+    """Refuse a folder that holds a stack of other samples, or figures of another fit.
 
     Raises
     ------
     DataError
-        The folder can't be made or written to.
+        There is one, which is named.
+    """
+    ownership.check_fits(folder, _LABELS, sha256, written)
+    ownership.check_figures(folder, _owner(sha256))
+
+
+def _owner(sha256: str) -> str:
+    """As figures of a stack of these samples say it."""
+    return f"pyxstan stack {sha256}"
+
+
+def write(fits: Mapping[str, Any], folder: Path, *, overwrite: bool = False) -> None:
+    """Write every fit, the figures (PNG and PDF) and the table into a folder.
+
+    What an earlier stack left there, of other parents, is taken away.
+
+    Raises
+    ------
+    DataError
+        The folder can't be made or written to, or holds a stack of other samples, or figures of
+        another fit, and `overwrite` does not say that these may go.
     """
     from pyxstan.figures import save
     from pyxstan.stacking.figures import objects, side_by_side
 
+    sha256 = str(inference_data.attributes(next(iter(fits.values()))).get("samples_sha256", ""))
+    if not overwrite:
+        check_folder(folder, sha256, fits)
     output.prepare_directory(folder)
     for name, idata in fits.items():
         with output.replacing(folder / f"{name}.nc") as temporary:
@@ -218,7 +291,14 @@ def write(fits: Mapping[str, Any], folder: Path) -> None:
     figures = {"population": side_by_side(here), "objects": objects(first)}
     if _FOLLOWING in fits:
         figures[_FOLLOWING] = linear_figures(fits[_FOLLOWING])["population"]
-    save(figures, folder)
+    save(figures, folder, _owner(sha256))
+    for path, _ in list(ownership.fits_in(folder, _LABELS)):
+        if path.stem not in fits:
+            path.unlink()
+    for path, _ in list(ownership.figures_in(folder)):
+        if path.stem not in figures:
+            path.with_suffix(".pdf").unlink(missing_ok=True)
+            path.unlink()
 
 
 def report(fits: Mapping[str, Any]) -> tuple[str, bool]:
