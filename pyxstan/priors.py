@@ -35,6 +35,10 @@ FAMILIES: dict[str, tuple[int, tuple[str, ...], tuple[int, ...]]] = {
 }
 
 
+#: What is written of a prior's numbers is right to this part of its width.
+_WELL = 1e-4
+
+
 @dataclass(frozen=True)
 class Prior:
     """A prior family with its arguments, validated."""
@@ -60,7 +64,13 @@ class Prior:
             raise DataError(f"prior {self}: the lower end must be below the upper")
 
     def __str__(self) -> str:
-        return f"{self.family}({', '.join(f'{value:g}' for value in self.arguments)})"
+        if self.family == "normal":
+            scale = self.arguments[-1]
+        elif self.family == "uniform":
+            scale = self.arguments[-1] - self.arguments[0]
+        else:
+            scale = math.inf
+        return f"{self.family}({', '.join(_written(x, scale) for x in self.arguments)})"
 
     @property
     def code(self) -> int:
@@ -115,6 +125,15 @@ class Prior:
             case _:
                 value = -(a + 1) * np.log(x) - b / x
         return np.asarray(value)
+
+
+def _written(value: float, scale: float) -> str:
+    """A number in six digits, or as many as it takes to know it well within a scale."""
+    for digits in (6, 9, 12):
+        text = f"{value:.{digits}g}"
+        if not abs(float(text) - value) > _WELL * abs(scale):
+            return text
+    return f"{value!r}"
 
 
 def log_prior(priors: Sequence[Prior], values: np.ndarray) -> float:

@@ -64,6 +64,10 @@ class Table:
                 there = ", ".join(map(str, self.frame.columns))
                 raise DataError(f"{self.source}: no column '{column}'; there are {there}")
 
+    def has(self, column: str) -> bool:
+        """Whether there is such a column, of use or not."""
+        return column in self.frame.columns or column in self.unusable
+
     def renamed(self, columns: Mapping[str, str]) -> Table:
         """The table with columns under other names: ``columns`` maps the new ones to those there.
 

@@ -77,7 +77,7 @@ def test_a_folder_is_of_one_set_of_samples(
         patch.setattr(fitting, "unjudged", lambda *_, **__: pytest.fail("fitted before"))
         outcome = run(words("--name", "PhoIndex", "-o", "out", file="other.txt"), capsys)
     assert outcome.status == 2
-    assert "out/gaussian.nc: a result of other samples is there" in outcome.complaint
+    assert "out/histogram.nc: a result of other samples is there" in outcome.complaint
     assert contents(folder) == before
     alone = several.Stack(histogram=fits["histogram"])
     several.write(alone, folder)  # the same samples, without what is not fitted any more

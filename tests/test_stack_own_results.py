@@ -183,6 +183,13 @@ def test_results_of_the_families(tmp_path: Path) -> None:
     assert "uniform(0.5, 3)" in PosteriorSamples.from_netcdf(tmp_path / "g.nc", "mean").notes[0]
 
 
+def test_priors_are_recorded_well_enough() -> None:
+    """Six digits of a time are not enough where the prior is a second wide."""
+    for text in ("normal(55555.5555, 0.0001)", "uniform(55555.5555, 55555.5565)"):
+        assert parse(str(parse(text))).arguments == pytest.approx(parse(text).arguments, abs=1e-7)
+    assert str(parse("normal(0.123456789, 1)")) == "normal(0.123457, 1)"
+
+
 RESERVED = "s1: 80 of 90 groups have no background counts"
 
 

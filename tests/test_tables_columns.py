@@ -168,6 +168,20 @@ def test_observations_of_one_source(column: str) -> None:
     same(read(FLUXES.assign(**{column: [1, 2, 3, 4]}), ignore=column))
 
 
+def test_tables_of_instruments() -> None:
+    priors = pd.DataFrame({"instrument": ["pn", "MOS1"], "tau": 0.05, "team": ["x", "y"]})
+    found = ConcordanceData.from_table(FLUXES, priors)
+    assert found.notes == ("instruments: columns left aside: team",)
+    for column, remedy in (("area", "the natural log of a nominal area is 'b'"),
+                           ("error", "call the prior standard deviation of B 'tau'")):  # fmt: skip
+        table = priors.assign(**{column: 0.1})
+        with pytest.raises(pyxstan.DataError, match=f"instruments: column '{column}' .*{remedy}"):
+            ConcordanceData.from_table(FLUXES, table)
+        assert ConcordanceData.from_table(FLUXES, table, ignore=[column, "team"]).y.size == 4
+    with pytest.raises(pyxstan.DataError, match="no column 'none'"):
+        ConcordanceData.from_table(FLUXES, priors, ignore="none")
+
+
 def test_names_of_sources() -> None:
     table = FLUXES.assign(source=["NGC  4151", "NGC 4151 ", "Mkn 421", "MKN421"])
     found = read(table)
@@ -229,5 +243,10 @@ def test_other_families_name_what_they_need() -> None:
     table = Table({"object": ["a", "a"], "x": [1.0, 2.0]})
     table["when"] = Time([59000, 59001], format="mjd")
     assert PosteriorSamples.from_frame(table, "x").sizes.tolist() == [2]
+    (aside, _) = PosteriorSamples.from_frame(table, "x").notes
+    assert aside == "samples: columns left aside: when"
+    weights = table["object", "x"].to_pandas().assign(weights=1.0)
+    with pytest.raises(pyxstan.DataError, match="column 'weights' looks like weights: call it"):
+        PosteriorSamples.from_frame(weights, "x")
     with pytest.raises(pyxstan.DataError, match="column 'when' holds a Time"):
         PosteriorSamples.from_frame(table, "when")

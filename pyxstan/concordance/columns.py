@@ -58,8 +58,19 @@ def meaning(column: str, quantities: Iterable[str] = ()) -> str:
     return ""
 
 
-def left_aside(table: Table, used: Iterable[str], quantities: Iterable[str]) -> tuple[str, ...]:
+def left_aside(
+    table: Table, used: Iterable[str], quantities: Iterable[str] = (), *, of_areas: bool = False
+) -> tuple[str, ...]:
     """Note the columns that are not used.
+
+    Parameters
+    ----------
+    used
+        Columns that are.
+    quantities
+        Those that hold what was measured: words in the names of what belongs to them.
+    of_areas
+        Whether it is a table of instruments, whose errors are those of their areas.
 
     Raises
     ------
@@ -67,24 +78,28 @@ def left_aside(table: Table, used: Iterable[str], quantities: Iterable[str]) -> 
         One that isn't empty seems to be an error, a limit, a weight, an area or a background.
     """
     taken = set(used)
-    known = {*("flux", "log_flux", "rate", "fx"), *(taken & set(quantities))}
+    known = {"flux", "log_flux", "rate", "fx", *(taken & set(quantities))}
     rest = [column for column in map(str, table.frame.columns) if column not in taken]
     for column in [*rest, *table.unusable]:
         what = meaning(column, known)
         if not what or (column in rest and _is_empty(table, column)):
             continue
-        remedy = "it would not be used, leave it out"
-        if what == "errors":
+        remedy = "it would not be used"
+        if of_areas and what == "errors":
+            remedy = "call the prior standard deviation of B 'tau'"
+        elif of_areas and what == "an effective area":
+            remedy = "the natural log of a nominal area is 'b'"
+        elif what == "errors":
             remedy = (
-                "call it 'sigma' (of the natural log) or 'error' (of flux or counts), or leave it "
-                f"out (columns=error:{column} says so"
+                "call it 'sigma' (of the natural log) or 'error' (of flux or counts), as "
+                f"columns=error:{column} does"
             )
         raise DataError(
-            f"{table.source}: column '{column}' looks like {what}: {remedy}"
-            + (f", or ignore={column})" if what == "errors" else f" (ignore={column})")
+            f"{table.source}: column '{column}' looks like {what}: {remedy}, or leave it out "
+            f"(ignore={column})"
         )
     rest += [f"{name} ({what})" for name, what in table.unusable.items()]
-    return (f"columns left aside: {some(rest)}",) if rest else ()
+    return (f"{'instruments: ' * of_areas}columns left aside: {some(rest)}",) if rest else ()
 
 
 def _is_empty(table: Table, column: str) -> bool:

@@ -63,14 +63,20 @@ def read_measurements(
 ) -> ConcordanceData:
     """Do the work of `ConcordanceData.from_table`."""
     found = tables.read(table, "measurements")
-    found = found.renamed(parse_mapping(renamed)).without(parse_names(ignored))
+    found = found.renamed(parse_mapping(renamed))
+    others = None if instruments is None else tables.read(instruments, "instruments")
+    for name in parse_names(ignored):  # of either table
+        if others is not None and others.has(name):
+            others = others.without([name])
+            found = found.without([name]) if found.has(name) else found
+        else:
+            found = found.without([name])
     found.require(
         name for name in found.unusable if name in _KNOWN or name.startswith(("y_", "sigma_"))
     )
     columns = set(map(str, found.frame.columns))
-    if instruments is not None:
-        instruments = tables.read(instruments, "instruments")
-        _refuse_swapped(found, instruments)
+    if others is not None:
+        _refuse_swapped(found, others)
     if {"instrument", "source"} <= columns:
         measured = _long(found)
     elif "instrument" in columns:
@@ -84,7 +90,9 @@ def read_measurements(
         )
     if measured.y.size == 0:
         raise DataError(f"{found.source}: no measurements")
-    return _assemble(measured, instruments, tau)
+    if others is not None:
+        measured.notes += left_aside(others, _PRIOR_COLUMNS, of_areas=True)
+    return _assemble(measured, others, tau)
 
 
 def _refuse_swapped(measurements: Table, instruments: Table) -> None:
@@ -336,10 +344,12 @@ def _refuse_repeats(table: Table, column: str, labels: list[str]) -> None:
         seen[label] = row
 
 
-def _assemble(measured: _Measurements, instruments: Any, tau: float | None) -> ConcordanceData:
+def _assemble(
+    measured: _Measurements, instruments: Table | None, tau: float | None
+) -> ConcordanceData:
     names = measured.listed or list(dict.fromkeys(measured.instrument))
     bands = list(dict.fromkeys(measured.band or []))
-    table = None if instruments is None else tables.read(instruments, "instruments")
+    table = instruments
     if table is None and measured.listed and "tau" in measured.table.frame.columns:
         table = measured.table  # a wide table may carry b and tau itself
     b_of, tau_of = _instrument_priors(table, bands)

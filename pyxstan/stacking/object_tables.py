@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,13 +12,15 @@ import numpy as np
 from pyxstan import tables
 from pyxstan.errors import DataError
 from pyxstan.stacking.data import Floats, Selection
-from pyxstan.stacking.naming import listed
+from pyxstan.stacking.naming import listed, some
 from pyxstan.tables import Table
 
 #: Points of Gauss-Legendre quadrature between neighbouring values of a table of probabilities.
 #: The probability times a Gaussian is then good to 1e-15 where its standard deviation is a third
 #: of the table's spacing, and to 3e-5 where it is a tenth.
 _POINTS = 12
+#: Other names of weights than ours: not to be dropped in silence.
+_WEIGHT = re.compile(r"(log_?)?(importance_?)?w(t|ts|gt|eights?)?|importance|ln_?w(eight)?s?")
 
 
 def read_frame(frame: Any, parameters: str | Sequence[str]) -> dict[str, Any]:
@@ -50,6 +53,14 @@ def read_frame(frame: Any, parameters: str | Sequence[str]) -> dict[str, Any]:
     order = np.argsort(codes, kind="stable")
     splits = np.cumsum(np.bincount(codes))[:-1]
     x = np.column_stack([table.numbers(name) for name in wanted])
+    used = {"object", "weight", *wanted}
+    rest = [str(name) for name in [*table.frame.columns, *table.unusable] if name not in used]
+    for name in rest:
+        if _WEIGHT.fullmatch(name.lower()):
+            raise DataError(
+                f"{table.source}: column '{name}' looks like weights: call it 'weight', or leave "
+                "it out"
+            )
     weighted = "weight" in table.frame.columns and "weight" not in wanted
     return {
         "samples": np.split(x[order], splits),
@@ -57,7 +68,7 @@ def read_frame(frame: Any, parameters: str | Sequence[str]) -> dict[str, Any]:
         "objects": list(objects),
         "weights": np.split(_weights(table)[order], splits) if weighted else None,
         "source": table.source,
-        "notes": (),
+        "notes": (f"{table.source}: columns left aside: {some(rest)}",) if rest else (),
         "recorded": [{}] * len(objects),
     }
 
@@ -100,6 +111,7 @@ def read_covariates(covariates: Any, objects: Sequence[str]) -> dict[str, Floats
     table = tables.read(dict(covariates) if isinstance(covariates, Mapping) else covariates,
                         "covariates")  # fmt: skip
     table.require(["object"])
+    table.require(table.unusable)
     names = [str(name) for name in table.frame.columns if name != "object"]
     if not names:
         raise DataError(f"{table.source}: no column of a covariate beside 'object'")
