@@ -283,7 +283,7 @@ def _thinned(groups: Mapping[str, Any]) -> list[str]:
     fewer = {
         name: groups[name].sizes["draw"]
         for name in ("log_likelihood", "posterior_predictive")
-        if groups[name].sizes["draw"] < whole
+        if name in groups and groups[name].sizes["draw"] < whole
     }
     if not fewer:
         return []

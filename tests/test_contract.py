@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from astropy import units
+from matplotlib import pyplot
 
 import pyxstan
 from pyxstan import inference_data, registry
@@ -75,6 +76,8 @@ GROUPS = {
     "observed_data",
     "constant_data",
 }
+#: The elpd in what ArviZ's loo returns.
+LOO = "elpd" if inference_data.uses_datatree() else "elpd_loo"
 SAMPLER = {"lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy"}
 NAMES = tuple(registry.models())
 #: Drawn by quadrature, unless NUTS is asked for.
@@ -261,6 +264,23 @@ class TestContract:
             "quantile"
         )
         assert inside.all()
+
+    @pytest.mark.filterwarnings("ignore")  # ArviZ's own, of Pareto k and matplotlib's names
+    def test_arvizs_own_functions(self, name: str, fits: Mapping[str, Any], tmp_path: Path) -> None:
+        pyplot.switch_backend("agg")
+        az, idata = inference_data.arviz(), fits[name]
+        first = str(next(iter(posterior(idata).data_vars)))
+        assert len(az.summary(idata, var_names=[first])) == posterior(idata)[first][0, 0].size
+        assert np.isfinite(float(getattr(az.loo(idata), LOO)))
+        az.plot_trace(idata, var_names=[first])
+        if inference_data.uses_datatree():
+            az.plot_ppc_dist(idata, num_samples=5)
+        else:
+            az.plot_ppc(idata, num_pp_samples=5)
+            twice = az.concat(idata, idata, dim="chain")
+            assert posterior(twice).sizes["chain"] == 2 * SHORT["chains"]
+        idata.to_netcdf(tmp_path / "fit.nc")
+        pyplot.close("all")
 
     def test_simulate_takes_the_truth_that_it_writes(
         self, name: str, simulated: Mapping[str, Any], tmp_path: Path

@@ -203,11 +203,6 @@ def _pointwise(
         budget = _POINTWISE_BYTES / (8 * (3 if robust else 2) * data.y.size * chains)
         step = max(1, int(np.ceil(total / max(budget, 1))))
     kept = np.arange(0, total, step)
-    if step > 1:
-        problem.notes.append(
-            f"log_likelihood and posterior_predictive hold every {step}th draw; "
-            "pointwise=all keeps every one"
-        )
     shape = chains, kept.size, data.y.size
     log_likelihood, predicted = np.empty(shape), np.empty(shape)
     weight = np.empty(shape) if robust else None

@@ -143,8 +143,6 @@ class LinearProblem:
             name: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for name, x in values.items()
         }
         rng = np.random.default_rng([seed, 1])
-        standard = rng.standard_normal(flat["mean"].shape)
-        new = flat["mean"] + flat["sd"] * np.einsum("kij,kj->ki", flat["factor"], standard)
 
         def log_likelihood(kept: np.ndarray) -> Floats:
             return np.array(
@@ -152,7 +150,8 @@ class LinearProblem:
             )
 
         def new_objects(kept: np.ndarray) -> Floats:
-            standard = rng.standard_normal((len(kept), len(self.data.objects), new.shape[1]))
+            size = len(kept), len(self.data.objects), flat["mean"].shape[1]
+            standard = rng.standard_normal(size)
             correlated = np.einsum("kij,knj->kni", flat["factor"][kept], standard)
             center = flat["mean"][kept, None] + np.einsum(
                 "nc,kpc->knp", self.covariates, flat["slope"][kept]
@@ -164,7 +163,6 @@ class LinearProblem:
             found,
             posterior=self._posterior(values),
             log_likelihood=log_likelihood,
-            new_object=new.reshape(values["mean"].shape),
             new_objects=new_objects,
             constant={
                 "covariate": list(self.data.covariates),

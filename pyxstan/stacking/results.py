@@ -60,7 +60,6 @@ def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Datas
         found,
         posterior=_posterior(problem, values),
         log_likelihood=lambda kept: of_objects({name: x[kept] for name, x in flat.items()}),
-        new_object=drawn(flat).reshape(draws.variables["z"].shape[:2]),
         new_objects=new_objects,
         constant=_histograms(problem),
         cost=count,
@@ -74,7 +73,6 @@ def common_groups(
     *,
     posterior: xr.Dataset,
     log_likelihood: Callable[[np.ndarray], Floats],
-    new_object: Floats,
     new_objects: Callable[[np.ndarray], Floats],
     constant: dict[str, Any],
     cost: int,
@@ -86,10 +84,9 @@ def common_groups(
     ----------
     log_likelihood
         ln L_i of draws by their positions, shape (draws, N), less ln of the detected fraction.
-    new_object
-        An object of the population a draw, shape (chains, draws) or (chains, draws, parameters).
     new_objects
-        One in the place of each object, for draws by their positions, shape (draws, N, parameters).
+        One of the population in the place of each object, for draws by their positions, shape
+        (draws, N, parameters).
     constant
         More for the group of constants.
     cost
@@ -98,7 +95,7 @@ def common_groups(
         Of the errors with which new objects are measured.
     """
     objects = {"object": np.array(data.objects, dtype=str)}
-    chains, draws = new_object.shape[:2]
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     wanted = int(np.clip(_LARGEST_COST / cost, _FEWEST_DRAWS, _MOST_DRAWS))
     kept = np.arange(0, draws, max(1, chains * draws // wanted))
     position = (np.arange(chains)[:, None] * draws + kept).ravel()
@@ -109,7 +106,6 @@ def common_groups(
     mean, sd = _moments(data)
     if not several:
         mean, sd = mean[:, 0], sd[:, 0]
-    new = (new_object if several else new_object.reshape(chains, draws))[:, kept]
     # in the place of each object one of the population, measured as well as it was
     predicted = new_objects(position).reshape(chains, len(kept), *mean.shape)
     predicted = predicted + sd * rng.standard_normal(predicted.shape)
@@ -120,10 +116,7 @@ def common_groups(
             coords={**objects, **each, "draw": kept},
         ),
         "posterior_predictive": xr.Dataset(
-            {
-                "sample_mean": (("chain", "draw", "object", *dims), predicted),
-                "new_object": (("chain", "draw", *dims), new, {"long_name": "of the population"}),
-            },
+            {"sample_mean": (("chain", "draw", "object", *dims), predicted)},
             coords={**objects, **each, "draw": kept, **several},
         ),
         "observed_data": xr.Dataset(
