@@ -405,6 +405,34 @@ def test_region_tables_with_the_sky_of_their_columns(tmp_path: Path) -> None:
     assert "5 pixels off by the celestial coordinates of columns X and Y" in note
 
 
+def test_region_tables_in_degrees(tmp_path: Path) -> None:
+    """Columns of numbers or vectors, narrow names, radii in any unit."""
+    wcs = celestial("north up")
+    place = "202.47,47.21"
+    truth = drawn(
+        tmp_path,
+        f'icrs;ellipse({place},5",3",20",9",25)\ncircle(202.48,47.2,4.3")\n-circle({place},6.3")',
+        shape=(NY, NX), wcs=wcs,
+    )  # fmt: skip
+    assert truth.sum() > 50
+    for names, unit, factor in (
+        (("X", "Y"), "deg", 1 / 3600), (("RA", "DEC"), "arcsec", 1), (("RA", "DEC"), "pix", 0.5),
+    ):  # fmt: skip
+        columns = [
+            fits.Column("SHAPE", "7A", array=["ELLIPTANNULUS"[:7], "CIRCLE", "!CIRCLE"]),
+            fits.Column(names[0], "D", unit="deg", array=[202.47, 202.48, 202.47]),
+            fits.Column(names[1], "D", unit="deg", array=[47.21, 47.2, 47.21]),
+            fits.Column("R", "4D", unit=unit, array=factor
+                        * np.array([[5, 3, 20, 9], [4.3, 0, 0, 0], [6.3, 0, 0, 0]])),
+            fits.Column("ROTANG", "D", unit="deg", array=[25.0, 0, 0]),
+        ]  # fmt: skip
+        table = fits.BinTableHDU.from_columns(columns, name="REGION")
+        path = tmp_path / "r.fits"
+        fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, overwrite=True)
+        found = read_mask(path, (NY, NX), wcs)
+        assert (found != truth).sum() <= 1, unit
+
+
 def test_files_of_the_regions_package(tmp_path: Path) -> None:
     """The same scene in every frame, with points, lines and texts in it."""
     regions = pytest.importorskip("regions")

@@ -113,14 +113,14 @@ def load_mask(
 
 
 def _text(path: Path, raw: bytes) -> str:
-    """Text of a file in UTF-8, UTF-16 with its mark, or Latin-1."""
+    """Text of a file in UTF-8, UTF-16 with its mark, or Windows's Latin-1."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = raw.decode("utf-16", errors="replace")
     else:
         try:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError:
-            text = raw.decode("latin-1")
+            text = raw.decode("cp1252", errors="replace")
     if re.search(r"[^\s\x20-\x7e\xa0-\U0010ffff]", text):
         raise DataError(f"{path}: not a mask (regions, a table of circles or a FITS image)")
     return text

@@ -10,7 +10,7 @@ from pyxstan.cluster.region_shapes import SKY_FRAMES, Canvas, Shape
 from pyxstan.errors import DataError
 
 #: Names of shapes, the first of those with a beginning in common being meant by it ("ell").
-_SHAPES = (
+SHAPES = (
     "annulus", "bpanda", "box", "boxannulus", "circle", "diamond", "ellipse", "elliptannulus",
     "epanda", "field", "panda", "pie", "polygon", "rectangle", "rhombus", "rotbox", "rotdiamond",
     "rotrectangle", "rotrhombus", "sector",
@@ -52,9 +52,9 @@ def shape_of(word: str, cells: list[str], frame: str, canvas: Canvas) -> Shape:
     DataError
         An unknown name, too few or too many numbers, numbers that are none.
     """
-    given = full_name(word, _SHAPES)
+    given = full_name(word, SHAPES)
     if not given:
-        raise DataError(f"unknown shape '{word}'; there are {', '.join(_SHAPES)}")
+        raise DataError(f"unknown shape '{word}'; there are {', '.join(SHAPES)}")
     name = _SAME.get(given, given)
     kinds = _kinds(name, len(cells))
     if kinds is None:

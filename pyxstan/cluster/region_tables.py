@@ -9,7 +9,7 @@ import numpy as np
 
 from pyxstan.cluster.pixel_values import Bools
 from pyxstan.cluster.region_files import RegionMask, common
-from pyxstan.cluster.region_parameters import DRAWINGS, full_name, shape_of
+from pyxstan.cluster.region_parameters import DRAWINGS, SHAPES, full_name, shape_of
 from pyxstan.cluster.region_shapes import SKY_FRAMES, Canvas, Physical
 from pyxstan.errors import DataError
 
@@ -55,6 +55,8 @@ def read_region_table(path: Path, hdu: Any, canvas: Canvas) -> tuple[Bools, list
             raise DataError(f"{where}: column {name} is in '{unit}', expected deg or pixel")
         units[name] = _UNITS[unit]
     sky = x == "RA" or units[x] == "d"
+    if sky and units.get("R") == "" and hdu.columns[columns["R"]].unit:
+        units["R"] = "p"
     frame = "physical"
     if sky:
         stated = str(hdu.header.get("RADESYS", hdu.header.get("RADECSYS", ""))).strip().lower()
@@ -77,9 +79,11 @@ def read_region_table(path: Path, hdu: Any, canvas: Canvas) -> tuple[Bools, list
             for name in {x, y, "R", "ROTANG"} & set(columns)
         }
         word = str(row[columns["SHAPE"]]).strip().lower()
-        name = word.lstrip("!-+").strip()
-        if full_name(name, DRAWINGS):
-            masks.drawings[name] += 1
+        written = word.lstrip("!-+").strip()
+        # Columns of text may be too narrow for a name.
+        name = full_name(written, SHAPES) or written
+        if drawing := full_name(name, DRAWINGS):
+            masks.drawings[drawing] += 1
             continue
         try:
             cells = _cells(name, values[x], values[y], values, units.get("R", ""))
