@@ -53,10 +53,9 @@ def test_simulated_counts_are_integrated() -> None:
     """The mean of many images of a core of half a pixel, against the sum over a fine grid."""
     parameters = {"x0": 7.8, "y0": 8.3, "S0": 2e-5, "rc": 0.5, "beta": 0.7, "B": 0.01}
     images = [
-        pyxstan.simulate("beta", parameters, seed=seed, size=17, point_sources=0,
-                         min_exposure=0)[0]
+        pyxstan.simulate("beta", parameters, seed=seed, size=17, point_sources=0)[0]
         for seed in range(40)
-    ]  # fmt: skip
+    ]
     total = sum(image.counts[6:11, 6:11] for image in images)
     step = (np.arange(50) + 0.5) / 50 - 0.5
     y, x = np.mgrid[6:11, 6:11]

@@ -50,8 +50,8 @@ _TRIAL_ERROR = 0.01
 #: Gain of ln L below which there is no second component (2 ln L has p = .001 at three degrees of
 #: freedom), and that of the profile above which there is one.
 SECOND, _PLAIN = 8.0, 40.0
-#: Draws of the second component's prior.
-_PRIOR_DRAWS = 400
+#: Draws of the second component's prior, and the core radius (pixels) down to which it is followed.
+_PRIOR_DRAWS, _PEAK = 400, 0.3
 #: A core radius (pixels) below which brightness is averaged over pixels, and how far a parameter
 #: may move by that elsewhere, in units of its error.
 _NARROW, _SHIFT = 3.0, 0.4
@@ -286,7 +286,9 @@ def find(
     if layout.components == 2:
         gain = _gain_of_second(found, priors, places[chosen])
         if gain is not None and gain[0] < SECOND:
-            return replace(_without_second(annuli, found, gain[1], priors, level), gain=gain[0])
+            pixels = replace(found.pixels, averaged=brightness != "center")
+            guess = _without_second(pixels, annuli, found, gain[1], priors, level)
+            return replace(guess, gain=gain[0])
     return _pilot(found.pixels, annuli, found, tuple(rivals), level)
 
 
@@ -316,10 +318,15 @@ def _gain_of_second(
 
 
 def _without_second(
-    annuli: Annuli, found: Mode, single: Mode, priors: Sequence[Prior], level: int | None
+    pixels: Pixels,
+    annuli: Annuli,
+    found: Mode,
+    single: Mode,
+    priors: Sequence[Prior],
+    level: int | None,
 ) -> Pilot:
     """The guess where one component is enough: the second's prior, as far as counts allow it."""
-    layout, pixels = found.coordinates.layout, found.pixels
+    layout = found.coordinates.layout
     coordinates = Coordinates(
         layout,
         center=single.coordinates.center,
@@ -346,11 +353,12 @@ def _without_second(
         else:
             value = value - coordinates.center[name == "y02"]
         theta[:, names.index(name)] = value
-    faint = theta[0].copy()
-    faint[names.index("S02")] = single.theta[single.coordinates.layout.names.index("S0")] - 7
-    if layout.offset:
-        faint[[names.index("x02"), names.index("y02")]] = 0.0
-    values = coordinates.values(faint)[0]
+    # Cells also follow a second component that is a peak of the first one's core.
+    peak = np.array(theta[0])
+    S0 = single.values[single.coordinates.layout.names.index("S0")]
+    peak[second[:3]] = np.log(S0), np.log(_PEAK), np.log(6 * 0.67 - 1)
+    peak[second[3:]] = 0.0
+    values = coordinates.values(peak)[0]
     rough = merged(pixels, coordinates, values, annuli, _trial_level(layout))
     with np.errstate(all="ignore"):
         log_weight = np.array(
@@ -381,7 +389,7 @@ def _without_second(
         pixels=pixels,
         annuli=annuli,
         best=found.best,
-        best_log_likelihood=found.best_log_likelihood,
+        best_log_likelihood=exact.log_likelihood(coordinates.coefficients(found.best)),
         starts=starts,
     )
 
