@@ -172,7 +172,8 @@ def _numbered(spectra: list[Table], place: Place) -> Table:
 
 def _preferred(spectra: list[Table], place: Place, source: Row | None, notes: list[str]) -> Table:
     """Of several extensions the spectrum, or the background, that is most likely meant."""
-    if source is not None and _same_file(place.path, source.place.path):
+    plain = place.extension is None
+    if source is not None and plain and _same_file(place.path, source.place.path):
         # a file that names itself means another extension; if there is none, that is a mistake
         itself = [table for table in spectra if table.hdu == source.table.hdu]
         others = [
