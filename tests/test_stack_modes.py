@@ -11,7 +11,7 @@ from scipy import special, stats
 
 import pyxstan
 from pyxstan.inference_data import attributes, group
-from pyxstan.stacking import PosteriorSamples
+from pyxstan.stacking import PosteriorSamples, stack
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -106,8 +106,31 @@ def test_a_far_outlier_costs_what_the_parent_says(
     assert float(posterior["sd"].mean()) == pytest.approx(expected, abs=0.1 * spread)
     assert float(posterior["sd"].std()) == pytest.approx(spread, rel=0.06)
     assert float(posterior["mean"].mean()) == pytest.approx(centers.mean(), abs=0.1 * spread)
+    assert f"population, by standard deviations: {n} (" in attributes(idata)["complaints"]
     if mean is not None:
         assert (round(centers.mean(), 3), round(expected, 3), round(spread, 3)) == (mean, sd, error)
+
+
+def test_samples_without_noise() -> None:
+    """All alike: refused; values known exactly: as they are; the same samples: said."""
+    same = np.full((5, 20), 2.0)
+    for fit in (
+        lambda: fitted("stack_gaussian", same, low=0.0, high=4.0),
+        lambda: stack(PosteriorSamples.from_arrays(same), 0, 4, 4, progress=False),
+    ):
+        with pytest.raises(pyxstan.DataError, match="of all 5 objects is 2: a population without"):
+            fit()
+    values = np.random.default_rng(1).normal(2, 0.3, 12)
+    idata = fitted("stack_gaussian", np.tile(values[:, None], 20), low=0.0, high=4.0)
+    assert "values known without any error" in attributes(idata)["notes"]
+    sd = float(group(idata, "posterior")["sd"].mean())
+    s = np.geomspace(0.01, 4, 4000)
+    log_p = -11 * np.log(s) - 0.5 * 12 * values.var() / s**2 + np.log(s)
+    assert sd == pytest.approx(np.average(s, weights=np.exp(log_p - log_p.max())), rel=0.02)
+    repeated = np.tile(np.random.default_rng(1).normal(2, 0.3, 60), (8, 1))
+    idata = fitted("stack_gaussian", repeated, low=0.0, high=4.0)
+    assert "is among the samples of every object" in attributes(idata)["notes"]
+    assert pyxstan.verdict(idata).converged
 
 
 @pytest.mark.parametrize("unit", [1e45, 1e-15])

@@ -225,6 +225,7 @@ def prepare(
     if data.covariates:
         at = zip(data.covariates, pivot, strict=True)
         notes.append(f"mean is that at {', '.join(f'{name} = {x:.6g}' for name, x in at)}")
+    notes.extend(support.noiseless(data, model))
     ranges = _ranges(data, options)
     eta = options.get("eta", 1.0)
     if not 0 < eta < np.inf:

@@ -189,25 +189,28 @@ def prepare(
         )
     notes = list(data.notes)
     on, edges = _range(model, data, options, notes)
-    support = parents.support(model, on)
-    data = within(data, support, options["drop_empty"], notes, ends=model == HISTOGRAM)
+    ends = parents.support(model, on)
+    data = within(data, ends, options["drop_empty"], notes, ends=model == HISTOGRAM)
+    if edges is None:
+        notes.extend(support.noiseless(data, model))
+        priors = _wide_enough(model, data, on, priors, notes)
     coords = coordinates_of(model, on, options, priors, edges)
     first = start(model, data, on, coords.parts)
     if edges is not None:
         shares = on_bins(data, edges).matrix.toarray()[: len(data.objects)]
         first = {"fraction": fractions(shares, coords.concentration)}
     theta = coords.theta(first | coords.named(coords.within(coords.phi(first))[None], None))
-    samples = Samples.of(data, support)
+    samples = Samples.of(data, ends)
 
     def target_for(guesses: Floats) -> Target:
         """The posterior density, on nodes that are fine enough for some theta."""
         if edges is not None:
             nodes = Nodes((on_bins(data, edges),), np.zeros(1), None, power_of(data))
         elif options["likelihood"] == "samples":
-            nodes = samples_alone(data, support)
+            nodes = samples_alone(data, ends)
         else:
             finest = parents.finest(model, coords.values(guesses)[0], on)
-            nodes = on_grids(data, finest, _NODES_A_LENGTH, support)
+            nodes = on_grids(data, finest, _NODES_A_LENGTH, ends)
         return Target(model, on, edges, coords, nodes, samples, roughness(options))
 
     if edges is None:
@@ -334,6 +337,28 @@ def within(
         raise DataError(f"{data.source}: no object has a sample in the range")
     notes.append(f"{empty.size} objects without a sample in the range are left out, '{name}' first")
     return data.kept(inside)
+
+
+def _wide_enough(
+    model: str,
+    data: PosteriorSamples,
+    on: Range,
+    priors: Mapping[str, Prior],
+    notes: list[str],
+) -> Mapping[str, Prior]:
+    """Keep populations of no width out of the default prior, where samples make them likely."""
+    found = support.shared(data)
+    width = next((name for name in ("sd", "scale") if name in PARENTS[model].priors(on)), "")
+    if found is None or not width or width in priors or model in (MIXTURE, "stack_gamma"):
+        return priors
+    value, least = found
+    if not 0 < least < on.width:
+        return priors
+    notes.append(
+        f"{value:.6g} is among the samples of every object (rounded, or repeated?): {width} below "
+        f"{least:.3g}, about twice the distance of samples, is left out"
+    )
+    return {**priors, width: Prior("uniform", (least, on.width))}
 
 
 def coordinates_of(

@@ -32,6 +32,9 @@ def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Datas
     values = problem.values(draws.variables["z"])
     found = _supported(problem, values)
     problem.complaints.extend(found.complaints(problem.data))
+    if target.model == "stack_gaussian":
+        middle = (float(values[name].mean()) for name in ("mean", "sd"))
+        problem.complaints.extend(support.outliers(problem.data, *middle))
     problem.attributes["log_likelihood_variance"] = found.total
     flat = {name: x.reshape(-1, *x.shape[2:]) for name, x in values.items()}
     rng = np.random.default_rng([seed, 1])

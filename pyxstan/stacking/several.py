@@ -20,6 +20,7 @@ from pyxstan.stacking.linear import REGRESSION, centred
 from pyxstan.stacking.linear_figures import linear_figures
 from pyxstan.stacking.parents import HISTOGRAM, PARENTS, checked_range
 from pyxstan.stacking.problem import edges_of, within
+from pyxstan.stacking.support import noiseless
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -140,6 +141,8 @@ def fitted(
             tell(notes[-1])
     if REGRESSION in parents:
         centred(data)  # or an error
+    for model in parents:
+        noiseless(data, model)
     seed = secrets.randbelow(2**31) if seed is None else seed
     if draws is None:
         draws = _MANY_DRAWS if len(data.objects) <= _FEW_OBJECTS else _FEW_DRAWS

@@ -18,13 +18,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
+from pyxstan.errors import DataError
 from pyxstan.stacking.data import Floats, PosteriorSamples
 
 #: Variance of ln L beyond which a result is noise in part.
 LARGEST_VARIANCE = 1.0
 #: An object with fewer effective samples under the parent is named.
 FEWEST = 10.0
+#: Samples are equal within this part of their size.
+_EQUAL = 1e-13
+#: The least width of a population, where samples are shared, in their distances.
+_DISTANCES = 2.0
+#: Expected number of objects so far from a Gaussian, below which they are named.
+_UNEXPECTED = 1e-3
 #: How many objects are named.
 _NAMED = 5
 #: The error of ln L that nodes may make between draws.
@@ -87,6 +95,77 @@ class Support:
                 "weight one over the density of the injections and over their number?"
             )
         return found
+
+
+def noiseless(data: PosteriorSamples, model: str) -> list[str]:
+    """Say of objects whose samples are all equal what that means.
+
+    Raises
+    ------
+    DataError
+        All samples of all objects are equal: the likelihood grows without limit as the population's
+        width goes to zero.
+    """
+    low = np.minimum.reduceat(data.x, data.start[:-1])
+    high = np.maximum.reduceat(data.x, data.start[:-1])
+    close = _EQUAL * np.maximum(np.abs(low), np.abs(high))
+    equal = (high - low <= close).all(axis=1)
+    for name, column, size in zip(data.parameters, data.x.T, close.T, strict=True):
+        if len(data.objects) > 1 and np.ptp(column) <= size.max():
+            raise DataError(
+                f"{data.source}: every sample of {name} of all {len(data.objects)} objects is "
+                f"{column[0]:.6g}: a population without any width, to which {model} can't be fitted"
+            )
+    if not equal.any():
+        return []
+    named = ", ".join(data.objects[i] for i in np.flatnonzero(equal)[:_NAMED])
+    more = f" and {equal.sum() - _NAMED} more" if equal.sum() > _NAMED else ""
+    return [
+        f"the samples of {named}{more} are all equal: taken as values known without any error"
+        if not equal.all()
+        else "the samples of each object are all equal: taken as values known without any error"
+    ]
+
+
+def shared(data: PosteriorSamples) -> tuple[float, float] | None:
+    """A value that is among the samples of every object, and the distance of samples; else None.
+
+    As the width of a Gaussian at that value goes to zero, the likelihood grows without limit, which
+    is no property of the population but one of rounded or repeated samples.
+    """
+    values = np.unique(data.of(0)[:, 0])
+    for i in range(1, len(data.objects)):
+        values = values[np.isin(values, data.of(i)[:, 0])]
+        if not values.size:
+            return None
+    if len(data.objects) < 2:
+        return None
+    some = np.unique(np.linspace(0, len(data.objects) - 1, 100).astype(int))
+    each = [data.of(i)[:, 0] for i in some]
+    ranges = [np.ptp(np.quantile(x, [0.05, 0.95])) / len(np.unique(x)) for x in each]
+    return float(values[len(values) // 2]), _DISTANCES * float(np.median(ranges))
+
+
+def outliers(data: PosteriorSamples, mean: float, sd: float) -> list[str]:
+    """Name objects that a Gaussian population has hardly ever, as far as they are known."""
+
+    def average(values: Floats) -> Floats:
+        return np.asarray(np.add.reduceat(data.weights * values, data.start[:-1]))
+
+    x = data.x[:, 0] - mean
+    away = average(x)
+    error = np.maximum(average(x**2) - away**2, 0.0)
+    t = np.abs(away) / np.sqrt(sd**2 + error)
+    far = np.flatnonzero(2 * len(t) * special.ndtr(-t) < _UNEXPECTED)
+    if not far.size:
+        return []
+    order = far[np.argsort(-t[far])][:_NAMED]
+    names = ", ".join(f"{data.objects[i]} ({t[i]:.1f})" for i in order)
+    more = f" and {far.size - order.size} more" if far.size > order.size else ""
+    return [
+        f"outliers of a Gaussian population, by standard deviations: {names}{more}: compare with "
+        "stack_student_t, or with stack_mixture"
+    ]
 
 
 def supported(data: PosteriorSamples, p: Floats, p_selection: Floats | None = None) -> Support:
