@@ -249,10 +249,10 @@ def simulate(
     parameters = None if truth is None else _truth(truth)
     data, used = fitting.simulate(model, parameters, seed=seed, priors=chosen_priors, **options)
     check_directory(output)
-    if output.is_dir() and any(output.iterdir()) and not overwrite:
+    if (output / "truth.json").is_file() and not overwrite:
         with tempfile.TemporaryDirectory() as scratch:
-            made = entry.family.write(data, used, Path(scratch))
-            check_simulated(output, Path(scratch), [path.relative_to(scratch) for path in made])
+            entry.family.write(data, used, Path(scratch))
+            check_simulated(output, Path(scratch) / "truth.json")
     for path in entry.family.write(data, used, prepare_directory(output)):
         click.echo(f"wrote {path}")
 

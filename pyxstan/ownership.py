@@ -131,22 +131,19 @@ def fits_in(folder: Path, names: Sequence[str]) -> Iterator[tuple[Path, Mapping[
             yield path, attrs
 
 
-def check_simulated(folder: Path, made: Path, names: Iterable[Path]) -> None:
-    """Refuse a folder with files of another simulation, or of the user's.
+def check_simulated(folder: Path, truth: Path) -> None:
+    """Refuse a folder with a simulation of another truth.
 
     Parameters
     ----------
-    made
-        Where the new files are.
-    names
-        Their names there.
+    truth
+        The new ``truth.json``.
 
     Raises
     ------
     DataError
-        A file of one of the names is there, and not the same.
+        There is another one in the folder.
     """
-    for name in names:
-        there = folder / name
-        if there.exists() and there.read_bytes() != (made / name).read_bytes():
-            raise DataError(f"{there}: already there, with other content: {_ADVICE}")
+    there = folder / truth.name
+    if there.is_file() and there.read_bytes() != truth.read_bytes():
+        raise DataError(f"{there}: the truth of another simulation is there: {_ADVICE}")

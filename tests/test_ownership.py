@@ -69,7 +69,7 @@ def test_simulations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     before = contents(tmp_path)
     outcome = run([*words, "--seed", 2], capsys)
     assert outcome.status == 2
-    assert "already there, with other content" in outcome.complaint
+    assert "the truth of another simulation is there" in outcome.complaint
     assert contents(tmp_path) == before
     assert run([*words, "--seed", 2, "--overwrite"], capsys).status == 0
     assert contents(tmp_path) != before

@@ -160,7 +160,7 @@ def fitted(
 
 def of_samples(data: PosteriorSamples) -> str:
     """A fingerprint of the samples, by which results of others are known."""
-    return ownership.fingerprint((data.objects, data.parameters, data.start, data.x, data.weights))
+    return ownership.fingerprint((data.objects, data.parameters, data.start, data.x))
 
 
 def chosen_parents(parents: Sequence[str] | None, *, follow: bool) -> Sequence[str]:
