@@ -52,7 +52,11 @@ class Runner:
 
     def start(self, words: str) -> subprocess.CompletedProcess[str]:
         """Run with the words of a command line, whatever comes of it."""
-        command = [str(self.executable), *words.split()]
+        return self.start_words(words.split())
+
+    def start_words(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run with words that may have blanks."""
+        command = [str(self.executable), *words]
         return subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120
         )

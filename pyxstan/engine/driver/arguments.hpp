@@ -108,7 +108,10 @@ inline argument sample_arguments() {
        choice("algorithm", "Sampling algorithm", "hmc",
               {group("hmc", "Hamiltonian Monte Carlo",
                      {choice("engine", "Engine of Hamiltonian Monte Carlo", "nuts",
-                             {group("nuts", "The No-U-Turn Sampler",
+                             {group("static", "Fixed integration time",
+                                    {positive("int_time", "Integration time, of 2 pi by default",
+                                              detail::canonical(2 * std::acos(-1.0)))}),
+                              group("nuts", "The No-U-Turn Sampler",
                                     {whole_above(0, "max_depth", "Largest tree depth", "10")})}),
                       choice("metric", "Geometry of the base manifold", "diag_e",
                              {label("unit_e", "Euclidean with unit metric"),
@@ -212,6 +215,17 @@ inline argument root_arguments() {
               text("profile_file", "File of profiling output", "profile.csv"),
               flag("save_cmdstan_config", "Write the configuration as JSON?", "false")}),
        threads});
+}
+
+// A number too large for a double is no value, though C's conversion makes it infinite.
+inline void refuse_infinite(const argument& node) {
+  if (node.what == kind::real && !std::isfinite(std::strtod(node.value.c_str(), nullptr))) {
+    throw usage_error(node.value + " is not a valid value for \"" + node.name
+                      + "\"\n  Valid values: " + node.valid);
+  }
+  for (const argument& child : node.children) {
+    refuse_infinite(child);
+  }
 }
 
 }  // namespace pyxstan

@@ -7,6 +7,7 @@
 #include <stan/model/model_base.hpp>
 #include <stan/version.hpp>
 
+#include <cstdio>
 #include <ctime>
 #include <fstream>
 #include <sstream>
@@ -78,6 +79,12 @@ class run_record {
   static std::string quoted(const std::string& text) {
     std::string out = "\"";
     for (const char c : text) {
+      if (static_cast<unsigned char>(c) < 0x20) {
+        char code[8];
+        std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(c));
+        out += code;
+        continue;
+      }
       if (c == '"' || c == '\\' || c == '/') {
         out += '\\';
       }

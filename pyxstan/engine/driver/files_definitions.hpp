@@ -11,6 +11,10 @@
 #include <stan/io/empty_var_context.hpp>
 #include <stan/io/json/json_data.hpp>
 
+#include <stan/version.hpp>
+
+#include <sys/stat.h>
+
 #include <iostream>
 #include <sstream>
 #include <stdexcept>
@@ -23,7 +27,20 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-bool readable(const std::string& file) { return std::ifstream(file).good(); }
+bool is_folder(const std::string& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool readable(const std::string& file) {
+  return !is_folder(file) && std::ifstream(file).good();
+}
+
+// The folder that a file is to lie in exists.
+bool has_folder(const std::string& file) {
+  const auto slash = file.rfind('/');
+  return slash == std::string::npos || slash == 0 || is_folder(file.substr(0, slash));
+}
 
 std::vector<std::string> split(const std::string& list) {
   std::vector<std::string> parts;
@@ -32,6 +49,36 @@ std::vector<std::string> split(const std::string& list) {
     parts.push_back(part);
   }
   return parts;
+}
+
+// Put the parts of a list, cut at every comma, together to so many names of files in folders that
+// there are: names of folders may have commas. False if they can't be.
+bool grouped(const std::vector<std::string>& parts, std::size_t first, std::size_t count,
+             std::vector<std::string>& names) {
+  if (count == 0) {
+    return first == parts.size();
+  }
+  std::string name;
+  for (std::size_t last = first; last < parts.size(); ++last) {
+    name += (last == first ? "" : ",") + parts[last];
+    if (has_folder(name)) {
+      names.push_back(name);
+      if (grouped(parts, last + 1, count - 1, names)) {
+        return true;
+      }
+      names.pop_back();
+    }
+  }
+  return false;
+}
+
+// Whether a name with commas is that of one file (to be numbered, it may be) and no list: it is
+// there, or its folder is, which has the commas in its name.
+bool is_one(const std::string& file) {
+  const auto slash = file.rfind('/');
+  const auto comma = file.rfind(',');
+  return comma == std::string::npos || readable(file)
+         || (slash != std::string::npos && comma < slash && has_folder(file));
 }
 
 }  // namespace
@@ -47,11 +94,22 @@ context_ptr read_context(const std::string& file) {
   if (ends_with(file, ".json")) {
     return std::make_shared<stan::json::json_data>(stream);
   }
+#if !(STAN_MAJOR == 2 && STAN_MINOR < 36)
   if (!ends_with(file, ".R")) {
     throw std::runtime_error("\"" + file + "\" is not a file of variables: expected .json or .R");
   }
+#endif
   std::cerr << "Warning: \"" << file << "\" is read as R dump, an outdated format; prefer JSON\n";
-  return std::make_shared<stan::io::dump>(stream);
+  const auto dump = std::make_shared<stan::io::dump>(stream);
+  if (!ends_with(file, ".R")) {
+    std::vector<std::string> reals, integers;
+    dump->names_r(reals);
+    dump->names_i(integers);
+    if (reals.empty() && integers.empty()) {
+      throw std::runtime_error("\"" + file + "\" is neither an R dump nor named .json");
+    }
+  }
+  return dump;
 }
 
 std::string stem(const std::string& file) {
@@ -70,8 +128,12 @@ std::string suffixed(const std::string& file, const std::string& suffix,
 }
 
 std::vector<std::string> chain_files(const std::string& file, std::size_t chains, unsigned int id) {
-  if (file.find(',') != std::string::npos) {
+  if (!is_one(file)) {
     auto files = split(file);
+    std::vector<std::string> names;
+    if (files.size() > chains && grouped(files, 0, chains, names)) {
+      return names;
+    }
     if (files.size() != chains) {
       throw std::runtime_error("Found " + std::to_string(files.size()) + " file names in \"" + file
                                + "\", expected one for each of " + std::to_string(chains)
@@ -88,7 +150,7 @@ std::vector<std::string> chain_files(const std::string& file, std::size_t chains
 
 std::vector<std::string> input_files(const std::string& file, std::size_t chains, unsigned int id) {
   auto files = chain_files(file, chains, id);
-  if (chains > 1 && file.find(',') == std::string::npos) {
+  if (chains > 1 && is_one(file)) {
     for (const auto& one : files) {
       if (readable(one)) {
         continue;

@@ -50,20 +50,58 @@ inline void print_usage(const argument& root, const std::string& program) {
             << " METHOD help` those of a method.\n";
 }
 
-// Whether help was asked for, and given.
-inline bool answer_help(const std::vector<std::string>& words, const argument& root,
-                        const std::string& program) {
-  if (words.empty() || (words.back() != "help" && words.back() != "help-all")) {
-    return false;
-  }
-  const bool deep = words.back() == "help-all";
-  for (const argument& option : root.children.front().children) {
-    if (words.size() > 1 && (words[0] == option.name || words[0] == "method=" + option.name)) {
-      print_help(option, std::cout, 0, deep);
-      return true;
+// What a word names among the arguments that may follow here: an argument, or an option of a choice.
+inline const argument* named(const argument& node, const std::string& word) {
+  const auto equals = word.find('=');
+  const std::string name = word.substr(0, equals);
+  for (const argument& child : node.children) {
+    if (child.name == name && (equals == std::string::npos || child.what != kind::choice)) {
+      return &child;
+    }
+    const bool chosen = child.name == name || (child.name == "method" && equals == std::string::npos);
+    if (child.what == kind::choice && chosen) {
+      const std::string option = equals == std::string::npos ? word : word.substr(equals + 1);
+      for (const argument& one : child.children) {
+        if (one.name == option) {
+          return &one;
+        }
+      }
     }
   }
-  if (deep) {
+  return nullptr;
+}
+
+// Whether help was asked for, and given: of the innermost argument named before the word.
+inline bool answer_help(const std::vector<std::string>& words, const argument& root,
+                        const std::string& program) {
+  std::size_t end = 0;
+  while (end < words.size() && words[end] != "help" && words[end] != "help-all") {
+    ++end;
+  }
+  if (end == words.size()) {
+    return false;
+  }
+  std::vector<const argument*> open{&root};
+  const argument* asked = &root;
+  for (std::size_t i = 0; i < end; ++i) {
+    const argument* found = named(*open.back(), words[i]);
+    while (found == nullptr && open.size() > 1) {
+      open.pop_back();
+      found = named(*open.back(), words[i]);
+    }
+    if (found == nullptr) {
+      throw usage_error(words[i] + " is either mistyped or misplaced.");
+    }
+    const bool given = words[i].find('=') != std::string::npos && found->is_value();
+    asked = given ? open.back() : found;
+    if (!found->is_value()) {
+      open.push_back(found);
+    }
+  }
+  const bool deep = words[end] == "help-all";
+  if (asked != &root) {
+    print_help(*asked, std::cout, 0, deep);
+  } else if (deep) {
     for (const argument& child : root.children) {
       print_help(child, std::cout, 1, true);
     }

@@ -7,6 +7,7 @@
 #include "help.hpp"
 #include "run.hpp"
 
+#include <stan/math/rev/core.hpp>
 #include <stan/math/rev/core/init_chainablestack.hpp>
 #include <stan/math/rev/core/profiling.hpp>
 #include <stan/math/prim/core/init_threadpool_tbb.hpp>
@@ -16,7 +17,9 @@
 #include <sys/prctl.h>
 #endif
 
+#include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <iostream>
 #include <sstream>
@@ -49,6 +52,27 @@ void print_info() {
             << "STAN_CPP_OPTIMS=false\n";
 }
 
+// Evaluate the log density and its gradient once, which an executable of objects that don't fit
+// together does not survive. Where the point is outside the support is no concern here.
+void print_density(const std::string& file) {
+  const auto data = read_context(file);
+  std::unique_ptr<stan::model::model_base> model(&new_model(*data, 1, &std::cerr));
+  const auto size = static_cast<Eigen::Index>(model->num_params_r());
+  Eigen::Matrix<stan::math::var, Eigen::Dynamic, 1> point(size);
+  for (Eigen::Index i = 0; i < size; ++i) {
+    point[i] = 0.1;
+  }
+  std::cout << "log_density = ";
+  try {
+    std::ostringstream messages;
+    const stan::math::var density = model->log_prob_jacobian(point, &messages);
+    stan::math::grad(density.vi_);
+    std::cout << density.val() << "\n";
+  } catch (const std::exception&) {
+    std::cout << "rejected\n";
+  }
+}
+
 // The unit that does what was asked for.
 std::string unit_of(const settings& set, const stan::model::model_base& model) {
   const std::string& name = set.text("method");
@@ -72,7 +96,8 @@ std::string unit_of(const settings& set, const stan::model::model_base& model) {
   } else if (set.flag("sample.adapt.save_metric")) {
     throw std::runtime_error("save_metric=1 needs adaptation (adapt engaged=1)");
   }
-  return "sample_" + set.text("sample.hmc.metric");
+  return set.text("sample.hmc.engine") == "static" ? "sample_static"
+                                                   : "sample_" + set.text("sample.hmc.metric");
 }
 
 std::size_t count_chains(const settings& set) {
@@ -87,8 +112,9 @@ std::size_t count_chains(const settings& set) {
 // Starting values: a context a chain, and the half width of the random interval for the rest.
 std::vector<context_ptr> read_inits(const std::string& init, std::size_t chains, unsigned int id,
                                     double& radius) {
-  if (detail::parse_real(init, radius)) {
-    if (radius < 0) {
+  errno = 0;  // of what is too large or too small for a number
+  if (detail::parse_real(init, radius) && errno == 0) {
+    if (radius < 0 || std::isinf(radius)) {
       throw std::runtime_error(init + " is not a valid value for \"init\"\n  Valid values: 0 <= init, "
                                "or the name of a file");
     }
@@ -109,8 +135,8 @@ void protect_inputs(const settings& set, const std::vector<std::string>& outputs
                            "generate_quantities.fitted_params", "log_prob.unconstrained_params",
                            "log_prob.constrained_params"}) {
     const std::string& given = set.text(path);
-    auto inputs = split(given);
-    if (chains > 1 && inputs.size() == 1) {
+    auto inputs = is_one(given) ? std::vector<std::string>{given} : split(given);
+    if (chains > 1 && is_one(given)) {
       const auto numbered = chain_files(given, chains, id);
       inputs.insert(inputs.end(), numbered.begin(), numbered.end());
     }
@@ -157,20 +183,30 @@ unsigned int clock_seed() {
       std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
 }
 
+// The environment's word counts where the command line has none, as for CmdStan.
 int thread_count(const settings& set) {
   const int threads = set.whole("num_threads");
+  const int environment = stan::math::internal::get_num_threads();
   if (threads == 0) {
     throw usage_error("0 is not a valid value for \"num_threads\"\n  Valid values: num_threads > 0 "
                       "|| num_threads == -1");
   }
-  // the environment's word counts where the command line has none, as for CmdStan
-  const char* environment = std::getenv("STAN_NUM_THREADS");
-  return threads == 1 && environment != nullptr && *environment != '\0' ? std::atoi(environment)
-                                                                        : threads;
+  if (environment != 1 && threads != environment) {
+    throw std::runtime_error("STAN_NUM_THREADS=" + std::to_string(environment)
+                             + " but num_threads=" + std::to_string(threads)
+                             + ": set only one of the two, or both to the same");
+  }
+  return threads;
 }
 
 int execute(argument& root, const std::vector<std::string>& words) {
+  for (argument& top : root.children) {
+    if (top.name == "num_threads") {
+      top.value = top.fallback = std::to_string(stan::math::internal::get_num_threads());
+    }
+  }
   reader(words).read(root);
+  refuse_infinite(root);
   for (argument& top : root.children) {
     if (top.name == "random" && top.children[0].value == "-1") {
       top.children[0].value = top.children[0].fallback = std::to_string(clock_seed());
@@ -204,10 +240,17 @@ int execute(argument& root, const std::vector<std::string>& words) {
   }
 
   const run_record record(root, *model);
-  std::vector<std::string> files;
-  for (const auto& file : chain_files(set.text("output.file"), count, id)) {
-    files.push_back(suffixed(file, ""));
-  }
+  const auto output_files = [&](const std::string& given) {
+    std::vector<std::string> names;
+    for (const auto& file : chain_files(given, count, id)) {
+      if (!file.empty() && file.back() == '/') {
+        throw std::runtime_error("Ill-formed output filename \"" + file + "\"");
+      }
+      names.push_back(suffixed(file, ""));
+    }
+    return names;
+  };
+  const auto files = output_files(set.text("output.file"));
   protect_inputs(set, files, chains, id);
   const auto open_csv = [&](const std::string& file, bool whole) {
     csv_writer writer(file, digits);
@@ -221,13 +264,13 @@ int execute(argument& root, const std::vector<std::string>& words) {
   const std::string& diagnostic = set.text("output.diagnostic_file");
   if (!diagnostic.empty() && name != "pathfinder" && name != "laplace") {
     diagnostics.clear();
-    for (const auto& file : chain_files(diagnostic, count, id)) {
-      diagnostics.push_back(open_csv(suffixed(file, ""), false));
+    for (const auto& file : output_files(diagnostic)) {
+      diagnostics.push_back(open_csv(file, false));
     }
   }
   if (set.flag("output.save_cmdstan_config")) {
-    const std::string first = set.text("output.file").substr(0, set.text("output.file").find(','));
-    record.write_json(stem(first) + "_config.json", digits);
+    const std::string& given = set.text("output.file");
+    record.write_json(stem(is_one(given) ? given : files[0]) + "_config.json", digits);
   }
 
   run r{set,     *model, logger, interrupt, seed,  id, set.whole("output.refresh"),
@@ -263,6 +306,11 @@ int main(int count, char* values[]) {
     }
     if (words[0] == "info") {
       pyxstan::print_info();
+      for (const auto& word : words) {
+        if (word.rfind("file=", 0) == 0) {
+          pyxstan::print_density(word.substr(5));
+        }
+      }
       return 0;
     }
     if (pyxstan::answer_help(words, root, values[0])) {
