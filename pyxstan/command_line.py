@@ -123,6 +123,25 @@ def doctor(compile_test: bool) -> None:
     sys.exit(checks.exit_status(found))
 
 
+@commands.command()
+@click.option("--prune", is_flag=True, help="Remove what no present model uses, and leftovers.")
+def cache(prune: bool) -> None:
+    """Show what the cache of compiled programs holds, or make it smaller."""
+    from pyxstan import registry
+    from pyxstan.engine import pruning
+    from pyxstan.engine.cache import Cache
+
+    current = Cache.current()
+    click.echo(str(current.root))
+    if prune:
+        from pyxstan.engine.doctor import COIN
+
+        freed = pruning.prune(current, [COIN, *(m.program for m in registry.models().values())])
+        click.echo(f"{freed / 1e6:.1f} MB freed")
+    for name, (count, size) in pruning.sizes(current).items():
+        click.echo(f"{name:8}  {count:4}  {size / 1e6:8.1f} MB")
+
+
 @commands.command("compile")
 @click.argument("names", nargs=-1, metavar="[MODEL ... | FILE.stan]")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Executable of FILE.stan.")

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -149,10 +150,12 @@ def unjudged(
             _refuse_unused(name, given, "draws are direct, without Stan, unless exact=False")
         else:
             starts = _starts(problem, inits, chains, seed)
-            executable = build(model.program, needed, notify=notify, stan=chosen["stan"])
+            built = partial(build, model.program, needed, notify=notify, stan=chosen["stan"])
+            executable = built()
             notify(_plan(method, chains, settings["warmup"], draws, seed))
-            drawn = sampling.run(
+            drawn = sampling.run_mended(
                 executable,
+                built,
                 problem.stan_data,
                 method=method,
                 chains=chains,

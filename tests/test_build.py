@@ -86,7 +86,7 @@ def test_missing_unit_is_added_and_the_others_stay(seeded_cache: Path, cache: Pa
     assert record.units == ("log_prob", "sample_diag_e")
     assert find(COIN, ("log_prob",)) == find(COIN, ("sample_diag_e",)) == first
     # The next session finds the unit in the shared cache.
-    for file in (seeded_cache / "objects").glob("log_prob-*.o"):
+    for file in (seeded_cache / "objects").glob("log_prob-*"):
         if not (cache / "objects" / file.name).exists():
             shutil.copy(file, cache / "staging" / file.name)
             (cache / "staging" / file.name).replace(cache / "objects" / file.name)

@@ -12,7 +12,6 @@ architecture), so nothing is ever out of date.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import time
@@ -22,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pyxstan.engine.cache import Cache, disk_errors
+from pyxstan.engine.cache import Cache, disk_errors, is_whole
 from pyxstan.engine.compilation import Compilers, RefusedSourceError
 from pyxstan.engine.executable import info_problem, publish, read_record, usable
 from pyxstan.engine.lean_headers import write_lean_headers
@@ -50,7 +49,6 @@ ALL_UNITS: tuple[str, ...] = tuple(
 )
 
 _WAITING_NOTICE_SECONDS = 1.0
-_BROKEN_OBJECT = re.compile("not recognized|truncated|too short|wrong format|unknown file type")
 
 Notify = Callable[[str], None]
 
@@ -157,6 +155,23 @@ def find(
     return executable if usable(executable, units, cache) else None
 
 
+def in_use(programs: Iterable[StanProgram]) -> set[Path]:
+    """Name the folders of programs and the objects that these programs use, or would.
+
+    Raises
+    ------
+    BuildError
+        When Stan or the compiler is missing, or a program cannot be read.
+    """
+    cache, toolchain = Cache.current(), find_toolchain()
+    used: set[Path] = set()
+    for program in programs:
+        job = _Build(program, toolchain, cache, lambda message: None)
+        used.update((job.executable.parent, job.model_object_path()))
+        used.update(job.unit_object(stem).path for stem in (_MAIN, *ALL_UNITS))
+    return used
+
+
 def _check_units(units: Collection[str]) -> None:
     unknown = sorted(set(units) - set(ALL_UNITS))
     if unknown:
@@ -212,14 +227,6 @@ class _Object:
     #: C++ files that it includes, but for Stan's.
     headers: tuple[Path, ...] = ()
     options: tuple[str, ...] = ()
-
-
-class BrokenObjectsError(BuildError):
-    """Object files that the linker can't read."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        super().__init__(f"broken object files: {', '.join(map(str, paths))}")
-        self.paths = paths
 
 
 @dataclass
@@ -279,18 +286,7 @@ class _Build:
         self, units: frozenset[str], folder: Path, library: Path, rpaths: Sequence[str]
     ) -> Path:
         staged = folder / self.program.name
-        mended: set[Path] = set()
-        while True:
-            try:
-                self._link_objects(self._compiled(units, folder), staged, library, rpaths)
-                break
-            except BrokenObjectsError as error:
-                # A crash of the machine may leave objects broken: compile each once more.
-                if mended.issuperset(error.paths):
-                    raise
-                mended.update(error.paths)
-                for path in error.paths:
-                    path.unlink(missing_ok=True)
+        self._link_objects(self._compiled(units, folder), staged, library, rpaths)
         problem = info_problem(staged)
         if problem is not None:
             raise BuildError(
@@ -309,28 +305,22 @@ class _Build:
             str(library),
             # Unlike a RUNPATH, an RPATH wins over another TBB in LD_LIBRARY_PATH.
             *ordering,
-            *(f"-Wl,-rpath,{path}" for path in rpaths),
+            # Not by -Wl, which cuts its words at commas.
+            *(word for path in rpaths for word in ("-Xlinker", "-rpath", "-Xlinker", path)),
             "-pthread",
             "-o",
             str(staged),
         )
-        try:
-            self.compilers.run(command, staged.parent, f"linking {self.program.name}")
-        except BuildError as error:
-            said = "\n".join(getattr(error, "__notes__", ()))
-            broken = [path for path in objects if str(path) in said]
-            if broken and _BROKEN_OBJECT.search(said):
-                raise BrokenObjectsError(broken) from error
-            raise
+        self.compilers.run(command, staged.parent, f"linking {self.program.name}")
 
     def _objects(self, units: frozenset[str], folder: Path) -> list[_Object]:
         """All objects of the executable, those that take longest first."""
         heavy = sorted(unit for unit in units if unit.startswith("sample"))
         light = sorted(units - set(heavy))
-        first, last = (list(map(self._unit_object, stems)) for stems in ((_MAIN, *heavy), light))
+        first, last = (list(map(self.unit_object, stems)) for stems in ((_MAIN, *heavy), light))
         return [*first, self._model_object(folder), *last]
 
-    def _unit_object(self, stem: str) -> _Object:
+    def unit_object(self, stem: str) -> _Object:
         source = DRIVER / f"{stem}.cpp"
         what = f"driver unit {stem}"
         files = sorted(with_included(source, what))
@@ -341,8 +331,8 @@ class _Build:
     def _model_object(self, folder: Path) -> _Object:
         """The program as stanc writes it, whole; written when its object has to be compiled."""
         translated = folder / f"{self.program.name}.cpp"
-        path = self._object_path("model", [self._sha256.encode()])
-        if not path.exists():
+        path = self.model_object_path()
+        if not is_whole(path):
             with disk_errors(self.cache.root):
                 warnings = translate(self.toolchain.stan.stanc, self.program, translated)
             if warnings:
@@ -351,6 +341,9 @@ class _Build:
         options = ("-include", str(headers[0])) if headers else ()
         return _Object(str(self.program.stan_file), path, translated, headers, options)
 
+    def model_object_path(self) -> Path:
+        return self._object_path("model", [self._sha256.encode()])
+
     def _object_path(self, stem: str, parts: Iterable[bytes]) -> Path:
         whole = (*_compiler_parts(self.toolchain.stan, self.toolchain.compiler), *parts)
         return self.cache.root / "objects" / f"{stem}-{digest(iter(whole))[:32]}.o"
@@ -358,7 +351,7 @@ class _Build:
     def _compiled(self, units: frozenset[str], folder: Path) -> list[Path]:
         """Compile the objects that the cache lacks; return all that are to be linked."""
         objects = self._objects(units, folder)
-        missing = [one for one in objects if not one.path.exists()]
+        missing = [one for one in objects if not is_whole(one.path)]
         if missing:
             self.notify(
                 f"compiling {self.program.name} "
@@ -370,7 +363,7 @@ class _Build:
     def _compile_one(self, one: _Object, folder: Path) -> None:
         # Programs compiled at the same time share the driver's units: the first compiles them.
         with self._lock(one.path.stem):
-            if one.path.exists():
+            if is_whole(one.path):
                 return
             include, staged = self.toolchain.stan.include, folder / one.path.name
             compiler, lean = self.toolchain.compiler, folder / f"lean-{one.path.stem}"
@@ -385,15 +378,16 @@ class _Build:
                 self.compilers.run((*front, "-I", str(include), *back), folder, one.what)
             if self.program.sha256() != self._sha256:
                 raise BuildError(f"{self.program.stan_file}: changed while it was compiled")
-            self.cache.publish(staged, one.path)
+            self.cache.publish_with_digest(staged, one.path)
 
     def _library(self, folder: Path) -> Path:
         """TBB's library in the cache, so that executables outlive the virtual environment."""
         source = self.toolchain.stan.tbb
         with disk_errors(self.cache.root):
-            name = digest(iter([source.read_bytes()]))[:16]
+            content = source.read_bytes()
+            name = digest(iter([content]))[:16]
             final = self.cache.root / "lib" / name / source.name
-            if not final.exists():
+            if not final.exists() or final.read_bytes() != content:
                 staged = folder / source.name
                 shutil.copy(source, staged)
                 self.cache.publish(staged, final)

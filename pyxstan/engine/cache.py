@@ -17,8 +17,10 @@ Layout below the root::
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -36,10 +38,64 @@ def cache_dir() -> Path:
     """Folder of compiled programs: ``PYXSTAN_CACHE``, else the user's cache folder."""
     chosen = os.environ.get("PYXSTAN_CACHE")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except (RuntimeError, OSError) as error:
+            raise BuildError(
+                f"PYXSTAN_CACHE={chosen}: no such folder can be made ({error})"
+            ) from None
     from platformdirs import user_cache_path
 
-    return user_cache_path("pyxstan")
+    folder = user_cache_path("pyxstan")
+    if not folder.is_absolute():
+        raise BuildError(
+            "this user has no home folder for compiled programs: set PYXSTAN_CACHE to a folder"
+        )
+    return folder
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file of the cache is as it was published, with the digest beside it."""
+    try:
+        return file_digest(path) == _digest_file(path).read_text()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def check_trusted(path: Path) -> None:
+    """Refuse what others can write to: from there programs are run.
+
+    Raises
+    ------
+    BuildError
+        The file or folder belongs to neither this user nor root, or others may write to it.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return  # not there yet, or told by who needs it
+    if status.st_uid not in (os.getuid(), 0):
+        whose = f"it belongs to user {status.st_uid}"
+    elif status.st_mode & stat.S_IWOTH or (
+        status.st_mode & stat.S_IWGRP and status.st_gid not in (os.getgid(), os.getegid(), 0)
+    ):
+        whose = "others can write to it"
+    else:
+        return
+    raise BuildError(
+        f"{path}: {whose}, and programs in it would be run: mend that (chmod go-w, chown), or set "
+        "PYXSTAN_CACHE to a folder of your own"
+    )
 
 
 def full_disk(folder: Path) -> BuildError:
@@ -71,14 +127,27 @@ class Cache:
 
     @classmethod
     def current(cls) -> Cache:
-        """Return the cache of this user and environment; nothing is created yet."""
-        return cls(cache_dir())
+        """Return the cache of this user and environment; nothing is created yet.
+
+        Raises
+        ------
+        BuildError
+            Others can write to it, or there is no such folder.
+        """
+        cache = cls(cache_dir())
+        for name in ("", "programs", "objects", "lib"):
+            check_trusted(cache.root / name)
+        return cache
 
     def folder(self, name: str) -> Path:
         """Return a folder of the cache by its name, created when it is missing."""
         path = self.root / name
         with disk_errors(self.root):
-            path.mkdir(parents=True, exist_ok=True)
+            for part in reversed((path, *path.parents)):
+                if not part.exists():
+                    part.mkdir(mode=0o755, exist_ok=True)  # whatever the umask
+            if not path.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
         return path
 
     @contextmanager
@@ -123,6 +192,14 @@ class Cache:
             with staged.open("rb") as file:
                 os.fsync(file.fileno())
             staged.replace(final)
+
+    def publish_with_digest(self, staged: Path, final: Path) -> None:
+        """Publish a file such that `is_whole` can tell whether it has changed since."""
+        beside = staged.with_name(f"{staged.name}.sha256")
+        with disk_errors(self.root):
+            beside.write_text(file_digest(staged))
+        self.publish(staged, final)
+        self.publish(beside, _digest_file(final))
 
     def _sweep(self, parent: Path, held: str) -> None:
         """Remove what killed processes left: staging folders whose lock nobody else holds."""

@@ -173,14 +173,18 @@ def _installed(package: str) -> str:
 
 
 def _cache() -> Check:
-    cache = Cache.current()
+    try:
+        cache = Cache.current()
+    except BuildError as error:
+        return Check("cache", "fail", str(error))
     try:
         with tempfile.TemporaryFile(dir=cache.folder("staging")):
             free = shutil.disk_usage(cache.root).free
-    except BuildError as error:
-        return Check("cache", "fail", str(error))
-    except OSError as error:
-        return Check("cache", "fail", f"cannot write in {cache.root} ({error.strerror})")
+    except (BuildError, OSError) as error:
+        if (cache.root / "programs").is_dir():
+            return Check("cache", "warn", f"{cache.root} is read-only: what it lacks stays so")
+        said = str(error) if isinstance(error, BuildError) else f"cannot write in {cache.root}"
+        return Check("cache", "fail", said)
     used = sum(file.stat().st_size for file in cache.root.rglob("*") if file.is_file())
     detail = f"{cache.root}, {used / 1e6:.0f} MB used, {free / 1e9:.1f} GB free"
     if free < _NO_SPACE:

@@ -1,10 +1,9 @@
 """The health of executables: whether they are whole and run on this machine.
 
-Beside each executable in the cache lies a health record: the driver units linked into it, its size
-and time, the library it loads, and the machines on which it has answered ``info``. With a record
-that fits, an executable is trusted at the cost of reading one small file; without, it has to answer
-``info`` first. So an executable that was truncated, or that came from a machine with an older or a
-foreign operating system, is noticed and built anew.
+Beside each executable in the cache lies a health record: the driver units linked into it, its
+digest, the library it loads with the digest of that, and the machines on which it has answered
+``info``. An executable whose record does not fit is built anew, be it truncated, replaced, or of a
+flipped byte; on a machine that the record does not name it has to answer ``info`` first.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pyxstan.engine.cache import Cache
+from pyxstan.engine.cache import Cache, check_trusted, disk_errors, file_digest
 from pyxstan.errors import BuildError
 
 #: A record in a cache shared by a whole cluster stays small.
@@ -29,9 +28,10 @@ class HealthRecord:
     """What is known of an executable."""
 
     units: tuple[str, ...]
-    size: int
-    mtime_ns: int
+    sha256: str
     library: str
+    #: Empty where the library is a folder.
+    library_sha256: str
     machines: tuple[str, ...]
 
 
@@ -40,24 +40,24 @@ def usable(executable: Path, units: Collection[str], cache: Cache) -> bool:
     record = read_record(executable)
     if record is None or not set(units) <= set(record.units):
         return False
+    for path in (executable.parent, executable):
+        check_trusted(path)
     try:
-        status = executable.stat()
         # Relative to the executable, or absolute.
         library = executable.parent / record.library
-        if status.st_size != record.size or not library.exists():
+        if file_digest(executable) != record.sha256 or _library_digest(library) != (
+            record.library_sha256
+        ):
             return False
     except OSError:
         return False
-    if status.st_mtime_ns == record.mtime_ns and _machine() in record.machines:
+    if not os.access(executable, os.X_OK):
+        return False
+    if _machine() in record.machines:
         return True
     if info_problem(executable) is not None:
         return False
-    machines = record.machines if status.st_mtime_ns == record.mtime_ns else ()
-    record = replace(
-        record,
-        mtime_ns=status.st_mtime_ns,
-        machines=(*(m for m in machines if m != _machine()), _machine())[-_MACHINES_KEPT:],
-    )
+    record = replace(record, machines=(*record.machines, _machine())[-_MACHINES_KEPT:])
     # The cache may be shared and read-only: then every start asks for `info`.
     with suppress(BuildError):
         _write_record(executable, record, cache)
@@ -72,10 +72,11 @@ def publish(
     Should the process be killed between the two, then the old record does not fit the new
     executable, which is linked again.
     """
-    status = staged.stat()
-    record = HealthRecord(
-        tuple(sorted(units)), status.st_size, status.st_mtime_ns, library, (_machine(),)
-    )
+    cache.folder(str(executable.parent.relative_to(cache.root)))
+    with disk_errors(cache.root):
+        staged.chmod(0o755)  # nobody else may write to it, whatever the umask
+        digests = file_digest(staged), _library_digest(executable.parent / library)
+    record = HealthRecord(tuple(sorted(units)), digests[0], library, digests[1], (_machine(),))
     cache.publish(staged, executable)
     _write_record(executable, record, cache)
 
@@ -86,20 +87,23 @@ def read_record(executable: Path) -> HealthRecord | None:
         fields = json.loads(_record_file(executable).read_bytes())
         return HealthRecord(
             tuple(map(str, fields["units"])),
-            int(fields["size"]),
-            int(fields["mtime_ns"]),
+            str(fields["sha256"]),
             str(fields["library"]),
+            str(fields["library_sha256"]),
             tuple(map(str, fields["machines"])),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def info_problem(executable: Path) -> str | None:
-    """Ask an executable for ``info``; what is wrong with the answer, or none."""
+def info_problem(executable: Path, data: Path | None = None) -> str | None:
+    """Ask an executable for ``info``; what is wrong with the answer, or none.
+
+    With data it evaluates its log density and the gradient once.
+    """
     try:
         answer = subprocess.run(
-            [executable, "info"],
+            [executable, "info", *([] if data is None else ["data", f"file={data}"])],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -111,6 +115,18 @@ def info_problem(executable: Path) -> str | None:
     if answer.returncode == 0 and "stan_version_major" in text:
         return None
     return f"`info` ended with status {answer.returncode}: {' '.join(text.split())[:200]}"
+
+
+def drop(executable: Path) -> None:
+    """Forget an executable that is broken, so that it is built anew."""
+    with suppress(OSError):
+        _record_file(executable).unlink(missing_ok=True)
+
+
+def _library_digest(library: Path) -> str:
+    if library.is_dir():
+        return ""
+    return file_digest(library)
 
 
 def _write_record(executable: Path, record: HealthRecord, cache: Cache) -> None:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
-import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -21,7 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyxstan.errors import DataError, SamplingError
+from pyxstan.engine.executable import drop
+from pyxstan.engine.failures import CrashError, explain, may_run
+from pyxstan.engine.run_folders import run_folder
+from pyxstan.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +38,6 @@ _UNITS = {
 }
 METHODS = ("nuts", *_UNITS)
 METRICS = ("diag_e", "dense_e", "unit_e")
-
-#: Lines of an executable's console that tell why it stopped, and those that repeat its settings.
-_COMPLAINT = re.compile("rror|xception|nitialization failed|denied|No space")
-_SETTING = re.compile(r"\s*\w+ = ")
 
 #: What an approximation's console says when it went wrong -> what that means.
 _POOR = {
@@ -96,6 +92,25 @@ def units(method: str, metric: str = "diag_e") -> tuple[str, ...]:
     return _UNITS.get(method, (f"sample_{metric}",))
 
 
+def run_mended(
+    executable: Path, rebuild: Callable[[], Path], data: Mapping[str, Any], **how: Any
+) -> Draws:
+    """Run, and if the executable of the cache crashes or does not start, build it anew, once.
+
+    Parameters
+    ----------
+    executable, data, **how
+        As of `run`.
+    rebuild
+        Builds the executable.
+    """
+    try:
+        return run(executable, data, **how)
+    except CrashError:
+        drop(executable)
+        return run(rebuild(), data, **how)
+
+
 def run(
     executable: Path,
     data: Mapping[str, Any],
@@ -132,39 +147,34 @@ def run(
     """
     import cmdstanpy
 
-    folder = Path(tempfile.mkdtemp(prefix="pyxstan-"))
+    may_run(executable)
     start = time.monotonic()
-    try:
-        with _quiet_cmdstanpy() as log, _chains_die_with_us():
-            data_file = folder / "data.json"
-            cmdstanpy.write_stan_json(str(data_file), dict(data))
-            common: dict[str, Any] = {
-                "data": str(data_file),
-                "seed": seed,
-                "output_dir": str(folder),
-                "sig_figs": DIGITS,
-            }
-            if isinstance(inits, Sequence):
-                starts = list(map(dict, inits))
-                common["inits"] = starts if method == "nuts" else starts[0]
-            elif inits is not None:
-                common["inits"] = dict(inits) if isinstance(inits, Mapping) else inits
-            try:
-                model = cmdstanpy.CmdStanModel(exe_file=str(executable))
-                call = partial(
-                    _call, model, method, common, chains=chains, warmup=warmup, draws=draws,
-                    progress=progress, metric=metric, adapt_delta=adapt_delta,
-                    max_treedepth=max_treedepth,
-                )  # fmt: skip
-                fit = _interruptible(call, folder)
-                drawn = _read(fit, method, chains, time.monotonic() - start, model)
-                return drawn if method == "nuts" else replace(drawn, complaints=_complaints(folder))
-            except (RuntimeError, ValueError) as error:
-                raise SamplingError(_explain(error, log, folder, executable.name)) from error
-    except OSError as error:
-        raise SamplingError(f"{error.filename or folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with run_folder() as folder, _quiet_cmdstanpy() as log, _chains_die_with_us():
+        data_file = folder / "data.json"
+        cmdstanpy.write_stan_json(str(data_file), dict(data))
+        common: dict[str, Any] = {
+            "data": str(data_file),
+            "seed": seed,
+            "output_dir": str(folder),
+            "sig_figs": DIGITS,
+        }
+        if isinstance(inits, Sequence):
+            starts = list(map(dict, inits))
+            common["inits"] = starts if method == "nuts" else starts[0]
+        elif inits is not None:
+            common["inits"] = dict(inits) if isinstance(inits, Mapping) else inits
+        try:
+            model = cmdstanpy.CmdStanModel(exe_file=str(executable))
+            call = partial(
+                _call, model, method, common, chains=chains, warmup=warmup, draws=draws,
+                progress=progress, metric=metric, adapt_delta=adapt_delta,
+                max_treedepth=max_treedepth,
+            )  # fmt: skip
+            fit = _interruptible(call, folder)
+            drawn = _read(fit, method, chains, time.monotonic() - start, model)
+            return drawn if method == "nuts" else replace(drawn, complaints=_complaints(folder))
+        except (RuntimeError, ValueError) as error:
+            raise explain(error, log, folder, executable) from error
 
 
 def _call(
@@ -296,33 +306,3 @@ def _kill_children(folder: str) -> None:
         with suppress(psutil.Error):
             if any(folder in word for word in child.cmdline()):
                 child.kill()
-
-
-def _explain(error: Exception, log: list[str], folder: Path, name: str) -> str:
-    """Say in one line why a run failed, and keep its files."""
-    from pyxstan.engine.cache import cache_dir
-
-    kept = cache_dir() / "failed" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{folder.name[-8:]}"
-    console = "\n".join([str(error), *log])
-    try:
-        shutil.copytree(folder, kept)
-        (kept / "console.txt").write_text(console)
-        where = f"; its files are in {kept}"
-    except OSError:
-        shutil.rmtree(kept, ignore_errors=True)
-        where = ""
-    killed = re.search(r"(?:Chain \[(\d+)\]|CmdStan) error: code '-(\d+)'", console)
-    complaints = [
-        line.strip()
-        for file in sorted(folder.glob("*.txt"))
-        for line in file.read_text(errors="replace").splitlines()
-        if _COMPLAINT.search(line) and not _SETTING.match(line)
-    ]
-    if killed:
-        which = f"chain {killed[1]}" if killed[1] else "its process"
-        reason = f"{which} was killed ({signal.strsignal(int(killed[2]))}; out of memory?)"
-    elif complaints:
-        reason = complaints[-1]
-    else:
-        reason = str(error).strip().splitlines()[0]
-    return f"{name}: Stan stopped: {reason}{where}"

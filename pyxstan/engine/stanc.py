@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pyxstan.engine.program import StanProgram
@@ -33,16 +34,18 @@ def translate(stanc: Path, program: StanProgram, translated: Path) -> str:
         When the program is not valid: where and why in one line; stanc's whole message as a note.
     """
     command = [
-        str(stanc),
+        str(stanc.absolute()),
         # Messages name the file alone: the C++ does not depend on where the program lies.
         f"--filename-in-msg={program.stan_file.name}",
-        f"--include-paths={','.join(map(str, program.search_path))}",
+        f"--include-paths={','.join(_without_commas(program.search_path, translated.parent))}",
         *(("--allow-undefined",) if program.external_cpp is not None else ()),
         f"--o={translated}",
         str(program.stan_file.absolute()),
     ]
     try:
-        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+        answer = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, cwd=translated.parent
+        )
     except OSError as error:
         raise BuildError(f"stanc does not run ({error}): reinstall httpstan") from error
     said = answer.stderr.decode(errors="replace").strip()
@@ -51,6 +54,17 @@ def translate(stanc: Path, program: StanProgram, translated: Path) -> str:
         refusal.add_note(said)
         raise refusal
     return said
+
+
+def _without_commas(folders: Sequence[Path], working: Path) -> Iterator[str]:
+    """Name folders so that a list of them can be told apart: by links, in the working folder."""
+    for number, folder in enumerate(folders):
+        if "," in str(folder):
+            link = working / f"include-{number}"
+            link.symlink_to(folder)
+            yield link.name
+        else:
+            yield str(folder)
 
 
 def in_one_line(said: str) -> str:
