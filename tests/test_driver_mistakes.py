@@ -67,7 +67,7 @@ def test_mistakes_in_arguments(run: Runner, words: str, message: str) -> None:
         ("sample D init=nan", "nan"),
         ("sample D output file=./", 'Ill-formed output filename "./"'),
         ("sample num_chains=2 D output file=a.csv,./", 'Ill-formed output filename "./"'),
-        ("sample num_chains=2 D algorithm=hmc engine=static", "num_chains"),
+        ("sample num_chains=2 algorithm=hmc engine=static D", "num_chains"),
         ("sample num_chains=2 D init=none.json", "none_1.json"),
         ("sample num_warmup=0 D", "num_warmup=0"),
         ("sample adapt engaged=0 save_metric=1 D", "save_metric"),
