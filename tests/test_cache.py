@@ -280,7 +280,7 @@ def small_disk(coin: Path, cache: Path, tmp_path: Path) -> Iterator[Path]:
     """A file system of half a megabyte with a cache that lacks but the executable."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k,mode=755", "tmpfs", str(disk)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small disk takes a privileged user")
     (disk / "objects").symlink_to(cache / "objects")

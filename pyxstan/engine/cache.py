@@ -135,7 +135,7 @@ class Cache:
             Others can write to it, or there is no such folder.
         """
         cache = cls(cache_dir())
-        for name in ("", "programs", "objects", "lib"):
+        for name in ("", "programs", "objects", "lib", "staging"):
             check_trusted(cache.root / name)
         return cache
 
