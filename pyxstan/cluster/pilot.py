@@ -226,6 +226,8 @@ class Mode:
     """A maximum of the posterior density of theta, found in rough cells."""
 
     pixels: Pixels
+    #: Minus the log posterior density of the profile that it was reached from.
+    profile: float
     coordinates: Coordinates
     theta: Floats
     scale: Floats
@@ -305,15 +307,11 @@ def _gain_of_second(
 
     None where the annuli alone show that they are, by far.
     """
-    layout, pixels = found.coordinates.layout, found.pixels
-    alone, their_priors = _one_component(layout, priors)
-    center = float(found.best[0]), float(found.best[1])
-    place = replace(place, center=center)
-    _, one = first_profile(pixels, alone, their_priors, center, place.rc, place.beta)
-    _, two = first_profile(pixels, layout, priors, center, place.rc, place.beta)
-    if one - two > _PLAIN:
+    alone, their_priors = _one_component(found.coordinates.layout, priors)
+    if _first(found.pixels, alone, their_priors, place)[1] - found.profile > _PLAIN:
         return None
-    single = _mode(pixels, alone, their_priors, place, False)
+    center = float(found.best[0]), float(found.best[1])
+    single = _mode(found.pixels, alone, their_priors, replace(place, center=center), False)
     return found.best_log_likelihood - single.best_log_likelihood, single
 
 
@@ -445,6 +443,14 @@ def _averaging_matters(pixels: Pixels, mode: Floats, scale: Floats, at: Coordina
     return bool((np.abs(shift) > _SHIFT * np.linalg.norm(scale, axis=1)).any())
 
 
+def _first(
+    pixels: Pixels, layout: Layout, priors: Sequence[Prior], place: Candidate
+) -> tuple[Floats, float]:
+    """The profile around a candidate, of the counts within its reach."""
+    near = Annuli(place.center, np.zeros(0), layout.shape).radius(pixels) <= place.reach
+    return first_profile(pixels[near], layout, priors, place.center, place.rc, place.beta)
+
+
 def _mode(
     pixels: Pixels, layout: Layout, priors: Sequence[Prior], place: Candidate, automatic: bool
 ) -> Mode:
@@ -456,8 +462,7 @@ def _mode(
         Whether it is to be found out if brightness must be averaged over each pixel.
     """
     annuli = Annuli.around(pixels, place.center, layout.shape)
-    near = pixels[annuli.radius(pixels) <= place.reach]
-    values, _ = first_profile(near, layout, priors, place.center, place.rc, place.beta)
+    values, profile = _first(pixels, layout, priors, place)
     if layout.elliptical or layout.offset:  # of which the profile knows nothing
         values = _moved(pixels, layout, values)
     steps = {"x0": 0.3, "y0": 0.3, "x02": 1.0, "y02": 1.0, "shear1": 0.05, "shear2": 0.05}
@@ -483,6 +488,7 @@ def _mode(
     best, _ = coordinates.values(likeliest)
     return Mode(
         pixels=pixels,
+        profile=profile,
         coordinates=coordinates,
         theta=theta,
         scale=principal(scale),

@@ -76,10 +76,11 @@ class ClusterProblem:
         """Chains start around the guess, in turn around its rivals, where there are any."""
         guess, rng = self.guess, np.random.default_rng([seed, 2])
         if guess.starts is not None:
-            chosen = guess.starts[
-                rng.permutation(max(chains, len(guess.starts))) % len(guess.starts)
+            others = guess.starts[rng.permutation(len(guess.starts))]
+            return [
+                {"z": guess.standardised(others[chain % len(others)] if chain else guess.theta)}
+                for chain in range(chains)
             ]
-            return [{"z": guess.standardised(theta)} for theta in chosen[:chains]]
         if not guess.rivals:
             return None
         starts = []
