@@ -139,7 +139,7 @@ def bilby(folder: Path, prior: str = "Uniform(minimum=0, maximum=5, name='PhoInd
 def test_one_file_an_object(write: Any, tmp_path: Path) -> None:
     files = [write(tmp_path / name) for name in "ab"]
     data = read_inputs(files, {"name": "PhoIndex"})
-    assert data.objects == ("a", "b")
+    assert data.objects == PosteriorSamples.from_files(files, "PhoIndex").objects == ("a", "b")
     for i in range(2):
         np.testing.assert_allclose(data.of(i)[:, 0], ROWS[:, 0])
     weights = [0.1, 0.2, 0.3, 0.4] if write is getdist else [0.25] * 4

@@ -56,8 +56,8 @@ class Selection:
 class PosteriorSamples:
     """Posterior samples of the parameters of many objects, each fitted on its own.
 
-    Make one with `from_arrays`, `from_text`, `from_runs`, `from_netcdf` or `from_frame`. They all
-    take
+    Make one with `from_arrays`, `from_text`, `from_runs`, `from_netcdf`, `from_frame` or
+    `from_files`. They all take
 
     prior
         The prior under which the objects were fitted: ``"uniform"``, ``"loguniform"``,
@@ -385,6 +385,27 @@ class PosteriorSamples:
         from pyxstan.stacking.readers import read_netcdf
 
         return cls.from_arrays(**read_netcdf(files, parameters), **known)
+
+    @classmethod
+    def from_files(
+        cls, files: Sequence[str | Path], parameters: str | Sequence[str], **known: Any
+    ) -> PosteriorSamples:
+        """Samples from files that hold one object each.
+
+        Parameters
+        ----------
+        files
+            Tables with a column a parameter, or a column of numbers alone; samples of MultiNest
+            (``post_equal_weights.dat``), GetDist, bilby (JSON), XSPEC or BXA (``chain.fits``). An
+            object is named after its file.
+        parameters
+            Names of the columns.
+        **known
+            ``prior``, ``covariates``, ``selection``: see `PosteriorSamples`.
+        """
+        from pyxstan.stacking.readers import read_chains
+
+        return cls.from_arrays(**read_chains(files, parameters), **known)
 
     @classmethod
     def from_frame(
