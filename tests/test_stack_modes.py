@@ -10,8 +10,9 @@ import pytest
 from scipy import special, stats
 
 import pyxstan
+from pyxstan import registry
 from pyxstan.inference_data import attributes, group
-from pyxstan.stacking import PosteriorSamples, stack
+from pyxstan.stacking import PosteriorSamples, linear, stack
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -152,3 +153,25 @@ def test_a_regression_in_any_units(unit: float) -> None:
     (one, other) = np.array(found)
     assert (np.abs(other[:, 0] - one[:, 0]) < 0.15 * one[:, 1]).all()
     np.testing.assert_allclose(other[:, 1], one[:, 1], rtol=0.15)
+
+
+def test_modes_of_a_regression() -> None:
+    """Two solutions of each object, one rising with the covariate and one falling."""
+    rng = np.random.default_rng(3)
+    z = rng.uniform(0, 2, 12)
+    noise = 0.2 * normal_scores(80)
+    one = 1 + 0.7 * (z - 1) + rng.normal(0, 0.2, 12)
+    samples = np.concatenate([one[:, None] + noise, 6 - one[:, None] - noise], axis=1)
+    data = PosteriorSamples.from_arrays(samples, covariates={"z": z})
+    entry = registry.get("stack_regression")
+    found = linear.prepare("stack_regression", data, entry.resolve_options({}), {})
+    assert len(found.modes) == 2
+    assert found.modes[0].share == pytest.approx(0.5, abs=0.15)
+    slopes = [found.coordinates.values(mode.center[None])[0]["slope"] for mode in found.modes]
+    assert slopes[0].item() == pytest.approx(-slopes[1].item(), abs=0.02)
+    assert "the posterior has 2 modes" in found.complaints[0]
+    begun = found.starts(4, 1)
+    assert begun is not None
+    theta = np.array([found.center + found.scale @ start["z"] for start in begun])
+    means = found.coordinates.values(theta)[0]["mean"][:, 0]
+    assert sorted(np.round(means < 3)) == [0, 0, 1, 1]

@@ -8,7 +8,7 @@ of partial correlations, as in ``stan_models/functions/correlation.stanfunctions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,15 @@ import xarray as xr
 
 from pyxstan import registry
 from pyxstan.errors import DataError
-from pyxstan.optimum import optimum
 from pyxstan.priors import Prior
 from pyxstan.stacking import parents, support
 from pyxstan.stacking.coordinates import Coordinates, coordinates
 from pyxstan.stacking.data import Floats, PosteriorSamples
 from pyxstan.stacking.linear_density import LinearCoordinates, Rows, on_nodes, rows_of
+from pyxstan.stacking.linear_search import starts
 from pyxstan.stacking.parents import Range
 from pyxstan.stacking.results import common_groups
+from pyxstan.stacking.search import Mode, maximised, same, spread_over, told, with_shares
 
 if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
@@ -35,6 +36,8 @@ MODELS = ("stack_multivariate", REGRESSION)
 _NODES_A_LENGTH = 3.0
 #: Draws of the guess by which that is chosen, and which part of them may be narrower.
 _GUESSES, _FINER = 400, 0.02
+#: Draws of each of several modes by which their masses are found, and so few samples need no nodes.
+_DRAWS, _FEW_SAMPLES = 500, 200_000
 #: Which part of the draws may be finer than what nodes are made for that were too coarse before.
 _FINER_DRAWS = 0.002
 
@@ -49,8 +52,8 @@ class LinearProblem:
     #: From the pivot, shape (N, C).
     covariates: Floats
     pivot: Floats
-    center: Floats
-    scale: Floats
+    #: Modes of the posterior, the one with most of the probability first.
+    modes: list[Mode]
     #: All samples, and the distance of the nodes that stand for them; zero where none do.
     rows: Rows
     spacing: float
@@ -64,8 +67,23 @@ class LinearProblem:
     def exact(self, chains: int, draws: int, seed: int) -> None:
         """There is no closed form."""
 
-    def starts(self, chains: int, seed: int) -> None:
-        """Chains start around the guess."""
+    @property
+    def center(self) -> Floats:
+        """Guess of theta."""
+        return self.modes[0].center
+
+    @property
+    def scale(self) -> Floats:
+        """Square root of its covariance."""
+        return self.modes[0].scale
+
+    def starts(self, chains: int, seed: int) -> list[dict[str, Any]] | None:
+        """Chains start around the guess; where there are several modes, spread over all of them."""
+        if len(self.modes) == 1:
+            return None
+        rows = self.rows
+        spread = spread_over(self.modes, chains, log_density_of(self.coordinates, rows), seed)
+        return [{"z": np.linalg.solve(self.scale, theta - self.center)} for theta in spread]
 
     def refined(self, draws: Draws) -> LinearProblem | None:
         """The problem on finer nodes, where these are too coarse for the posterior; else None."""
@@ -235,27 +253,26 @@ def prepare(
     few, spacing = rows, 0.0
     if P == 1 and options["likelihood"] == "nodes":
         few, spacing = on_nodes(rows, data, float(np.std(data.x)) / _NODES_A_LENGTH)
-    start = _start(data, coords, ranges)
-
-    def surprise(theta: Floats) -> float:
-        with np.errstate(all="ignore"):
-            values, found = coords.values(theta[None])
-            one = {name: x[0] for name, x in values.items()}
-            if not np.isfinite(found[0]) or not (np.diagonal(one["factor"]) > 1e-12).all():
-                return 1e300
-            total = found[0] + few.log_likelihood(one)
-        return -float(total) if np.isfinite(total) else 1e300
-
-    scale = 0.1 * np.diag(_units(coords, ranges, covariates))
-    center = start
+    begin = starts(data, coords, covariates) or [_start(data, coords, ranges)]
+    if len(begin) > 1 and len(rows.x) <= _FEW_SAMPLES:  # for parents of different widths
+        few, spacing = rows, 0.0
+    units = 0.1 * np.diag(_units(coords, ranges, covariates))
+    mode = Mode(begin[0], units, 0.0)
     for _ in range(3 if spacing else 1):
-        center, scale = optimum(surprise, center, scale)
+        mode = maximised(log_density_of(coords, few), mode.center, mode.scale)
         if spacing:  # as fine as the parents that the posterior may hold
-            trials = np.random.default_rng(1).standard_normal((_GUESSES, len(center))) @ scale.T
-            finest = coords.values(center + trials)[0]["sd"].min(axis=1)
+            size = len(mode.center)
+            trials = np.random.default_rng(1).standard_normal((_GUESSES, size)) @ mode.scale.T
+            finest = coords.values(mode.center + trials)[0]["sd"].min(axis=1)
             few, spacing = on_nodes(
                 rows, data, float(np.quantile(finest, _FINER)) / _NODES_A_LENGTH
             )
+    modes, log_density = [mode], log_density_of(coords, few)
+    for theta in begin[1:]:
+        mode = maximised(log_density, theta, units)
+        if not any(same(mode, other) for other in modes):
+            modes.append(mode)
+    modes = with_shares(modes, log_density, _DRAWS)
     stan_data = {
         "P": P,
         "C": C,
@@ -263,9 +280,14 @@ def prepare(
         **coords.numbers.stan_numbers(),
         "eta": eta,
         "D": coords.size,
-        "center": center,
-        "scale": scale,
+        "center": modes[0].center,
+        "scale": modes[0].scale,
     }
+
+    def shown_values(theta: Floats) -> dict[str, Floats]:
+        values = coords.values(theta)[0]
+        return {name: values[name] for name in ("mean", "slope", "sd") if values[name].size}
+
     shown = dict(zip(coords.numbers.names, map(str, coords.numbers.priors), strict=True))
     if P > 1:
         shown["correlation"] = f"lkj({eta:g})"
@@ -275,16 +297,32 @@ def prepare(
         coordinates=coords,
         covariates=covariates,
         pivot=pivot,
-        center=center,
-        scale=scale,
+        modes=modes,
         rows=rows,
         spacing=spacing,
         stan_data=stan_data,
         notes=notes,
-        complaints=list(data.complaints),
+        complaints=[*data.complaints, *told(modes, shown_values)],
         priors=shown,
         attributes={"parameter": ", ".join(data.parameters)},
     )
+
+
+def log_density_of(coords: LinearCoordinates, rows: Rows) -> Callable[[Floats], Floats]:
+    """Log posterior density of theta, shape (draws, size), by some rows."""
+
+    def log_density(theta: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            values, found = coords.values(theta)
+            diagonals = np.diagonal(values["factor"], axis1=1, axis2=2)
+            usable = np.asarray((diagonals > 1e-12).all(axis=1))
+            for k in range(len(theta)):
+                if usable[k] and np.isfinite(found[k]):
+                    one = {name: x[k] for name, x in values.items()}
+                    found[k] += rows.log_likelihood(one)
+        return np.where(usable, found, -np.inf)
+
+    return log_density
 
 
 def centred(data: PosteriorSamples, given: Any = None) -> tuple[Floats, Floats]:

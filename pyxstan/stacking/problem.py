@@ -18,7 +18,7 @@ from pyxstan.stacking.far_samples import Samples
 from pyxstan.stacking.nodes import Nodes, on_bins, on_grids, power_of, samples_alone
 from pyxstan.stacking.parents import HISTOGRAM, MIXTURE, PARENTS, Range
 from pyxstan.stacking.quadrature import Plane, accepted, laid_out, proposed
-from pyxstan.stacking.search import Mode, maximised, modes, spread_over
+from pyxstan.stacking.search import Mode, maximised, modes, spread_over, told
 from pyxstan.stacking.starting import fractions, start
 from pyxstan.stacking.target import Target
 
@@ -36,8 +36,6 @@ _GUESSES, _WIDER = 400, 2.0
 _LEAST_ACCEPTED = 0.8
 #: Log density of parents, below the highest, that need not be known by quadrature.
 _NEGLIGIBLE = 40.0
-#: Part of the probability from which on a mode is told of.
-_MATTERS = 0.01
 
 
 @dataclass(frozen=True)
@@ -247,7 +245,7 @@ def prepare(
         stan_data=stan_data,
         directly=options.get("exact", False),
         notes=notes,
-        complaints=[*data.complaints, *_several_modes(found, coords)],
+        complaints=[*data.complaints, *told(found, lambda theta: coords.values(theta)[0])],
         priors=shown,
         attributes={"parameter": data.parameters[0], "low": on.low, "high": on.high},
     )
@@ -382,19 +380,3 @@ def coordinates_of(
     if not 2 <= components <= 10:
         raise DataError(f"option components: {components} is not a whole number from 2 to 10")
     return coordinates(chosen, parent.positive, components, alpha, mixture=True)
-
-
-def _several_modes(found: list[Mode], coords: Coordinates) -> list[str]:
-    """What is to be known of a posterior with several modes that matter."""
-    matter = [mode for mode in found if mode.share >= _MATTERS]
-    if len(matter) < 2:
-        return []
-    parts = []
-    for mode in matter:
-        values = coords.values(mode.center[None])[0]
-        at = ", ".join(
-            f"{name} {' and '.join(f'{x:.3g}' for x in np.ravel(value[0]))}"
-            for name, value in values.items()
-        )
-        parts.append(f"about {mode.share:.0%} near {at}")
-    return [f"the posterior has {len(matter)} modes that no one mean describes: {'; '.join(parts)}"]

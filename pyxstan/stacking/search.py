@@ -11,7 +11,7 @@ dropped; the masses of the others come from importance sampling of their Gaussia
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,8 @@ _LOWER, _LOWER_MASS = 60.0, 14.0
 _APART = 0.5
 #: Modes at most, and the part of the probability from which on chains start in one.
 _MOST, _STARTS = 6, 0.05
+#: Part of the probability from which on a mode is told of.
+_MATTERS = 0.01
 #: Draws of each mode by which the masses are found, and degrees of freedom of these.
 _DRAWS, _FREEDOM = 1000, 5.0
 
@@ -162,7 +164,7 @@ def modes(
         if any(_joined(log_density, start, mode.center) for mode in found):
             continue
         mode = maximised(log_density, start, units)
-        if not any(_same(mode, other) for other in found):
+        if not any(same(mode, other) for other in found):
             found.append(mode)
         if len(found) == _MOST:
             break
@@ -180,7 +182,28 @@ def maximised(log_density: LogDensity, start: Floats, scale: Floats) -> Mode:
     return Mode(center, not_too_wide(surprise, center, scale), -surprise(center))
 
 
-def with_shares(found: Sequence[Mode], log_density: LogDensity) -> list[Mode]:
+def told(found: Sequence[Mode], values: Callable[[Floats], Mapping[str, Floats]]) -> list[str]:
+    """What is to be known of a posterior with several modes that matter.
+
+    Parameters
+    ----------
+    values
+        Parameters of theta, by name.
+    """
+    matter = [mode for mode in found if mode.share >= _MATTERS]
+    if len(matter) < 2:
+        return []
+    parts = []
+    for mode in matter:
+        at = ", ".join(
+            f"{name} {' and '.join(f'{x:.3g}' for x in np.ravel(value[0]))}"
+            for name, value in values(mode.center[None]).items()
+        )
+        parts.append(f"about {mode.share:.0%} near {at}")
+    return [f"the posterior has {len(matter)} modes that no one mean describes: {'; '.join(parts)}"]
+
+
+def with_shares(found: Sequence[Mode], log_density: LogDensity, draws: int = _DRAWS) -> list[Mode]:
     """Modes with their parts of the probability, the largest first; without those of hardly any."""
     highest = max(mode.log_mass for mode in found)
     kept = [mode for mode in found if mode.log_mass > highest - _LOWER_MASS]
@@ -190,9 +213,8 @@ def with_shares(found: Sequence[Mode], log_density: LogDensity) -> list[Mode]:
     size = len(kept[0].center)
     points, log_q = [], []
     for mode in kept:
-        wide = np.sqrt(_FREEDOM / rng.chisquare(_FREEDOM, (_DRAWS, 1)))
-        draws = wide * rng.standard_normal((_DRAWS, size))
-        points.append(mode.center + draws @ mode.scale.T)
+        wide = np.sqrt(_FREEDOM / rng.chisquare(_FREEDOM, (draws, 1)))
+        points.append(mode.center + wide * rng.standard_normal((draws, size)) @ mode.scale.T)
     every = np.concatenate(points)
     for mode in kept:
         t = np.linalg.solve(mode.scale, (every - mode.center).T)
@@ -232,7 +254,7 @@ def spread_over(
     return starts
 
 
-def _same(mode: Mode, other: Mode) -> bool:
+def same(mode: Mode, other: Mode) -> bool:
     """Whether two searches have ended at about the same place."""
     away = mode.center - other.center
     return any(
