@@ -110,9 +110,9 @@ def _halves(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _beside(idata: Any, chosen: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Constants that go with posterior variables: the attribute ``beside`` of a variable names one.
+    """Constants that go with posterior variables: a variable's attribute ``beside`` names them.
 
-    It is in the group ``constant_data`` and has the variable's own dims.
+    They are in the group ``constant_data`` and have the variable's own dims.
     """
     import xarray as xr
 
@@ -121,9 +121,9 @@ def _beside(idata: Any, chosen: xr.Dataset) -> dict[str, xr.Dataset]:
     constant = inference_data.group(idata, "constant_data")
     columns: dict[str, xr.Dataset] = {}
     for name, values in chosen.data_vars.items():
-        beside = str(values.attrs.get("beside", ""))
-        if beside in constant:
-            columns.setdefault(beside, xr.Dataset())[name] = constant[beside]
+        for beside in str(values.attrs.get("beside", "")).split():
+            if beside in constant:
+                columns.setdefault(beside, xr.Dataset())[name] = constant[beside]
     return columns
 
 

@@ -47,11 +47,12 @@ model {
   target += 0.5 * sigma_power * sum(log_v); // Jacobian of x(log v)
   nu ~ prior(nu_family, nu_prior[1], nu_prior[2]);
   target += sum(z_nu); // Jacobian of nu(z_nu)
-  y ~ concordance_t(B, G, exp(log_v), nu, nu_given, s2, instrument, start);
+  y ~ concordance_t(B, G, exp(log_v)[slot], nu, nu_given, s2, instrument, start);
 }
 generated quantities {
   vector[N] B = B_center + B_scale * z_B; // log effective area
   vector[M] G = G_center - G_slope * (B_scale * z_B) + G_scale .* z_G; // log flux
-  vector[K] sigma = exp(0.5 * (log_v_center + log_v_scale .* z_v)); // of log counts
+  vector[size(slot)] sigma // of log counts
+    = exp(0.5 * (log_v_center + log_v_scale .* z_v))[slot];
   vector[estimate_nu] nu = nu_given * exp(z_nu); // degrees of freedom
 }

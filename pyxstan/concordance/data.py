@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+#: Whole numbers up to here are exact.
+_MOST_COUNTS = 2.0**53
 #: Beyond these a number is no log flux, or no standard deviation of one: a mistaken unit, say.
 _LARGEST_LOG = 300.0
 _STANDARD_DEVIATIONS = (1e-6, 10.0)
@@ -51,6 +53,12 @@ class ConcordanceData:
         Energy band of each source, shape (M,), where there are bands.
     unit
         Unit of exp(y).
+    counts
+        Counts behind `y`, shape (n,), where their Poisson errors are all the errors there are;
+        `y` is then the log of net counts per exposure, for display (of half a count where there
+        is none).
+    exposure, background
+        Of the counts: exposure (default 1) and expected background counts (default 0), shape (n,).
     notes, warnings
         What a reader decided for the user, and what it doubts; `pyxstan.fit` says them.
 
@@ -73,6 +81,9 @@ class ConcordanceData:
     bands: tuple[str, ...] = ()
     source_bands: tuple[str, ...] = ()
     unit: str = ""
+    counts: Floats | None = None
+    exposure: Floats | None = None
+    background: Floats | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -87,6 +98,10 @@ class ConcordanceData:
         if self.sigma is not None:
             object.__setattr__(self, "sigma", np.asarray(self.sigma, dtype=float))
         self._check_shapes()
+        if self.counts is not None:
+            self._check_counts()
+        elif self.exposure is not None or self.background is not None:
+            raise DataError("exposure and background go with counts")
         self._check_measurements()
 
     def _check_shapes(self) -> None:
@@ -107,6 +122,35 @@ class ConcordanceData:
                     f"{field} has shape {getattr(self, field).shape}, "
                     f"expected one value for each of {len(self.instruments)} instruments"
                 )
+
+    def _check_counts(self) -> None:
+        if self.sigma is not None:
+            raise DataError("counts have Poisson errors: give counts or sigma, not both")
+        size = self.y.size
+        for field, default in (("counts", 0.0), ("exposure", 1.0), ("background", 0.0)):
+            given = getattr(self, field)
+            try:
+                values = np.array(default if given is None else given, dtype=float)
+                object.__setattr__(self, field, np.broadcast_to(values, (size,)).copy())
+            except (TypeError, ValueError):
+                raise DataError(f"{field}: expected {size} numbers, one a measurement") from None
+        assert self.counts is not None
+        assert self.exposure is not None
+        assert self.background is not None
+        whole = (self.counts >= 0) & (self.counts == np.floor(self.counts))
+        for k in _first(~(whole & (self.counts <= _MOST_COUNTS))):
+            raise DataError(
+                f"{self.label(k)}: counts is {self.counts[k]:g}, expected a whole number from 0"
+            )
+        for k in _first(~((self.exposure > 0) & np.isfinite(self.exposure))):
+            raise DataError(
+                f"{self.label(k)}: exposure is {self.exposure[k]:g}, expected a positive number"
+            )
+        for k in _first(~((self.background >= 0) & np.isfinite(self.background))):
+            raise DataError(
+                f"{self.label(k)}: background is {self.background[k]:g}, expected the expected "
+                "number of background counts, 0 or more"
+            )
 
     def _check_measurements(self) -> None:
         for field, size in (("instrument", len(self.instruments)), ("source", len(self.sources))):
@@ -149,6 +193,13 @@ class ConcordanceData:
         """Number of measurements of each instrument, shape (N,)."""
         return np.bincount(self.instrument, minlength=len(self.instruments))
 
+    def expected_counts(self, B: Floats, G: Floats) -> Floats:
+        """Expected counts of each measurement, background included, for B (..., N), G (..., M)."""
+        assert self.exposure is not None
+        assert self.background is not None
+        rate = np.take(B, self.instrument, axis=-1) + np.take(G, self.source, axis=-1)
+        return np.asarray(self.exposure * np.exp(rate) + self.background)
+
     @classmethod
     def from_table(
         cls,
@@ -168,9 +219,10 @@ class ConcordanceData:
             All logs are natural ones.
             Long, a row a measurement: ``instrument``, ``source``, optionally ``band``; then
             ``log_flux``, or ``flux``, or ``counts`` (with ``exposure`` where they differ); then,
-            where known, ``sigma`` (of the log) or ``error`` (in the unit of flux or counts; counts
-            alone get their Poisson error). ``obsid`` or ``epoch`` tell observations of one source
-            apart.
+            where known, ``sigma`` (of the log) or ``error`` (in the unit of flux or counts).
+            Counts alone are Poisson, zeros included; ``background`` beside them holds the expected
+            number of background counts in each. ``obsid`` or ``epoch`` tell observations of one
+            source apart.
             Wide, a row an instrument: ``instrument`` and columns of log fluxes ``y_<source>``,
             optionally ``sigma_<source>``; all other columns but ``b`` and ``tau`` are left aside.
             Where no column begins with ``y_``, all of them are sources, named by the columns.
@@ -214,6 +266,14 @@ class ConcordanceData:
         else:
             columns["instrument"] = [self.instruments[i] for i in self.instrument]
             columns["source"] = [self.sources[j] for j in self.source]
+        if self.counts is not None:
+            assert self.exposure is not None
+            assert self.background is not None
+            columns["counts"] = self.counts.astype(np.int64)
+            columns["exposure"] = self.exposure
+            if self.background.any():
+                columns["background"] = self.background
+            return pd.DataFrame(columns)
         columns["log_flux"] = self.y
         if self.sigma is not None:
             columns["sigma"] = self.sigma

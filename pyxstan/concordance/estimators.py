@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyxstan.concordance import scatter
+from pyxstan.concordance.bands import band_covariance
 from pyxstan.concordance.data import ConcordanceData, Floats, as_concordance_data
-from pyxstan.concordance.pilot import Grid, gaussian_posterior, residual_spread
-from pyxstan.concordance.problem import band_covariance
+from pyxstan.concordance.pilot import Grid, gaussian_posterior
 from pyxstan.errors import DataError
 
 _TOLERANCE = 1e-12
@@ -90,8 +91,8 @@ def shrinkage(
     sigma: npt.ArrayLike | None = None,
     G: npt.ArrayLike | None = None,
     tau: float | None = None,
-    alpha: float = 1.5,
-    beta: float | None = None,
+    alpha: float | None = None,
+    beta: npt.ArrayLike | None = None,
 ) -> Shrinkage:
     """Shrinkage estimators of the log-normal concordance.
 
@@ -112,12 +113,14 @@ def shrinkage(
     tau
         Prior standard deviation for all instruments, in place of the data's own.
     alpha, beta
-        In S^2, where sigma is unknown; beta defaults to the square of the data's residual spread.
+        In S^2, where sigma is unknown; beta one number or one an instrument (N,). A prior
+        sigma_i^2 ~ Inv-Gamma(p, q) has its joint mode (over B, G and sigma^2) at alpha = 2 p + 2,
+        beta = 2 q; the defaults are those of the prior that `pyxstan.fit` takes by default.
 
     Raises
     ------
     DataError
-        No tau, a wrong shape, or no convergence.
+        No tau, a wrong shape, no convergence, or no degree of freedom to fit sigma from.
     """
     data = as_concordance_data(data)
     N, M = len(data.instruments), len(data.sources)
@@ -125,13 +128,13 @@ def shrinkage(
         sigma = data.sigma
     known = sigma is not None
     prior = 1 / _tau(data, tau) ** 2
-    if beta is None and not known:
-        beta = residual_spread(data) ** 2
+    alpha = 2 * scatter.PRIOR_SHAPE + 2 if alpha is None else alpha
+    beta = np.ones(N) if known else _beta(data, beta)
     fixed_G = None if G is None else np.asarray(G, dtype=float)
     if fixed_G is not None and fixed_G.shape != (M,):
         raise DataError(f"G has shape {fixed_G.shape}, expected ({M},)")
 
-    deviation = _per_measurement(data, np.sqrt(beta or 1.0) if sigma is None else sigma)
+    deviation = _per_measurement(data, np.sqrt(beta) if sigma is None else sigma)
     for _ in range(_ROUNDS):
         w = 1 / deviation**2
         W = prior / (prior + np.bincount(data.instrument, w, minlength=N))
@@ -149,13 +152,27 @@ def shrinkage(
             return Shrinkage(B, flux, _by_instrument(data, deviation), W)
         residual = data.y - B[data.instrument] - flux[data.source]
         squares = np.bincount(data.instrument, residual**2, minlength=N)
-        S2 = (squares + (beta or 0.0)) / (data.counts_by_instrument + alpha)
+        S2 = (squares + beta) / (data.counts_by_instrument + alpha)
         fitted = np.sqrt(2 * S2 / (1 + np.sqrt(1 + S2)))[data.instrument]
         change = float(np.abs(fitted - deviation).max())
         deviation = fitted
         if change < _TOLERANCE:
             return Shrinkage(B, flux, _by_instrument(data, deviation), W)
     raise DataError(f"shrinkage: no convergence in {_ROUNDS} rounds (last change {change:.1e})")
+
+
+def _beta(data: ConcordanceData, beta: npt.ArrayLike | None) -> Floats:
+    """The beta of each instrument: what the user gave, or that of the default prior."""
+    N = len(data.instruments)
+    if beta is None:
+        design = scatter.Design.of(data)
+        scatter.refuse_unknowable(data, design, np.arange(N), "unknown")
+        spread = scatter.robust_spreads(data, design)
+        return np.asarray(2 * scatter.PRIOR_SCALE * spread**2)
+    given = np.asarray(beta, dtype=float)
+    if given.shape not in ((), (N,)) or not (np.isfinite(given) & (given > 0)).all():
+        raise DataError(f"beta is {beta}, expected a positive number, or {N} of them")
+    return np.broadcast_to(given, (N,))
 
 
 def _by_instrument(data: ConcordanceData, deviation: Floats) -> Floats:

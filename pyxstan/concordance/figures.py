@@ -12,6 +12,7 @@ from pyxstan import inference_data
 from pyxstan.figures import blank
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
 _INTERVAL = (0.025, 0.5, 0.975)
@@ -94,7 +95,7 @@ def fluxes(idata: Any) -> Figure:
 
     posterior = inference_data.group(idata, "posterior")
     constant = inference_data.group(idata, "constant_data")
-    observed = inference_data.group(idata, "observed_data")["y"]
+    observed = _log_fluxes(idata)
     sources = posterior["source"].to_numpy()
     G = posterior["G"].quantile(_INTERVAL, ("chain", "draw")).to_numpy()
     instruments = [str(x) for x in posterior["instrument"].to_numpy()]
@@ -162,7 +163,7 @@ def residuals(idata: Any) -> Figure:
     """Standardised residuals by instrument."""
     residual, scale = _residuals(idata)
     posterior = inference_data.group(idata, "posterior")
-    observed = inference_data.group(idata, "observed_data")["y"]
+    observed = _log_fluxes(idata)
     by = _positions(observed["measured_instrument"].to_numpy(), posterior["instrument"].to_numpy())
     labels = [str(x) for x in posterior["instrument"].to_numpy()]
     figure, axes = _figure(6.4, 1.3 + 0.26 * len(labels))
@@ -213,9 +214,15 @@ def _residuals(idata: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     posterior = inference_data.group(idata, "posterior").mean(("chain", "draw"))
     constant = inference_data.group(idata, "constant_data")
-    observed = inference_data.group(idata, "observed_data")["y"]
+    observed = _log_fluxes(idata)
     by = _positions(observed["measured_instrument"].to_numpy(), posterior["instrument"].to_numpy())
     of = _positions(observed["measured_source"].to_numpy(), posterior["source"].to_numpy())
+    if "exposure" in constant:
+        center = posterior["B"].to_numpy()[by] + posterior["G"].to_numpy()[of]
+        source = constant["exposure"].to_numpy() * np.exp(center)
+        expected = source + constant["background"].to_numpy()
+        counts = inference_data.group(idata, "observed_data")["counts"].to_numpy()
+        return (counts - expected) / source, np.sqrt(expected) / source
     variance = np.zeros(by.size)
     if "sigma_given" in constant:
         variance = constant["sigma_given"].to_numpy() ** 2
@@ -224,6 +231,12 @@ def _residuals(idata: Any) -> tuple[np.ndarray, np.ndarray]:
     nu = _degrees_of_freedom(idata)
     expected = posterior["B"].to_numpy()[by] + posterior["G"].to_numpy()[of] - 0.5 * variance / nu
     return observed.to_numpy() - expected, np.sqrt(variance / nu)
+
+
+def _log_fluxes(idata: Any) -> xr.DataArray:
+    """Measured log fluxes; of counts, the log of net counts per exposure."""
+    observed = inference_data.group(idata, "observed_data")
+    return observed["y"] if "y" in observed else inference_data.group(idata, "constant_data")["y"]
 
 
 def _degrees_of_freedom(idata: Any) -> float:

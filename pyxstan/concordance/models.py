@@ -23,6 +23,8 @@ _OPTIONS = (
     Option("variances", "sigma_ij given (known), sigma_i fitted (unknown), or scatter fitted on "
            "top of the given (extra); default known where the data have them, else unknown",
            choices=("known", "unknown", "extra")),
+    Option("sigma_groups", "instruments that share one fitted sigma: common (all of them), or "
+           "groups as in 'pn, MOS1; HEG, MEG'; default each its own", kind=object),
     Option("exact", "with variances=known, draw the Gaussian posterior directly, not by NUTS "
            "(log-normal only)", True, bool),
     Option("tau", "prior sd of every B, in place of the instruments' own", kind=float),
@@ -34,9 +36,10 @@ _OPTIONS = (
 _PRIORS = (
     PriorSlot("B", "log effective area of every instrument", "normal(b, tau) of the data",
               ("normal",)),
-    PriorSlot("sigma2", "variance sigma_i^2", "inv_gamma(1.5, s^2) for variances=unknown, "
-              "s the residual spread in the data", ("inv_gamma", "gamma", "lognormal")),
-    PriorSlot("sigma", "sigma_i, in place of sigma2", "half_normal(s) for variances=extra",
+    PriorSlot("sigma2", "variance sigma_i^2", "inv_gamma(0.5, s^2 / 10) for variances=unknown, "
+              "s a robust spread of the data (of log-t: as a sigma)",
+              ("inv_gamma", "gamma", "lognormal")),
+    PriorSlot("sigma", "sigma_i, in place of sigma2", "lognormal(ln s, 1.5) for variances=extra",
               ("half_normal", "gamma", "lognormal", "inv_gamma")),
 )  # fmt: skip
 _SIMULATION = (

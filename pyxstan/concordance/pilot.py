@@ -15,14 +15,16 @@ W_j = sum_i w_ij and u_ij = w_ij / W_j:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyxstan.concordance.data import ConcordanceData, Floats
+from pyxstan.concordance.data import ConcordanceData, Floats, Ints
 from pyxstan.concordance.skew_t import mixing_moments
-from pyxstan.priors import Prior
+
+if TYPE_CHECKING:
+    from pyxstan.concordance.scatter import ScatterPrior
 
 _STEPS = 60
 _LARGEST_STEP = 1.0
@@ -88,29 +90,12 @@ def gaussian_posterior(w: Floats, d: Floats, b: Floats, precision: Floats) -> Ga
     return Gaussian(B, covariance, G, u, np.sqrt(1 / W), residual, variance)
 
 
-def residual_spread(data: ConcordanceData, *, robust: bool = False) -> float:
-    """Residual standard deviation of `y` about the best additive fit B_i + G_j.
-
-    It is the s of the default prior of the variances, Inv-Gamma(1.5, s^2). A `robust` one follows
-    from the median of the absolute residuals, which outliers don't move.
-    """
-    grid = Grid.of(data, np.zeros_like(data.y))
-    N = len(data.instruments)
-    fit = gaussian_posterior(grid.mask, grid.y, np.zeros(N), np.eye(N) * 1e-8)
-    squares = float((grid.mask * fit.residual**2).sum())
-    if robust:
-        typical = 1.4826 * np.median(np.abs(fit.residual[grid.mask > 0]))
-        squares = float(typical**2 * data.y.size)
-    seen = int((grid.mask.sum(axis=0) > 0).sum())
-    freedom = data.y.size - len(data.sources) - seen + 1
-    return max(float(np.sqrt(squares / max(freedom, 1))), 1e-6)
-
-
 def find(
     grid: Grid,
     b: Floats,
     precision: Floats,
-    log_prior: Callable[[Floats], Floats] | None,
+    prior: ScatterPrior | None,
+    slots: Ints,
     start: float,
     nu: float | None,
 ) -> Pilot:
@@ -118,20 +103,22 @@ def find(
 
     Parameters
     ----------
-    log_prior
-        Log prior density of log v, elementwise; None where the variances are known.
+    prior
+        Of the variances v; None where they are known.
+    slots
+        Which of the v each instrument has.
     start
         Where the search for v begins.
     nu
         Degrees of freedom of log-t errors; None for log-normal ones.
     """
-    N = b.size
-    log_v = np.full(N if log_prior is not None else 0, np.log(start))
+    log_v = np.full(0 if prior is None else len(prior.priors), np.log(start))
+    members = np.eye(log_v.size)[:, slots] if prior is not None else np.zeros((0, b.size))
     residual = np.zeros_like(grid.y)
     spread = np.zeros_like(grid.y)
     scale = np.ones_like(log_v)
     for _ in range(_STEPS):
-        total = grid.given + (np.exp(log_v) if log_prior is not None else 0.0)
+        total = grid.given + np.exp(log_v) @ members
         total = np.where(grid.mask > 0, total, 1.0)
         if nu is None:
             xi, inverse_xi = np.ones_like(total), np.ones_like(total)
@@ -141,26 +128,27 @@ def find(
         # r = y - B - G itself; the fit's residual is about the centred value d
         residual = grid.mask * (fit.residual - 0.5 * total / xi)
         spread = grid.mask * fit.variance
-        if log_prior is None:
+        if prior is None:
             if nu is None:
                 break
             continue
-        v = np.exp(log_v)
+        v = np.exp(log_v) @ members
         slope = 0.5 * grid.mask * (xi * (residual**2 + spread) / total**2 - 1 / total)
         slope -= grid.mask * inverse_xi / 8
         leverage = np.clip(xi * fit.variance / total, 0, 0.9)
         shrink = 1.0 if nu is None else nu / (nu + 3)
-        information = 0.5 * shrink * (grid.mask * (v / total) ** 2 * (1 - leverage)).sum(axis=0)
+        each = (grid.mask * (v / total) ** 2 * (1 - leverage)).sum(axis=0)
+        information = 0.5 * shrink * (members @ each)
         step = 1e-3
-        lower, middle, upper = (log_prior(log_v + shift) for shift in (-step, 0.0, step))
-        gradient = v * slope.sum(axis=0) + (upper - lower) / (2 * step)
+        lower, middle, upper = (prior.log_density(log_v + shift) for shift in (-step, 0.0, step))
+        gradient = members @ (v * slope.sum(axis=0)) + (upper - lower) / (2 * step)
         curvature = np.maximum(information - (upper - 2 * middle + lower) / step**2, 0.25)
         move = np.clip(gradient / curvature, -_LARGEST_STEP, _LARGEST_STEP)
         log_v = log_v + move
         scale = 1 / np.sqrt(curvature)
         if np.abs(move).max() < 1e-4:
             break
-    total = grid.given + (np.exp(log_v) if log_prior is not None else 0.0)
+    total = grid.given + np.exp(log_v) @ members
     total = np.where(grid.mask > 0, total, 1.0)
     if nu is not None:
         # the expected information of log-t errors is rounder than the observed one
@@ -170,13 +158,3 @@ def find(
             fit.B, steady.covariance, fit.G, steady.u, steady.G_scale, residual, steady.variance
         )
     return Pilot(fit, log_v, scale)
-
-
-def log_prior_of_log_v(prior: Prior, power: int) -> Callable[[Floats], Floats]:
-    """Log density of log v, for a prior on sigma^power (v = sigma^2)."""
-
-    def density(log_v: Floats) -> Floats:
-        x = np.exp(0.5 * power * log_v)
-        return prior.log_density(x) + 0.5 * power * log_v
-
-    return density

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyxstan.concordance import pilot
+from pyxstan.concordance import counts, pilot, reservations, scatter
+from pyxstan.concordance.bands import band_covariance
 from pyxstan.concordance.condensing import condensed
-from pyxstan.concordance.data import ConcordanceData, Floats
+from pyxstan.concordance.data import ConcordanceData, Floats, Ints
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior, parse
 
@@ -27,6 +28,8 @@ _WIDE_TAU = 1.0
 _LARGEST_NU = 100.0
 #: Where an estimated nu starts.
 _START_NU = 4.0
+#: What the Stan programs are told of the prior of variances that aren't fitted.
+_NO_SCATTER = {"sigma_power": 2, "sigma_family": 1, "sigma_prior": np.zeros((2, 0))}
 
 
 @dataclass
@@ -40,6 +43,12 @@ class ConcordanceProblem:
     given: Floats
     #: Prior covariance of B.
     T: Floats
+    #: Which of the fitted variances each instrument has, shape (N,).
+    slots: Ints
+    #: Whether the likelihood is that of Poisson counts.
+    poisson: bool
+    #: Robust spread of the data behind the default prior of sigma, shape (N,).
+    scatter_spread: Floats | None
     #: Degrees of freedom: a number, None to estimate (log-t); irrelevant for log-normal.
     nu: float | None
     pointwise: str
@@ -75,13 +84,16 @@ class ConcordanceProblem:
             raise DataError(f"no starting value for '{min(unknown)}'; there are B, sigma")
         N, K = len(self.data.instruments), self.stan_data["K"]
         inits: dict[str, Any] = {"z_B": np.zeros(N), "z_v": np.zeros(K)}
+        if self.model == "concordance":
+            inits["z_G"] = np.zeros(self.stan_data["M_G"])
         if "B" in values:
             B = _start("B", values["B"], N)
             inits["z_B"] = np.linalg.solve(self.stan_data["B_scale"], B - self.guess.gaussian.B)
         if "sigma" in values and K:
-            sigma = _start("sigma", values["sigma"], K)
+            sigma = _start("sigma", values["sigma"], N)
             if not (sigma > 0).all():
                 raise DataError("starting values of sigma must be positive")
+            sigma = sigma[np.unique(self.slots, return_index=True)[1]]
             inits["z_v"] = (2 * np.log(sigma) - self.guess.log_v) / self.guess.log_v_scale
         if self.model == "concordance_t":
             inits["z_G"] = np.zeros(len(self.data.sources))
@@ -121,14 +133,22 @@ def prepare(
     """Make the data ready for Stan: checks, defaults, the guess of the posterior."""
     notes, warnings = list(data.notes), list(data.warnings)
     data = _with_prior(data, options, priors)
-    variances = options["variances"] or ("known" if data.sigma is not None else "unknown")
-    if variances != "unknown" and data.sigma is None:
+    has_errors = data.sigma is not None or data.counts is not None
+    variances = options["variances"] or ("known" if has_errors else "unknown")
+    if variances != "unknown" and not has_errors:
         raise DataError(f"variances={variances} needs a column sigma or error in the data")
     if options["variances"] is None:
-        notes.append(f"variances={variances} (the data have {'no ' * (data.sigma is None)}errors)")
-    fitted_alone = variances == "unknown" or data.sigma is None
-    given = np.zeros_like(data.y) if fitted_alone else np.square(np.asarray(data.sigma))
+        errors = (
+            "are counts" if data.counts is not None else f"have {'no ' * (not has_errors)}errors"
+        )
+        notes.append(f"variances={variances} (the data {errors})")
+    if data.counts is not None and variances == "unknown":
+        variances = "extra"
+        notes.append("variances=extra: a fitted scatter of counts comes on top of their Poisson's")
     T = band_covariance(data, options["band_correlation"])
+    design = scatter.Design.of(data)
+    for found, said in zip(reservations.of_design(data, design), (notes, warnings), strict=True):
+        said.extend(found)
     for label, count in zip(data.instruments, data.counts_by_instrument, strict=True):
         if count == 0:
             warnings.append(f"instrument '{label}' has no data: its prior alone gives its area")
@@ -140,7 +160,6 @@ def prepare(
             f"a factor of {np.exp(data.tau[wide[0]]):.3g} in area; 5% is tau = 0.05"
         )
 
-    _check_proportions(data, given if variances == "known" else None)
     estimate_nu = options.get("nu") == "estimated"
     nu = _START_NU if estimate_nu else float(options.get("nu", _START_NU))
     if not 0 < nu <= _LARGEST_NU:
@@ -149,27 +168,47 @@ def prepare(
             "(beyond, the errors are those of concordance)"
         )
     robust = model == "concordance_t"
-    spread = pilot.residual_spread(data, robust=robust)
-    spread = max(spread, data.tau.max() / _LARGEST_RATIO)
-    power, prior = _variance_prior(
-        variances, priors, spread, notes, nu if robust else None, estimate_nu=estimate_nu
-    )
+    slots = scatter.sigma_slots(data, options["sigma_groups"])
+    precision = np.asarray(np.linalg.inv(T))
+    prior, spread, start = None, None, 1.0
+    if variances == "known":
+        _refuse_scatter_settings(priors, options)
+    else:
+        factor = scatter.scale_of_t(None if estimate_nu else nu) if robust else 1.0
+        alone = scatter.unknowable(data, design, slots)
+        if alone:
+            warnings.append(
+                f"no measurement tells the scatter of {scatter.named(alone)} from its area: "
+                "its prior alone gives its sigma"
+            )
+        scattered = data
+        if data.counts is not None:
+            scattered = counts.as_log_fluxes(data, precision, None, slots, 1.0, None)
+        prior, spread = _scatter_prior(scattered, design, variances, priors, slots, factor)
+        if spread is not None:
+            notes.append(f"prior {prior.name} ~ {prior}, from a robust spread of the data")
+        start = _start_of_scatter(scattered, spread)
     if robust and variances != "unknown":
         notes.append("the given errors are the sigma of log-t: an sd of sigma / sqrt(nu - 2)")
     nu_prior = priors.get("nu", parse("gamma(2, 0.1)"))
 
-    guess = pilot.find(
-        pilot.Grid.of(data, given),
-        data.b,
-        np.asarray(np.linalg.inv(T)),
-        None if prior is None else pilot.log_prior_of_log_v(prior, power),
-        start=spread**2,
-        nu=nu if robust else None,
-    )
-    N, K = len(data.instruments), 0 if prior is None else len(data.instruments)
+    search = (precision, prior, slots, start, nu if robust else None)
+    poisson = data.counts is not None and variances == "known" and not robust
+    if data.counts is not None and not poisson:
+        data = counts.as_log_fluxes(data, *search)
+        notes.append("counts: Gaussian in their log rates, with errors from expected counts")
+    if poisson:
+        guess = pilot.Pilot(counts.mode(data, precision), np.zeros(0), np.zeros(0))
+        given = counts.expected_errors(data, guess.gaussian.B, guess.gaussian.G)
+        notes.extend(_poisson_notes(data))
+    else:
+        known = np.zeros_like(data.y) if data.sigma is None else np.square(data.sigma)
+        given = np.zeros_like(data.y) if variances == "unknown" else known
+        _check_proportions(data, given if variances == "known" else None)
+        guess = pilot.find(pilot.Grid.of(data, given), data.b, *search)
+    N, K = len(data.instruments), 0 if prior is None else len(prior.priors)
     order = np.lexsort((data.instrument, data.source))
     starts = np.searchsorted(data.source[order], np.arange(len(data.sources) + 1))
-    code, arguments = (1, (0.0, 0.0)) if prior is None else (prior.code, prior.stan_arguments)
     stan_data: dict[str, Any] = {
         "N": N,
         "M": len(data.sources),
@@ -181,9 +220,8 @@ def prepare(
         "b": data.b,
         "T_whitening": np.linalg.inv(np.linalg.cholesky(T)),
         "K": K,
-        "sigma_power": power,
-        "sigma_family": code,
-        "sigma_prior": np.outer(arguments, np.ones(K)),
+        "slot": slots + 1 if K else np.zeros(0, dtype=int),
+        **(_NO_SCATTER if prior is None else prior.stan_data),
         "B_center": guess.gaussian.B,
         "B_scale": np.linalg.cholesky(guess.gaussian.covariance),
         "log_v_center": guess.log_v,
@@ -191,9 +229,11 @@ def prepare(
     }
     in_force = {"B": "normal(b, tau), see constant_data"}
     if prior is not None:
-        in_force["sigma2" if power == 2 else "sigma"] = str(prior)
-    if not robust:
-        stan_data |= condensed(data, given)
+        in_force[prior.name] = str(prior)
+    if poisson:
+        stan_data |= counts.stan_data(data, guess.gaussian)
+    elif not robust:
+        stan_data |= condensed(data, given) | counts.no_counts(N)
     else:
         stan_data |= {
             "G_center": guess.gaussian.G,
@@ -212,15 +252,36 @@ def prepare(
         variances=variances,
         given=given,
         T=T,
+        slots=slots,
+        poisson=poisson,
+        scatter_spread=spread,
         nu=None if estimate_nu else nu,
         pointwise=options["pointwise"],
-        closed_form=not robust and variances == "known" and options["exact"],
+        closed_form=not robust and variances == "known" and not poisson and options["exact"],
         stan_data=stan_data,
         guess=guess,
         notes=notes,
         warnings=warnings,
         priors=in_force,
     )
+
+
+def _poisson_notes(data: ConcordanceData) -> list[str]:
+    """What the likelihood of counts is, and which sources it can't place."""
+    assert data.counts is not None
+    assert data.background is not None
+    if data.background.any():
+        return ["counts: Poisson likelihood, on top of the background given; "
+                f"G flat above {counts.FAINT:g} counts of a source"]  # fmt: skip
+    notes = ["counts: Poisson likelihood, each flux integrated out (multinomial)"]
+    totals = np.bincount(data.source, data.counts, minlength=len(data.sources))
+    silent = [data.sources[j] for j in np.flatnonzero(totals == 0)]
+    if silent:
+        notes.append(
+            f"without a count: {len(silent)} source(s), {scatter.named(silent)}: silent on areas, "
+            "their flux (flat prior in the flux) is an upper limit"
+        )
+    return notes
 
 
 def _check_proportions(data: ConcordanceData, given: Floats | None) -> None:
@@ -256,130 +317,46 @@ def _with_prior(
     return data
 
 
-def _variance_prior(
+def _refuse_scatter_settings(priors: Mapping[str, Prior], options: Mapping[str, Any]) -> None:
+    """Raise where something is set of a scatter that isn't fitted."""
+    for name in ("sigma", "sigma2"):
+        if name in priors:
+            raise DataError(f"prior {name} has no use with variances=known")
+    if options["sigma_groups"] is not None:
+        raise DataError("option sigma_groups has no use with variances=known")
+
+
+def _scatter_prior(
+    data: ConcordanceData,
+    design: scatter.Design,
     variances: str,
     priors: Mapping[str, Prior],
-    spread: float,
-    notes: list[str],
-    nu: float | None,
-    *,
-    estimate_nu: bool,
-) -> tuple[int, Prior | None]:
-    """The prior of the fitted variances: on which power of sigma, and which.
+    slots: Ints,
+    factor: float,
+) -> tuple[scatter.ScatterPrior, Floats | None]:
+    """The prior of the fitted variances, and the spreads (N,) behind a default one.
 
-    The sigma of log-t errors (`nu` is theirs) is sqrt(nu - 1) times the spread that it makes, as in
-    Marshall et al. 2021 at nu = 3. Where nu is estimated, the prior is wide enough for any.
+    Log-t errors have a sigma `factor` times that of Gaussian ones of their spread.
     """
     if "sigma" in priors and "sigma2" in priors:
         raise DataError("priors sigma and sigma2 both set the prior of the variances: give one")
-    if variances == "known":
-        for name in ("sigma", "sigma2"):
-            if name in priors:
-                raise DataError(f"prior {name} has no use with variances=known")
-        return 2, None
+    K = int(slots.max()) + 1
     for power, name in ((1, "sigma"), (2, "sigma2")):
         if name in priors:
-            return power, priors[name]
-    if nu is not None:
-        spread *= float(np.sqrt(max(nu - 1, 1)))
-    if variances == "unknown":
-        prior = Prior("inv_gamma", (1.5, spread**2))
-        if estimate_nu:
-            prior = Prior("lognormal", (float(np.log(spread**2)), 1.5))
-        notes.append(f"prior sigma2 ~ {prior}, from the residual spread of the data")
-        return 2, prior
-    prior = Prior("half_normal", (spread,))
-    notes.append(f"prior sigma ~ {prior}, from the residual spread of the data")
-    return 1, prior
+            return scatter.ScatterPrior(power, (priors[name],) * K), None
+    scatter.refuse_unknowable(data, design, slots, variances)
+    spread = scatter.robust_spreads(data, design)
+    spread = np.maximum(spread, data.tau.max() / _LARGEST_RATIO)
+    if variances == "extra":
+        spread = scatter.beyond_given(data, design, spread)
+    own = np.array([np.nanmin(spread[slots == k]) for k in range(K)])
+    return scatter.default_prior(variances, own, factor), spread
 
 
-def band_covariance(data: ConcordanceData, correlation: Any) -> Floats:
-    """Prior covariance T of B: tau of each entry, correlated between the bands of an instrument.
-
-    Parameters
-    ----------
-    data
-        With `tau` known.
-    correlation
-        None (independent), one number for all pairs of bands, a matrix over the bands in the
-        order of their first appearance, a mapping ``{(band, band): correlation}``, or an (N, N)
-        matrix over all entries.
-
-    Raises
-    ------
-    DataError
-        A shape that fits neither, no bands, or a covariance that is not positive definite.
-    """
-    N = len(data.instruments)
-    matrix = np.eye(N) if correlation is None else _entry_correlation(data, correlation)
-    if not np.allclose(matrix, matrix.T) or not np.allclose(np.diag(matrix), 1):
-        raise DataError("band_correlation: not a correlation matrix (symmetric, 1 on the diagonal)")
-    T = matrix * np.outer(data.tau, data.tau)
-    try:
-        np.linalg.cholesky(T)
-    except np.linalg.LinAlgError:
-        lowest = np.linalg.eigvalsh(matrix)[0]
-        raise DataError(
-            "band_correlation: the prior covariance of B is not positive definite "
-            f"(smallest eigenvalue of its correlation {lowest:.3g})"
-        ) from None
-    return np.asarray(T)
-
-
-def _entry_correlation(data: ConcordanceData, correlation: Any) -> Floats:
-    N = len(data.instruments)
-    if isinstance(correlation, str):
-        try:
-            correlation = float(correlation)
-        except ValueError:
-            correlation = _correlation_from_file(correlation)
-    bands = list(dict.fromkeys(data.bands))
-    if isinstance(correlation, Mapping):
-        between = np.eye(len(bands))
-        for pair, value in correlation.items():
-            try:
-                first, second = pair
-                value = float(value)
-            except (TypeError, ValueError):
-                raise DataError(
-                    f"band_correlation: {pair!r}: {value!r} is not (band, band): number"
-                ) from None
-            for band in (first, second):
-                if band not in bands:
-                    raise DataError(
-                        f"band_correlation: unknown band '{band}'; there are {', '.join(bands)}"
-                    )
-            between[bands.index(first), bands.index(second)] = value
-            between[bands.index(second), bands.index(first)] = value
-    else:
-        try:
-            between = np.asarray(correlation, dtype=float)
-        except (TypeError, ValueError):
-            raise DataError("band_correlation: expected a number or a matrix of numbers") from None
-    if not np.isfinite(between).all():
-        raise DataError("band_correlation: expected finite numbers")
-    if between.shape == (N, N) and len(bands) != N:
-        return between
-    if not bands:
-        raise DataError("band_correlation: the data have no column 'band'")
-    if between.ndim == 0:
-        between = np.where(np.eye(len(bands)) > 0, 1.0, float(between))
-    if between.shape != (len(bands), len(bands)):
-        raise DataError(
-            f"band_correlation has shape {between.shape}, expected a number, "
-            f"{len(bands)} x {len(bands)} for the bands, or {N} x {N}"
-        )
-    band = np.array([bands.index(b) for b in data.bands])
-    same = np.array(data.names)[:, None] == np.array(data.names)[None, :]
-    return np.asarray(np.where(same, between[np.ix_(band, band)], 0.0))
-
-
-def _correlation_from_file(path: str) -> Floats:
-    try:
-        return np.loadtxt(path, delimiter=",", ndmin=2)
-    except OSError:
-        raise DataError(
-            f"option band_correlation: '{path}' is neither a number nor a file"
-        ) from None
-    except ValueError as error:
-        raise DataError(f"{path}: not a matrix of numbers ({error})") from None
+def _start_of_scatter(data: ConcordanceData, spread: Floats | None) -> float:
+    """Where to look for the variances."""
+    if spread is not None:
+        return float(np.nanmedian(spread)) ** 2
+    residual = data.y - data.b[data.instrument]
+    residual -= (np.bincount(data.source, residual) / np.bincount(data.source))[data.source]
+    return max(float(residual.var()), (float(data.tau.max()) / _LARGEST_RATIO) ** 2)

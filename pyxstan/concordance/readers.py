@@ -31,7 +31,7 @@ _NO_FLUX = {"angle", "area", "dimensionless", "energy", "length", "mass", "time"
 _PRIOR_COLUMNS = {"instrument", "band", "b", "tau"}
 #: Columns that tell observations of one source apart.
 _OBSERVATION = ("obsid", "epoch")
-_KNOWN = {"instrument", "source", "band", "exposure", "sigma", "error", *_QUANTITIES, *_OBSERVATION}
+_KNOWN = {"instrument", "source", "band", "exposure", "background", "sigma", "error", *_QUANTITIES, *_OBSERVATION}
 _COUNTS = ("ct", "count", "ph", "photon", "adu", "electron")
 
 
@@ -48,6 +48,8 @@ class _Measurements:
     rows: NDArray[np.intp]
     band: list[str] | None = None
     unit: str = ""
+    #: Of Poisson counts: counts, exposure, background.
+    poisson: dict[str, Floats] = field(default_factory=dict)
     #: All instruments in order, those without a measurement too.
     listed: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -115,18 +117,29 @@ def _long(table: Table) -> _Measurements:
     columns = set(table.frame.columns)
     unit = ""
     _check_unit(table, quantity)
+    poisson: dict[str, Floats] = {}
+    with_errors = bool(columns & {"sigma", "error"})
     if quantity == "log_flux":
         y = table.numbers("log_flux")
         flux = None
+    elif quantity == "counts" and not with_errors:
+        poisson = _poisson(table, columns)
+        flux = np.maximum(poisson["counts"] - poisson["background"], 0.5)
+        y = np.log(flux)
     else:
         flux = table.numbers(quantity, positive=True)
+        if quantity == "counts":
+            _refuse_fractions(table, flux)
         y = np.log(flux)
         unit = table.units.get(quantity, "") if quantity == "flux" else ""
     if "exposure" in columns:
         if quantity != "counts":
             raise DataError(f"{table.source}: column 'exposure' goes with counts, not {quantity}")
-        y = y - np.log(table.numbers("exposure", unit="s", positive=True))
+        exposure = table.numbers("exposure", unit="s", positive=True)
+        y = y - np.log(exposure)
         unit = "1/s"
+        if poisson:
+            poisson["exposure"] = exposure
     sigma = None
     if "sigma" in columns:
         sigma = table.numbers("sigma", unit="", positive=True)
@@ -136,12 +149,11 @@ def _long(table: Table) -> _Measurements:
                             "the error of log_flux is 'sigma'")  # fmt: skip
         sigma = table.numbers("error", unit=unit if quantity == "flux" else None, positive=True)
         sigma = sigma / flux
-    elif quantity == "counts":
-        sigma = np.sqrt(1.0 / np.asarray(flux))
     if {"sigma", "error"} <= columns:
         raise DataError(f"{table.source}: columns 'sigma' and 'error', expected one of them")
     sources, apart = _observations(table)
-    used = {"instrument", "source", "band", quantity, "exposure", "sigma", "error", *apart}
+    used = {"instrument", "source", "band", quantity, "exposure", "sigma", "error"}
+    used |= {*apart, *poisson}
     notes = left_aside(table, used, {quantity})
     if apart:
         notes = (f"observations are told apart by {' and '.join(apart)}", *notes)
@@ -156,6 +168,7 @@ def _long(table: Table) -> _Measurements:
         rows=np.arange(y.size),
         band=table.labels("band") if "band" in columns else None,
         unit=unit,
+        poisson=poisson,
         notes=notes,
         warnings=warn_of_decades(y, table.source) if flux is None else (),
     )
@@ -185,6 +198,31 @@ def _shared(instruments: Sequence[str], sources: Sequence[str]) -> bool:
         seen.setdefault(source, instrument) != instrument
         for source, instrument in zip(sources, instruments, strict=False)
     )
+
+
+def _poisson(table: Table, columns: set[str]) -> dict[str, Floats]:
+    """Counts, zeros included, and the expected background counts among them."""
+    counts = table.numbers("counts")
+    for k in np.flatnonzero(counts < 0)[:1]:
+        raise DataError(f"{table.row(k)}: counts is {counts[k]:g}, expected a whole number from 0")
+    _refuse_fractions(table, counts)
+    background = np.zeros_like(counts)
+    if "background" in columns:
+        background = table.numbers("background")
+        for k in np.flatnonzero(background < 0)[:1]:
+            raise DataError(
+                f"{table.row(k)}: background is {background[k]:g}, expected the number of "
+                "background counts to expect, 0 or more"
+            )
+    return {"counts": counts, "background": background}
+
+
+def _refuse_fractions(table: Table, counts: Floats) -> None:
+    for k in np.flatnonzero(counts != np.floor(counts))[:1]:
+        raise DataError(
+            f"{table.row(k)}: counts is {counts[k]:g}, expected a whole number (net or scaled "
+            "counts are a 'flux' with an 'error')"
+        )
 
 
 def _check_unit(table: Table, quantity: str) -> None:
@@ -395,6 +433,7 @@ def _assemble(
         bands=tuple(band for _, band in pairs) if bands else (),
         source_bands=tuple(source_band[label] for label in sources) if bands else (),
         unit=measured.unit,
+        **measured.poisson,
         notes=measured.notes,
         warnings=(
             *measured.warnings,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pyxstan.concordance import skew_t
+from pyxstan.concordance import counts, reservations, skew_t
 from pyxstan.concordance.data import Floats
 from pyxstan.units import spelled
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 _POINTWISE_BYTES = 2e9
 #: Numbers worked on at a time, so that they stay in the processor's cache.
 _BLOCK = 30_000
-#: Draws over which the prior's influence is averaged.
-_INFLUENCE_DRAWS = 200
 
 
 def groups(problem: ConcordanceProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
@@ -36,26 +34,39 @@ def groups(problem: ConcordanceProblem, draws: Draws, seed: int) -> dict[str, xr
     problem.attributes["deviance_at_mean"] = _deviance_at_mean(problem, posterior)
     found = {"posterior": posterior}
     found |= _pointwise(problem, posterior, measurement, seed)
-    found["observed_data"] = xr.Dataset(
-        {
-            "y": (
-                "measurement",
-                data.y,
-                {"units": "", "long_name": f"measurement{_log_unit(problem)}"},
-            )
-        },
-        coords=measurement,
-    )
+    described = {"units": "", "long_name": f"measurement{_log_unit(problem)}"}
+    measured = ("measurement", data.y, described)
+    observed: dict[str, Any] = {"y": measured}
+    if problem.poisson:
+        observed = {"counts": ("measurement", data.counts, {"units": "count"})}
+    found["observed_data"] = xr.Dataset(observed, coords=measurement)
+    problem.complaints.extend(reservations.of_fit(problem, posterior))
+    influence, formula = _influence(problem, posterior)
     constant: dict[str, Any] = {
         "b": ("instrument", data.b, {"long_name": "log nominal effective area"}),
         "tau": ("instrument", data.tau, {"long_name": "prior sd of B"}),
         "prior_influence": (
             "instrument",
-            _influence(problem, posterior),
-            {"long_name": "weight of the prior in B"},
+            influence,
+            {"long_name": "weight of the prior in B, the fluxes given", "formula": formula},
+        ),
+        "variance_ratio": (
+            "instrument",
+            _variance_ratio(problem, posterior),
+            {"long_name": "posterior variance of B / its prior variance"},
         ),
         "measurements": ("instrument", data.counts_by_instrument),
     }
+    if problem.scatter_spread is not None:
+        constant["scatter_spread"] = (
+            "instrument",
+            problem.scatter_spread,
+            {"long_name": "robust spread s of the data, in the default prior of sigma"},
+        )
+    if problem.poisson:
+        constant["exposure"] = ("measurement", data.exposure)
+        constant["background"] = ("measurement", data.background, {"units": "count"})
+        constant["y"] = measured
     if problem.variances != "unknown":
         constant["sigma_given"] = ("measurement", np.sqrt(problem.given))
     coords = {"instrument": posterior.coords["instrument"], "source": posterior.coords["source"]}
@@ -71,10 +82,11 @@ def _log_unit(problem: ConcordanceProblem) -> str:
 def _posterior(problem: ConcordanceProblem, draws: Draws, seed: int) -> xr.Dataset:
     data = problem.data
     B = draws.variables["B"]
-    G = draws.variables["G"] if "G" in draws.variables else _fluxes(problem, draws, seed)
+    G = draws.variables.get("G", np.zeros(0))
+    G = G if G.size else _fluxes(problem, draws, seed)
     area, source = ("chain", "draw", "instrument"), ("chain", "draw", "source")
     unit = _log_unit(problem)
-    influence = {"beside": "prior_influence"}
+    influence = {"beside": "prior_influence variance_ratio"}
     variables: dict[str, Any] = {
         "B": (area, B, {"units": "", "long_name": "log effective area", **influence}),
         "G": (source, G, {"units": "", "long_name": f"log flux{unit}"}),
@@ -125,6 +137,9 @@ def _fluxes(problem: ConcordanceProblem, draws: Draws, seed: int) -> Floats:
     """
     data = problem.data
     B = draws.variables["B"]
+    if problem.poisson:
+        rng = np.random.default_rng([seed, 2])
+        return counts.draw_fluxes(data, B, rng, at_mode=draws.method == "map")
     sigma = draws.variables["sigma"] if problem.variances != "known" else None
     rng = np.random.default_rng([seed, 2])
     order = np.argsort(data.source, kind="stable")
@@ -152,22 +167,32 @@ def _variance(problem: ConcordanceProblem, sigma: Floats | None) -> Floats:
     return np.asarray(problem.given + sigma[..., problem.data.instrument] ** 2)
 
 
-def _influence(problem: ConcordanceProblem, posterior: xr.Dataset) -> Floats:
-    """Weight of the prior in each B, averaged over the posterior of the variances."""
+def _influence(problem: ConcordanceProblem, posterior: xr.Dataset) -> tuple[Floats, str]:
+    """Weight of the prior in each B at the mean variance, and its formula."""
     from pyxstan.concordance.estimators import variance_left
 
     shape = 1.0  # of the errors: what a measurement weighs, in units of sigma^-2
+    weight = "sigma_ij^-2"
     if problem.model == "concordance_t":
         nu = float(posterior["nu"].mean()) if "nu" in posterior else float(problem.nu or 0)
         shape = nu * (nu + 1) / (nu + 3)
-    if "sigma" not in posterior:
-        return variance_left(problem.T, problem.data, problem.given / shape)
-    sigma = posterior["sigma"].to_numpy().reshape(-1, len(problem.data.instruments))
-    some = sigma[:: max(1, len(sigma) // _INFLUENCE_DRAWS)]
-    weights = [
-        variance_left(problem.T, problem.data, _variance(problem, row) / shape) for row in some
-    ]
-    return np.asarray(np.mean(weights, axis=0))
+        weight = f"{shape:.4g} sigma_ij^-2 (nu (nu + 1) / (nu + 3), nu = {nu:.3g})"
+    formula = f"tau_i^-2 / (tau_i^-2 + sum over the sources of {weight})"
+    mean = None
+    if "sigma" in posterior:
+        mean = np.sqrt((posterior["sigma"] ** 2).mean(("chain", "draw")).to_numpy())
+    return variance_left(problem.T, problem.data, _variance(problem, mean) / shape), formula
+
+
+def _variance_ratio(problem: ConcordanceProblem, posterior: xr.Dataset) -> Floats:
+    """Var(B | data) / Var(B): 1 where the posterior is the prior; NaN of a single draw."""
+    prior = np.diag(problem.T)
+    if problem.closed_form:
+        return np.asarray(np.diag(problem.guess.gaussian.covariance) / prior)
+    B = posterior["B"].to_numpy().reshape(-1, prior.size)
+    if len(B) < 2:
+        return np.full(prior.size, np.nan)
+    return np.asarray(B.var(axis=0, ddof=1) / prior)
 
 
 def _log_density(
@@ -184,6 +209,9 @@ def _deviance_at_mean(problem: ConcordanceProblem, posterior: xr.Dataset) -> flo
     data = problem.data
     names = [name for name in ("B", "G", "sigma", "nu") if name in posterior]
     mean = {name: posterior[name].mean(("chain", "draw")).to_numpy() for name in names}
+    if problem.poisson:
+        expected = data.expected_counts(mean["B"], mean["G"])
+        return float(-2 * counts.log_density(np.asarray(data.counts), expected).sum())
     residual = data.y - mean["B"][data.instrument] - mean["G"][data.source]
     nu = float(mean.get("nu", problem.nu or 0))
     v = _variance(problem, mean.get("sigma"))
@@ -214,6 +242,11 @@ def _pointwise(
     for chain, start in itertools.product(range(chains), range(0, kept.size, size)):
         here = chain, slice(start, start + size)
         at = chain, kept[here[1]]
+        if problem.poisson:
+            expected = data.expected_counts(B[at], G[at])
+            log_likelihood[here] = counts.log_density(np.asarray(data.counts), expected)
+            predicted[here] = rng.poisson(expected)
+            continue
         center = np.take(B[at], data.instrument, axis=1) + np.take(G[at], data.source, axis=1)
         v = _variance(problem, None if sigma is None else sigma[at])
         noise = rng.standard_normal(center.shape)
@@ -228,9 +261,12 @@ def _pointwise(
             predicted[here] = center - 0.5 * v / xi + np.sqrt(v / xi) * noise
     coords = {**measurement, "chain": posterior.chain, "draw": posterior.draw[kept]}
     dims = ("chain", "draw", "measurement")
+    name, unit = ("counts", "count") if problem.poisson else ("y", "")
     found = {
-        "log_likelihood": xr.Dataset({"y": (dims, log_likelihood)}, coords=coords),
-        "posterior_predictive": xr.Dataset({"y": (dims, predicted, {"units": ""})}, coords=coords),
+        "log_likelihood": xr.Dataset({name: (dims, log_likelihood)}, coords=coords),
+        "posterior_predictive": xr.Dataset(
+            {name: (dims, predicted, {"units": unit})}, coords=coords
+        ),
     }
     if weight is not None:
         found["posterior_predictive"]["outlier_weight"] = (

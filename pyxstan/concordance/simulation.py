@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from pyxstan.concordance.bands import band_covariance
 from pyxstan.concordance.data import ConcordanceData, Floats
-from pyxstan.concordance.problem import band_covariance
 from pyxstan.errors import DataError
 from pyxstan.output import replacing
 from pyxstan.priors import Prior, parse

@@ -9,7 +9,8 @@
   vector[N] b; // log nominal effective area: prior mean of B
   matrix[N, N] T_whitening; // inverse Cholesky factor of T, the prior covariance of B
 
-  int<lower=0, upper=N> K; // unknown variances: none, or one an instrument
+  int<lower=0, upper=N> K; // unknown variances: none, one an instrument, or one a group of them
+  array[K > 0 ? N : 0] int<lower=1, upper=K> slot; // which of them an instrument has
   int<lower=1> sigma_power; // the prior is on sigma (1) or on sigma^2 (2)
   int<lower=1> sigma_family; // prior family, see functions/priors.stanfunctions
   array[2] vector[K] sigma_prior; // its two arguments

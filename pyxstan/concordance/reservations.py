@@ -1,0 +1,153 @@
+"""What speaks against a concordance: of the design before the fit, of the fit afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyxstan.concordance.data import ConcordanceData, Floats
+from pyxstan.concordance.pilot import Grid, gaussian_posterior
+from pyxstan.concordance.scatter import Design, named
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pyxstan.concordance.problem import ConcordanceProblem
+
+#: Posterior means of B beyond so many tau from b are named.
+_LARGEST_SHIFT = 3.0
+#: Mean standardised residuals beyond this are named, alone or in units of their own error.
+_LARGEST_RESIDUAL = 4.0
+#: A chi^2 as extreme as this in either direction speaks against the given errors.
+_IMPROBABLE = 1e-3
+
+
+def of_design(data: ConcordanceData, design: Design) -> tuple[list[str], list[str]]:
+    """Notes and warnings of who measured what."""
+    notes, warnings = [], []
+    for band in dict.fromkeys(data.bands or ("",)):
+        mine = [
+            i
+            for i in np.flatnonzero(data.counts_by_instrument)
+            if not data.bands or data.bands[i] == band
+        ]
+        groups = design.instrument_group[mine]
+        different = list(dict.fromkeys(groups.tolist()))
+        if len(different) > 1:
+            first = [data.instruments[i] for i in mine if design.instrument_group[i] == groups[0]]
+            rest = [data.instruments[i] for i in mine if design.instrument_group[i] != groups[0]]
+            warnings.append(
+                f"{len(different)} groups of instruments share no source: {named(first)} beside "
+                f"{named(rest)}; only the priors relate the areas of one to those of another"
+            )
+    seen = np.bincount(data.source, minlength=len(data.sources))
+    alone = [data.sources[j] for j in np.flatnonzero(seen == 1)]
+    if alone and len(data.instruments) > 1:
+        notes.append(
+            f"seen by one instrument alone, so silent on areas: {len(alone)} source(s), "
+            f"{named(alone)}"
+        )
+    return notes, warnings
+
+
+def of_fit(problem: ConcordanceProblem, posterior: xr.Dataset) -> list[str]:
+    """Complaints about the areas, the residuals and the given errors."""
+    mean = {name: posterior[name].mean(("chain", "draw")).to_numpy() for name in ("B", "G")}
+    found = _far_areas(problem, mean["B"])
+    if problem.data.counts is not None:
+        expected = problem.data.expected_counts(mean["B"], mean["G"])
+        standardised = (problem.data.counts - expected) / np.sqrt(expected)
+        found += _far_residuals(problem.data, standardised)
+        return found + _pearson(problem, expected)
+    v = problem.given
+    if "sigma" in posterior:
+        sigma = posterior["sigma"].median(("chain", "draw")).to_numpy()
+        v = v + sigma[problem.data.instrument] ** 2
+    if problem.model == "concordance_t":
+        nu = problem.nu or float(posterior["nu"].mean())
+        v = v / nu
+    data = problem.data
+    residual = data.y - mean["B"][data.instrument] - mean["G"][data.source] + 0.5 * v
+    found += _far_residuals(data, residual / np.sqrt(v))
+    if problem.model == "concordance" and problem.variances == "known":
+        found += _chi_square(problem)
+    return found
+
+
+def _far_areas(problem: ConcordanceProblem, B: Floats) -> list[str]:
+    shift = (B - problem.data.b) / problem.data.tau
+    far = np.flatnonzero(np.abs(shift) > _LARGEST_SHIFT)
+    if not far.size:
+        return []
+    worst = far[np.argmax(np.abs(shift[far]))]
+    labels = [problem.data.instruments[i] for i in far]
+    return [
+        f"B is more than {_LARGEST_SHIFT:g} tau from b for {named(labels)} "
+        f"({shift[worst]:.1f} tau for '{problem.data.instruments[worst]}'): "
+        "data and prior contradict each other"
+    ]
+
+
+def _far_residuals(data: ConcordanceData, standardised: Floats) -> list[str]:
+    found = []
+    for what, index, labels in (
+        ("instrument", data.instrument, data.instruments),
+        ("source", data.source, data.sources),
+    ):
+        size = len(labels)
+        count = np.maximum(np.bincount(index, minlength=size), 1)
+        total = np.abs(np.bincount(index, standardised, minlength=size)) / np.sqrt(count)
+        typical = np.bincount(index, np.abs(standardised), minlength=size) / count
+        worst = np.maximum(total, typical)
+        far = np.flatnonzero(worst > _LARGEST_RESIDUAL)
+        if far.size:
+            named_ones = named([labels[k] for k in far[np.argsort(-worst[far])]])
+            found.append(
+                f"the mean standardised residual of {what} {named_ones} is {worst[far].max():.1f}: "
+                "the errors don't explain it"
+            )
+    return found
+
+
+def _chi_square(problem: ConcordanceProblem) -> list[str]:
+    """Of the given errors, about the best B and G that the prior leaves free."""
+    from scipy.stats import chi2
+
+    freedom = int(Design.of(problem.data).freedom.clip(0).sum())
+    if freedom == 0:
+        return []
+    N = len(problem.data.instruments)
+    grid = Grid.of(problem.data, problem.given)
+    weight = grid.mask / np.where(grid.mask > 0, grid.given, 1.0)
+    hold = 1e-9 * float(weight.sum(axis=0).max())
+    fit = gaussian_posterior(weight, grid.y + 0.5 * grid.given, problem.data.b, np.eye(N) * hold)
+    value = float((weight * fit.residual**2).sum())
+    return _improbable(
+        value, freedom, float(chi2.sf(value, freedom)), float(chi2.cdf(value, freedom))
+    )
+
+
+def _pearson(problem: ConcordanceProblem, expected: Floats) -> list[str]:
+    """Pearson's chi^2 of counts, whose variance exceeds that of a chi^2 by the sum of 1/mu."""
+    from scipy.stats import norm
+
+    assert problem.data.counts is not None
+    freedom = int(Design.of(problem.data).freedom.clip(0).sum())
+    if freedom == 0:
+        return []
+    value = float(((problem.data.counts - expected) ** 2 / expected).sum())
+    score = (value - freedom) / np.sqrt(2 * freedom + (1 / expected).sum())
+    return _improbable(value, freedom, float(norm.sf(score)), float(norm.cdf(score)))
+
+
+def _improbable(value: float, freedom: int, above: float, below: float) -> list[str]:
+    if min(above, below) > _IMPROBABLE:
+        return []
+    small = above < below
+    return [
+        f"chi^2 {value:.4g} for {freedom} degrees of freedom is improbable "
+        f"(p = {min(above, below):.1g}): the errors are too {'small' if small else 'large'}; "
+        f"variances={'extra' if small else 'unknown'} fits "
+        f"{'what they lack' if small else 'the scatter itself'}"
+    ]
