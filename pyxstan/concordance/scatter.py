@@ -68,7 +68,8 @@ class Design:
 
         N, M = len(data.instruments), len(data.sources)
         edges = np.ones(data.y.size), (data.instrument, N + data.source)
-        count, label = connected_components(coo_array(edges, (N + M, N + M)), directed=False)
+        count, found = connected_components(coo_array(edges, (N + M, N + M)), directed=False)
+        label = np.asarray(found).astype(np.int64)
         members = np.bincount(label, minlength=count)
         edges_of = np.bincount(label[data.instrument], minlength=count)
         freedom = np.asarray(edges_of - members + 1)
@@ -77,7 +78,6 @@ class Design:
         bridge[~free] = True
         if free.any():
             bridge[free] = _leverage(data)[free] > _BRIDGE
-        label = label.astype(np.int64)
         return cls(label[:N], label[N:], freedom, bridge)
 
     def informed(self, data: ConcordanceData) -> NDArray[np.bool_]:
