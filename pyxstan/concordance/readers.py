@@ -31,7 +31,17 @@ _NO_FLUX = {"angle", "area", "dimensionless", "energy", "length", "mass", "time"
 _PRIOR_COLUMNS = {"instrument", "band", "b", "tau"}
 #: Columns that tell observations of one source apart.
 _OBSERVATION = ("obsid", "epoch")
-_KNOWN = {"instrument", "source", "band", "exposure", "background", "sigma", "error", *_QUANTITIES, *_OBSERVATION}
+_KNOWN = {
+    "instrument",
+    "source",
+    "band",
+    "exposure",
+    "background",
+    "sigma",
+    "error",
+    *_QUANTITIES,
+    *_OBSERVATION,
+}
 _COUNTS = ("ct", "count", "ph", "photon", "adu", "electron")
 
 

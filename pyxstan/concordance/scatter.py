@@ -31,8 +31,8 @@ _BRIDGE = 1 - 1e-6
 #: Measurements of simulated noise that calibrate the robust spread, and the most data sets of it.
 _NOISE_MEASUREMENTS, _NOISE_SETS = 2000, 32
 _ROUNDS = 40
-#: Of sigma_i^2 for variances=unknown: Inv-Gamma(shape, scale s^2) weighs as much as one measurement,
-#: and 95% of it lie between s / 5 and 14 s.
+#: Of sigma_i^2 for variances=unknown: Inv-Gamma(shape, scale s^2) weighs as much as one
+#: measurement, and 95% of it puts sigma between s / 5 and 14 s.
 PRIOR_SHAPE, PRIOR_SCALE = 0.5, 0.1
 #: Of ln sigma_i for variances=extra: sd, that of the logarithm of a half-Cauchy.
 _EXTRA_SD = 1.5
