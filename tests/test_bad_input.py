@@ -203,11 +203,19 @@ TABLES = {
         r"^table: line 3: flux is '-1.2', expected a positive number",
         changed(FLUXES, "1.2", "-1.2"),
     ),
-    "zero counts": Case(
-        r"^table: line 2: counts is '0', expected a positive number", changed(COUNTS, "120", "0")
+    "zero counts with errors": Case(
+        r"^table: line 2: counts is '0', expected a positive number",
+        changed(COUNTS, "exposure", "error").replace("120", "0"),
+    ),
+    "fractions of counts": Case(
+        r"^table: line 2: counts is 0.2, expected a whole number", changed(COUNTS, "120", "0.2")
+    ),
+    "negative background": Case(
+        r"^table: line 2: background is -3, expected the number of background counts",
+        changed(COUNTS, "exposure", "background").replace("120,1000", "120,-3"),
     ),
     "negative counts": Case(
-        r"^table: line 3: counts is '-90', expected a positive", changed(COUNTS, "90", "-90")
+        r"^table: line 3: counts is -90, expected a whole number", changed(COUNTS, "90", "-90")
     ),
     "zero exposure": Case(
         r"^table: line 2: exposure is '0', expected a positive", changed(COUNTS, "1000", "0")

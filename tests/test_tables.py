@@ -141,7 +141,7 @@ def test_fluxes_and_their_errors() -> None:
     same(with_sigma, REFERENCE)
 
 
-def test_counts_exposures_and_poisson_errors() -> None:
+def test_counts_exposures_and_background() -> None:
     table = pd.DataFrame(
         {
             "instrument": ["pn", "MOS1"],
@@ -152,12 +152,21 @@ def test_counts_exposures_and_poisson_errors() -> None:
     )
     data = ConcordanceData.from_table(table, tau=0.05)
     np.testing.assert_allclose(data.y, np.log([0.04, 0.02]))
-    np.testing.assert_allclose(data.sigma, [1 / 20, 1 / 10])
+    np.testing.assert_array_equal(data.counts, [400, 100])
+    np.testing.assert_array_equal(data.exposure, [1e4, 5e3])
+    np.testing.assert_array_equal(data.background, [0, 0])
+    assert data.sigma is None
     assert data.unit == "1/s"
     given = ConcordanceData.from_table(table.assign(error=[40, 20]), tau=0.05)
     np.testing.assert_allclose(given.sigma, [0.1, 0.2])
     bare = ConcordanceData.from_table(table.drop(columns="exposure"), tau=0.05)
     np.testing.assert_allclose(bare.y, np.log([400, 100]))
+    faint = ConcordanceData.from_table(
+        table.assign(counts=[400, 0], background=[10.5, 1]), tau=0.05
+    )
+    np.testing.assert_array_equal(faint.counts, [400, 0])
+    np.testing.assert_array_equal(faint.background, [10.5, 1])
+    same(ConcordanceData.from_table(faint.to_frame(), tau=0.05), faint)
 
 
 def test_units_are_converted(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyxstan.concordance import scatter
+from pyxstan.concordance import counts, scatter
 from pyxstan.concordance.bands import band_covariance
 from pyxstan.concordance.data import ConcordanceData, Floats, as_concordance_data
 from pyxstan.concordance.pilot import Grid, gaussian_posterior
@@ -106,8 +106,8 @@ def shrinkage(
     data
         `ConcordanceData`, or what `ConcordanceData.from_table` takes.
     sigma
-        One number, one an instrument (N,) or one a measurement (n,); default the data's own, else
-        unknown.
+        One number, one an instrument (N,) or one a measurement (n,); default the data's own (of
+        counts, from expected counts), else unknown.
     G
         Log fluxes, shape (M,), where they are known.
     tau
@@ -124,10 +124,12 @@ def shrinkage(
     """
     data = as_concordance_data(data)
     N, M = len(data.instruments), len(data.sources)
+    prior = 1 / _tau(data, tau) ** 2
+    if data.counts is not None and sigma is None:
+        data = counts.as_log_fluxes(data, np.diag(prior), None, np.arange(N), 1.0, None)
     if sigma is None:
         sigma = data.sigma
     known = sigma is not None
-    prior = 1 / _tau(data, tau) ** 2
     alpha = 2 * scatter.PRIOR_SHAPE + 2 if alpha is None else alpha
     beta = np.ones(N) if known else _beta(data, beta)
     fixed_G = None if G is None else np.asarray(G, dtype=float)
@@ -178,8 +180,8 @@ def _beta(data: ConcordanceData, beta: npt.ArrayLike | None) -> Floats:
 def _by_instrument(data: ConcordanceData, deviation: Floats) -> Floats:
     """Root mean square of the deviations of each instrument's measurements."""
     squares = np.bincount(data.instrument, deviation**2, minlength=len(data.instruments))
-    counts = data.counts_by_instrument
-    return np.sqrt(np.where(counts > 0, squares / np.maximum(counts, 1), np.nan))
+    seen = data.counts_by_instrument
+    return np.sqrt(np.where(seen > 0, squares / np.maximum(seen, 1), np.nan))
 
 
 def _per_measurement(data: ConcordanceData, sigma: npt.ArrayLike) -> Floats:

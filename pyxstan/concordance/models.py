@@ -15,13 +15,16 @@ _DERIVED = (
               ("instrument",), sampled=False),
     Parameter("concordant_flux", "flux exp(G) on which the instruments agree",
               "flux unit of the data", ("source",), sampled=False),
-    Parameter("prior_influence", "weight of the prior in B: 1 the prior alone, 0 the data alone",
+    Parameter("prior_influence", "weight of the prior in B, the fluxes given (constant_data)",
+              "", ("instrument",), sampled=False),
+    Parameter("variance_ratio", "posterior variance of B / tau^2: 1 the prior alone (constant_data)",
               "", ("instrument",), sampled=False),
 )  # fmt: skip
 _HEADLINE = ("correction", "sigma", "concordant_flux")
 _OPTIONS = (
     Option("variances", "sigma_ij given (known), sigma_i fitted (unknown), or scatter fitted on "
-           "top of the given (extra); default known where the data have them, else unknown",
+           "top of the given or of Poisson's (extra); default known where the data have errors or "
+           "are counts, else unknown",
            choices=("known", "unknown", "extra")),
     Option("sigma_groups", "instruments that share one fitted sigma: common (all of them), or "
            "groups as in 'pn, MOS1; HEG, MEG'; default each its own", kind=object),

@@ -86,7 +86,7 @@ def _posterior(problem: ConcordanceProblem, draws: Draws, seed: int) -> xr.Datas
     G = G if G.size else _fluxes(problem, draws, seed)
     area, source = ("chain", "draw", "instrument"), ("chain", "draw", "source")
     unit = _log_unit(problem)
-    influence = {"beside": "prior_influence variance_ratio"}
+    influence = {"beside": "variance_ratio prior_influence"}
     variables: dict[str, Any] = {
         "B": (area, B, {"units": "", "long_name": "log effective area", **influence}),
         "G": (source, G, {"units": "", "long_name": f"log flux{unit}"}),
