@@ -17,7 +17,7 @@ _DERIVED = (
               "flux unit of the data", ("source",), sampled=False),
     Parameter("prior_influence", "weight of the prior in B, the fluxes given (constant_data)",
               "", ("instrument",), sampled=False),
-    Parameter("variance_ratio", "posterior variance of B / tau^2: 1 the prior alone (constant_data)",
+    Parameter("variance_ratio", "posterior variance of B / tau^2 (constant_data): 1 the prior",
               "", ("instrument",), sampled=False),
 )  # fmt: skip
 _HEADLINE = ("correction", "sigma", "concordant_flux")
