@@ -132,6 +132,7 @@ def prepare(
 ) -> ConcordanceProblem:
     """Make the data ready for Stan: checks, defaults, the guess of the posterior."""
     notes, warnings = list(data.notes), list(data.warnings)
+    complaints: list[str] = []
     data = _with_prior(data, options, priors)
     has_errors = data.sigma is not None or data.counts is not None
     variances = options["variances"] or ("known" if has_errors else "unknown")
@@ -147,8 +148,7 @@ def prepare(
         notes.append("variances=extra: a fitted scatter of counts comes on top of their Poisson's")
     T = band_covariance(data, options["band_correlation"])
     design = scatter.Design.of(data)
-    for found, said in zip(reservations.of_design(data, design), (notes, warnings), strict=True):
-        said.extend(found)
+    notes.extend(reservations.of_design(data, design))
     for label, count in zip(data.instruments, data.counts_by_instrument, strict=True):
         if count == 0:
             warnings.append(f"instrument '{label}' has no data: its prior alone gives its area")
@@ -177,7 +177,7 @@ def prepare(
         factor = scatter.scale_of_t(None if estimate_nu else nu) if robust else 1.0
         alone = scatter.unknowable(data, design, slots)
         if alone:
-            warnings.append(
+            complaints.append(
                 f"no measurement tells the scatter of {scatter.named(alone)} from its area: "
                 "its prior alone gives its sigma"
             )
@@ -263,6 +263,7 @@ def prepare(
         notes=notes,
         warnings=warnings,
         priors=in_force,
+        complaints=complaints,
     )
 
 

@@ -23,9 +23,9 @@ _LARGEST_RESIDUAL = 4.0
 _IMPROBABLE = 1e-3
 
 
-def of_design(data: ConcordanceData, design: Design) -> tuple[list[str], list[str]]:
-    """Notes and warnings of who measured what."""
-    notes, warnings = [], []
+def of_design(data: ConcordanceData, design: Design) -> list[str]:
+    """Notes of who measured what."""
+    notes = []
     for band in dict.fromkeys(data.bands or ("",)):
         mine = [
             i
@@ -37,7 +37,7 @@ def of_design(data: ConcordanceData, design: Design) -> tuple[list[str], list[st
         if len(different) > 1:
             first = [data.instruments[i] for i in mine if design.instrument_group[i] == groups[0]]
             rest = [data.instruments[i] for i in mine if design.instrument_group[i] != groups[0]]
-            warnings.append(
+            notes.append(
                 f"{len(different)} groups of instruments share no source: {named(first)} beside "
                 f"{named(rest)}; only the priors relate the areas of one to those of another"
             )
@@ -48,7 +48,7 @@ def of_design(data: ConcordanceData, design: Design) -> tuple[list[str], list[st
             f"seen by one instrument alone, so silent on areas: {len(alone)} source(s), "
             f"{named(alone)}"
         )
-    return notes, warnings
+    return notes
 
 
 def of_fit(problem: ConcordanceProblem, posterior: xr.Dataset) -> list[str]:
