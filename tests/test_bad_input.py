@@ -760,6 +760,8 @@ PAIR = {
     "source": ["s"] * 4,
     "flux": [1.0, 2.0, 1.1, 2.1],
 }
+#: One source a band leaves no degree of freedom for the scatter: its prior is given.
+GOOD = {"tau": 0.05, "priors": {"sigma2": "inv_gamma(3, 0.005)"}}
 ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "seed a fraction": ({"seed": 1.5}, r"^seed 1.5: expected a whole number"),
     "seed true": ({"seed": True}, r"^seed True: expected a whole number"),
@@ -800,7 +802,7 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_bad_arguments_in_python(name: str) -> None:
     arguments, words = ARGUMENTS[name]
     with pytest.raises(pyxstan.DataError, match=words) as raised:
-        pyxstan.fit("concordance", PAIR, progress=False, **{"tau": 0.05, **arguments})
+        pyxstan.fit("concordance", PAIR, progress=False, **{**GOOD, **arguments})
     assert "\n" not in str(raised.value)
 
 
