@@ -9,7 +9,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <deque>
+#include <limits>
 #include <mutex>
 #include <ostream>
 #include <vector>
@@ -19,17 +20,16 @@ namespace pyxstan {
 using Array = Eigen::ArrayXd;
 using Table = std::vector<std::vector<int>>;
 
-// A log likelihood and its slope in the expected counts of the source.
+// A log likelihood, less that of a model that fits the counts exactly, and its slope in the expected
+// counts of the source: as such it keeps its digits, however many counts there are.
 struct Likelihood {
   double value, slope;
 };
 
-inline double times_log(double n, double x) { return n == 0 ? 0 : n * std::log(x); }
+// Poisson: n ln(m / n) - (m - n).
+inline double poisson(double n, double m) { return n == 0 ? -m : n * std::log(m / n) - (m - n); }
 
-// Poisson.
-inline Likelihood cstat(double n, double m) {
-  return {times_log(n, m) - m, (n == 0 ? 0 : n / m) - 1};
-}
+inline Likelihood cstat(double n, double m) { return {poisson(n, m), (n == 0 ? 0 : n / m) - 1}; }
 
 // Poisson source and background; the expected background, alpha times b in the source, at its best.
 inline Likelihood wstat(double n, double off, double alpha, double m) {
@@ -38,7 +38,7 @@ inline Likelihood wstat(double n, double off, double alpha, double m) {
   const double root = std::sqrt(c1 * c1 + 4 * c2 * off * m);
   const double b = c1 <= 0 && c2 > 0 ? (root - c1) / (2 * c2) : m > 0 ? 2 * off * m / (root + c1) : off;
   const double on = alpha * b + m;
-  return {times_log(n, on) - on + times_log(off, b) - b, (n == 0 ? 0 : n / on) - 1};
+  return {poisson(n, on) + poisson(off, b), (n == 0 ? 0 : n / on) - 1};
 }
 
 // Poisson source, Gaussian background at its best, never below zero.
@@ -53,7 +53,7 @@ inline Likelihood pgstat(double n, double off, double error, double alpha, doubl
   b = std::max(b, 0.0);
   const double on = alpha * b + m;
   const double t = error > 0 ? (off - b) / error : 0;
-  return {times_log(n, on) - on - 0.5 * t * t, (n == 0 ? 0 : n / on) - 1};
+  return {poisson(n, on) - 0.5 * t * t, (n == 0 ? 0 : n / on) - 1};
 }
 
 // Gaussian source and background.
@@ -89,6 +89,102 @@ struct Grid {
   Array simpson(const Array& a) const { return low(a) + high(a) + 4 * middle(a); }
 };
 
+// Half a bin in units of the exponential's fold, up to which Simpson's rule is good to 5e-9.
+constexpr double NARROW = 0.03;
+
+// Coefficients of the weights below.
+struct Terms {
+  double of[20], middle[11];
+  Terms() {
+    double factorial = 6;  // (n + 3)!
+    for (int n = 0; n < 20; ++n) {
+      of[n] = 6 * (1 - n) / factorial;
+      factorial *= n + 4;
+    }
+    factorial = 6;  // (2 k + 3)!
+    for (int k = 0; k < 11; ++k) {
+      middle[k] = 12 * (2 * k + 2) / factorial;
+      factorial *= (2 * k + 4) * (2 * k + 5);
+    }
+  }
+};
+inline const Terms TERMS;
+
+// A rule of integration for f(E) = s(E) exp(-E / fold), which is exact where s is a parabola; its
+// weights in units of a sixth of the bin, and their slopes in the parameter `of`. With half a bin
+// in units of `fold`, t, they are high(t) = sum_n 6 (1 - n) (2 t)^n / (n + 3)!, high(-t) at the lower
+// end, and 12 (t cosh(t) - sinh(t)) / t^3 in the middle: 1, 1 and 4 at zero.
+struct Rule {
+  Array low, middle, high, low_slope, middle_slope, high_slope;
+  int of = -1;
+
+  Array sum(const Grid& grid, const Array& a) const {
+    return low * grid.low(a) + middle * grid.middle(a) + high * grid.high(a);
+  }
+  Array slope(const Grid& grid, const Array& a) const {
+    return low_slope * grid.low(a) + middle_slope * grid.middle(a) + high_slope * grid.high(a);
+  }
+};
+
+// In the order low, middle, high, and their slopes in t. As t times `middle` overflows long after the
+// flux has gone, t has an end.
+inline void weights(double t, double* w) {
+  if (t <= NARROW) {
+    w[0] = w[2] = 1, w[1] = 4, w[3] = w[4] = w[5] = 0;
+    return;
+  }
+  if (t > 0.5) {
+    t = std::min(t, 300.0);
+    const double t2 = t * t, t3 = t2 * t, up = std::exp(t), down = 1 / up;
+    const double s = 0.5 * (up - down), c = 0.5 * (up + down);
+    w[0] = 1.5 * (2 / t - (down * down + 3) / t2 + 2 * (1 - down * down) / t3);
+    w[1] = 12 * (t * c - s) / t3;
+    w[2] = 1.5 * (-2 / t - (up * up + 3) / t2 + 2 * (up * up - 1) / t3);
+    const double d = -4 * s / t2 + 12 * c / t3 - 12 * s / (t2 * t2);
+    w[3] = 1.5 * down * d, w[4] = -3 * d, w[5] = 1.5 * up * d;
+    return;
+  }
+  // even and odd powers apart, by n
+  const double x = 2 * t, x2 = x * x;
+  double even = 0, odd = 0, even_slope = 0, odd_slope = 0;
+  for (int n = 16; n >= 0; n -= 2) {
+    even = even * x2 + TERMS.of[n];
+    odd = odd * x2 + TERMS.of[n + 1];
+    even_slope = even_slope * x2 + (n + 2) * TERMS.of[n + 2];
+    odd_slope = odd_slope * x2 + (n + 1) * TERMS.of[n + 1];
+  }
+  w[0] = even - x * odd, w[2] = even + x * odd;
+  w[5] = 2 * (odd_slope + x * even_slope), w[3] = 2 * (x * even_slope - odd_slope);
+  double middle = 0, middle_slope = 0;
+  const double t2 = t * t;
+  for (int k = 8; k >= 0; --k) {
+    middle = middle * t2 + TERMS.middle[k];
+    middle_slope = middle_slope * t2 + 2 * (k + 1) * TERMS.middle[k + 1];
+  }
+  w[1] = middle, w[4] = t * middle_slope;
+}
+
+// The rule for a flux that falls with exp(-E / fold); empty where Simpson's is as good.
+inline Rule falling(const Grid& grid, double fold, int of) {
+  Rule rule;
+  const Array t = (grid.high(grid.energy) - grid.low(grid.energy)) / (2 * fold);
+  if (!(t.maxCoeff() > NARROW)) {
+    return rule;
+  }
+  rule.of = of;
+  for (Array* each : {&rule.low, &rule.middle, &rule.high, &rule.low_slope, &rule.middle_slope, &rule.high_slope}) {
+    each->resize(grid.bins);
+  }
+  for (Eigen::Index j = 0; j < grid.bins; ++j) {
+    double w[6];
+    weights(t[j], w);
+    const double by_fold = -t[j] / fold;
+    rule.low[j] = w[0], rule.middle[j] = w[1], rule.high[j] = w[2];
+    rule.low_slope[j] = by_fold * w[3], rule.middle_slope[j] = by_fold * w[4], rule.high_slope[j] = by_fold * w[5];
+  }
+  return rule;
+}
+
 // A component's photon flux at the points of a grid, and its slopes in its parameters.
 struct Flux {
   Array value;
@@ -99,6 +195,8 @@ struct Flux {
   int of = -1;
   // The integral itself with its slopes, where the points say nothing of it: a narrow line.
   bool narrow = false;
+  // Instead of Simpson's rule; empty where that will do.
+  Rule rule;
 };
 
 // For f(E) ~ E^index, whose integral over a bin is f(low) low length growth(n length), n = index + 1,
@@ -131,22 +229,41 @@ inline void power_law_correction(const Grid& grid, double index, Flux& flux) {
 }
 
 // Entries of responses are single precision in their files. As such they take half of the memory,
-// whose speed is what folding takes: a copy of a data vector, made once; null where it would not hold
-// the same numbers.
-inline const float* single(const double* data, Eigen::Index size) {
-  static std::mutex mutex;
-  static std::map<const double*, std::vector<float>> copies;
-  const std::lock_guard<std::mutex> lock(mutex);
-  const auto found = copies.find(data);
-  auto& copy = found == copies.end() ? copies[data] : found->second;
-  if (found == copies.end()) {
-    copy.assign(data, data + size);
-    if (!std::equal(copy.begin(), copy.end(), data)) {
+// whose speed is what folding takes. Each data set registers a copy of its own, once; the copy is
+// empty where it would not hold the same numbers. Equal entries share one.
+class Copies {
+ public:
+  static Copies& all() {
+    static Copies copies;
+    return copies;
+  }
+
+  template <typename Vector>
+  int add(const Vector& entries) {
+    std::vector<float> copy(entries.data(), entries.data() + entries.size());
+    if (!std::equal(copy.begin(), copy.end(), entries.data())) {
       copy.clear();
     }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = std::find(copies_.begin(), copies_.end(), copy);
+    if (found != copies_.end()) {
+      return static_cast<int>(found - copies_.begin());
+    }
+    copies_.push_back(std::move(copy));
+    return static_cast<int>(copies_.size()) - 1;
   }
-  return copy.empty() ? nullptr : copy.data();
-}
+
+  // Null where there is none.
+  const float* at(int number) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto& copy = copies_[static_cast<std::size_t>(number)];
+    return copy.empty() ? nullptr : copy.data();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::deque<std::vector<float>> copies_;  // which stay where they are
+};
 
 // Wider instructions where the processor has them; these functions hand on no types of Eigen's, whose
 // alignment would depend on that.
@@ -280,7 +397,37 @@ class Rows {
 
 enum { POWERLAW = 1, POWERLAW_FLUX, CUTOFF_POWERLAW, BLACKBODY, BAND, BREMSSTRAHLUNG, GAUSSIAN_LINE };
 
-inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, const Eigen::VectorXd& fixed) {
+// A line that is narrower than the response's bins, whose middles are given by the grid's bins: it is
+// shared by the two bins whose middles are next to it, in proportion, so that its energy matters within
+// a bin. That goes over into the line's own integrals as its width becomes half of a bin's.
+inline void share(const Grid& grid, const Array& middles, double norm, double mu, double sigma, Flux& flux) {
+  const auto cumulated = [](double z) { return 0.5 * std::erfc(-z * M_SQRT1_2); };
+  const auto density = [](double z) { return std::exp(-0.5 * z * z) / std::sqrt(2 * M_PI); };
+  for (Eigen::Index j = 1; j < grid.bins; ++j) {
+    const double first = middles[j - 1], last = middles[j], width = last - first, ratio = 2 * sigma / width;
+    if (!(ratio < 1) || mu < first - 9 * sigma || mu > last + 9 * sigma) {
+      continue;
+    }
+    const double root = 1 - ratio * ratio, part = root * root, part_slope = -16 * root * sigma / (width * width);
+    const double z0 = (first - mu) / sigma, z1 = (last - mu) / sigma, z = (grid.energy[j] - mu) / sigma;
+    const double p0 = cumulated(z0), p1 = cumulated(z1), d0 = density(z0), d1 = density(z1);
+    // what is in the bins before this edge if the line is shared, and if it isn't
+    const double shared = ((last - mu) * p1 - (first - mu) * p0 + sigma * (d1 - d0)) / width;
+    const double moved = shared - cumulated(z);
+    const double by_mu = part * (density(z) / sigma - (p1 - p0) / width);
+    const double by_sigma = part_slope * moved + part * ((d1 - d0) / width + z * density(z) / sigma);
+    const double of[] = {part * moved, norm * by_mu, norm * by_sigma};
+    for (int k = 0; k < 3; ++k) {
+      flux.slopes[k][j - 1] += of[k];
+      flux.slopes[k][j] -= of[k];
+    }
+    flux.value[j - 1] += norm * of[0];
+    flux.value[j] -= norm * of[0];
+  }
+}
+
+inline Flux flux_of(int type, const Grid& grid, const Array& middles, const std::vector<double>& p,
+                    const Eigen::VectorXd& fixed) {
   const Array &e = grid.energy, &log_e = grid.log_energy;
   Flux flux;
   flux.slopes.resize(p.size());
@@ -295,6 +442,7 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
     flux.slopes[1] = flux.value * log_ratio;
     if (type == CUTOFF_POWERLAW) {
       flux.slopes[2] = flux.value * e / (p[2] * p[2]);
+      flux.rule = falling(grid, p[2], 2);
     } else {
       power_law_correction(grid, p[1], flux);
     }
@@ -316,10 +464,12 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
     flux.slopes[0] = e * e * down / rest;
     flux.value = p[0] * flux.slopes[0];
     flux.slopes[1] = flux.value * t / (p[1] * rest);
+    flux.rule = falling(grid, p[1], 1);
   } else if (type == BREMSSTRAHLUNG) {  // K, kT
     flux.slopes[0] = (-e / p[1]).exp() / e;
     flux.value = p[0] * flux.slopes[0];
     flux.slopes[1] = flux.value * e / (p[1] * p[1]);
+    flux.rule = falling(grid, p[1], 1);
   } else if (type == BAND) {  // K, alpha, beta, xp; pivot
     const double a = p[1], b = p[2], peak = p[3], log_piv = std::log(fixed[0]);
     const double scale = peak / (2 + a), split = (a - b) * scale, log_split = std::log(split);
@@ -369,11 +519,21 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
       flux.slopes[1][j] = p[0] * (at_a - at_b) / sigma;
       flux.slopes[2][j] = p[0] * (a * at_a - b * at_b) / sigma;
     }
+    if (fixed[0] > 0) {
+      share(grid, middles, p[0], mu, sigma, flux);
+    }
   }
   return flux;
 }
 
 }  // namespace pyxstan
+
+// Keeps the entries of a response in single precision; the number of the copy, for `folded`.
+template <typename Value>
+int single_precision(const Value& value, std::ostream*) {
+  const auto& entries = stan::math::to_ref(value);
+  return pyxstan::Copies::all().add(entries);
+}
 
 // Columns of the tables, from 1 in Stan:
 //   spectrum   statistic, first point, bins, first group, groups, first segment, segments, constant
@@ -383,12 +543,13 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
 //   segment    of a row of the response: group of the spectrum, first bin, first value; by groups, and
 //              one more at the end
 template <bool propto, typename X, typename Fixed, typename Energy, typename LogEnergy, typename Sigma,
-          typename Area, typename Value, typename Counts>
+          typename Area, typename Middle, typename Value, typename Counts>
 stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectrum, const pyxstan::Table& term,
                                    const pyxstan::Table& component, const Fixed& fixed_arg,
                                    const pyxstan::Table& absorber, const Energy& energy_arg, const LogEnergy& log_energy_arg,
-                                   const Sigma& sigma_arg, const Area& area_arg, const pyxstan::Table& segment,
-                                   const Value& value_arg, const Counts& counts_arg, std::ostream*) {
+                                   const Sigma& sigma_arg, const Area& area_arg, const Middle& middle_arg,
+                                   const pyxstan::Table& segment, const Value& value_arg, const int& copy,
+                                   const Counts& counts_arg, std::ostream*) {
   using pyxstan::Array;
   using stan::math::to_ref;
   const auto& x_ref = to_ref(x_arg);
@@ -397,10 +558,11 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
   const auto& log_energy = to_ref(log_energy_arg);
   const auto& sigma = to_ref(sigma_arg);
   const auto& area = to_ref(area_arg);
+  const auto& middle = to_ref(middle_arg);
   const auto& value = to_ref(value_arg);
   const auto& counts = to_ref(counts_arg);  // counts, their error, background, its error, alpha
   const auto& fixed = to_ref(fixed_arg);
-  const float* entries = pyxstan::single(value.data(), value.size());
+  const float* entries = pyxstan::Copies::all().at(copy);
   Eigen::VectorXd gradient = Eigen::VectorXd::Zero(x.size());
   double lp = 0;
 
@@ -414,6 +576,7 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
     const Eigen::Index bins = row[2], groups = row[4], group_at = row[3] - 1;
     const pyxstan::Grid grid{bins, energy.segment(row[1] - 1, 2 * bins + 1).array(),
                              log_energy.segment(row[1] - 1, 2 * bins + 1).array()};
+    const Array middles = middle.segment(first_bin, bins).array();
     const Array sixth = (grid.high(grid.energy) - grid.low(grid.energy)) / 6;
     Array flux = Array::Zero(bins);
     std::vector<Slope> slopes;
@@ -441,13 +604,14 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
           which.push_back(component[c][k] - 1);
           p.push_back(x[which.back()]);
         }
-        const pyxstan::Flux found = pyxstan::flux_of(component[c][1], grid, p, fixed.row(c).transpose());
+        const pyxstan::Flux found = pyxstan::flux_of(component[c][1], grid, middles, p, fixed.row(c).transpose());
         // the integral over each bin of what passes the absorbers
         auto integral = [&](const Array& of) -> Array {
           if (found.narrow) {
             return of * grid.simpson(passed) / 6;
           }
-          return absorbers.empty() ? Array(sixth * grid.simpson(of)) : Array(sixth * grid.simpson(of * passed));
+          const Array seen = absorbers.empty() ? of : Array(of * passed);
+          return sixth * (found.rule.of < 0 ? grid.simpson(seen) : found.rule.sum(grid, seen));
         };
         Array here = integral(found.value);
         const bool corrected = found.of >= 0;
@@ -456,6 +620,9 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
         }
         for (std::size_t k = 0; k < which.size(); ++k) {
           Array slope = integral(found.slopes[k]);
+          if (static_cast<int>(k) == found.rule.of) {
+            slope += sixth * found.rule.slope(grid, absorbers.empty() ? found.value : Array(found.value * passed));
+          }
           if (corrected) {
             slope *= found.correction;
             if (static_cast<int>(k) == found.of) {
@@ -467,7 +634,7 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
         for (std::size_t a : absorbers) {
           const Array cross = sigma.segment(absorber[a][3] - 1, 2 * bins + 1).array();
           Array slope = found.narrow ? Array(-found.value * grid.simpson(passed * cross) / 6)
-                                     : Array(-sixth * grid.simpson(found.value * passed * cross));
+                                     : integral(-found.value * cross);
           if (corrected) {
             slope *= found.correction;
           }

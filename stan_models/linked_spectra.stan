@@ -15,8 +15,11 @@ functions {
   real folded_lpdf(vector x, data array[,] int spectrum, data array[,] int term,
                    data array[,] int component, data matrix fixed, data array[,] int absorber,
                    data vector energy, data vector log_energy, data vector sigma,
-                   data vector area, data array[,] int segment, data vector value,
-                   data matrix counts);
+                   data vector area, data vector middle, data array[,] int segment,
+                   data vector value, data int copy, data matrix counts);
+
+  // Number of a copy of the response's values, see there
+  int single_precision(data vector value);
 }
 data {
   int<lower=1> D; // free parameters
@@ -45,7 +48,7 @@ data {
   array[terms, 2] int term;
   int<lower=1> C; // components
   array[C, 6] int component;
-  matrix[C, 2] fixed; // pivot [keV], or ends of a range [keV]
+  matrix[C, 2] fixed; // pivot or ends of a range [keV]; of a line if narrow bins share it
   int<lower=0> A; // absorbers in spectra
   array[A, 4] int absorber;
   int<lower=1> points;
@@ -54,6 +57,7 @@ data {
   vector[sigmas] sigma; // optical depth of a column of 10^22 cm^-2 at the points
   int<lower=1> bins;
   vector[bins] area; // effective area times exposure [cm^2 s]
+  vector[bins] middle; // of the response's energy bin that this one is a part of [keV]
   int<lower=1> segments;
   array[segments + 1, 3] int segment;
   int<lower=0> values;
@@ -73,6 +77,7 @@ data {
 }
 transformed data {
   vector[points] log_energy = log(energy);
+  int copy = single_precision(value);
 }
 parameters {
   vector[D] z; // u in units of the guess
@@ -119,6 +124,6 @@ model {
       target += -0.5 * square((theta[d] - theta[drawn_mean[d]]) / sd) - log(sd);
     }
   }
-  x ~ folded(spectrum, term, component, fixed, absorber, energy, log_energy, sigma, area, segment,
-             value, counts);
+  x ~ folded(spectrum, term, component, fixed, absorber, energy, log_energy, sigma, area, middle,
+             segment, value, copy, counts);
 }

@@ -65,16 +65,35 @@ def test_table_of_cross_sections(tmp_path: Path, ending: str) -> None:
     np.testing.assert_allclose(absorption.cross_section(at, table), 3e-22 * at**-3.0, rtol=1e-12)
     shifted = absorption.optical_depth(at, 0.5, table)
     np.testing.assert_allclose(shifted, 3 * (1.5 * at) ** -3.0, rtol=1e-12)
-    with pytest.raises(
-        DataError, match=r"from 0\.1 to 20 keV, but there are energies from 1 to 21"
-    ):
-        absorption.cross_section([1.0, 21.0], table)
+    # beyond its ends
+    far = np.array([1e-3, 0.05, 21.0, 300.0])
+    np.testing.assert_allclose(absorption.cross_section(far, table), 3e-22 * far**-3, rtol=1e-12)
+    assert table.extended(at) == ""
+    assert "continued as E^-3 to 0.001 and 300 keV" in table.extended(far)
+
+
+@pytest.mark.parametrize("unit", ["", "cm2", "barn"])
+@pytest.mark.parametrize("names", [("ENERGY", "SIGMA"), ("E", "xsec"), ("keV", "Cross_Section")])
+def test_names_and_units_of_a_table(unit: str, names: tuple[str, str]) -> None:
+    """As other tools write them: in 10^-22 cm^2 where no unit is stated; energies may descend."""
+    energy = np.geomspace(20.0, 0.1, 100)
+    sigma = 2.4e-22 * energy**-2.8
+    table = Table({names[0]: energy, names[1]: sigma / 1e-22})
+    if unit:
+        table[names[1]] = (sigma * u.cm**2).to(unit)
+    found = absorption.read_table(table)
+    np.testing.assert_allclose(
+        found.at(np.array([0.3, 2.0])), 2.4e-22 * np.array([0.3, 2.0]) ** -2.8
+    )
+    assert (found.notes != ()) == (unit == "")
+    with pytest.raises(DataError, match=r"a cross section of 2\.4e-07 at 1 keV, expected about"):
+        absorption.read_table(Table({"energy": energy, "sigma": 1e15 * sigma}))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("energy,sigma\n1,1e-22\n2,1e-23\n", "no column 'cross_section'"),
+        ("energy,opacity\n1,1e-22\n2,1e-23\n", "no column 'cross_section'"),
         ("energy,cross_section\n1,1e-22\n1,1e-23\n", "line 3: energy is 1 keV after 1 keV"),
         ("energy,cross_section\n1,1e-22\n2,0\n", "line 3: cross_section is '0', expected a pos"),
         ("energy,cross_section\n1,1e-22\n2,x\n", "line 3: cross_section is 'x', expected a pos"),

@@ -294,7 +294,9 @@ b: first + second, cstat, 10000 s
   b.constant         lognormal(0, 0.1)
   slope              lognormal(0, 1)
   indices.mean       normal(-1.8, 0.3)
-  indices.sd         half_normal(0.5)"""
+  indices.sd         half_normal(0.5)
+first.galactic: cross sections of Morrison & McCammon 1983, with their abundances, as wabs
+first.own: cross sections of Morrison & McCammon 1983, with their abundances, as wabs"""
     )
 
 

@@ -186,7 +186,8 @@ class LinkedSpectra:
                     add(name, p.scale == "log", p.unit, p.description, given, p.zero)
             for label, absorber in source.absorption.items():
                 name = f"{source.name}.{label}.NH"
-                add(name, True, NH.unit, NH.description, absorber.NH, NH.zero)
+                what = f"{NH.description}, cross sections of {absorber.cross_sections}"
+                add(name, True, NH.unit, what, absorber.NH, NH.zero)
         for observation in self.observations:
             if observation.constant is not None:
                 name = f"{observation.name}.constant"
@@ -223,6 +224,10 @@ class LinkedSpectra:
             words = f"{p.setting:g} (held)" if isinstance(p.setting, float) else p.setting
             unit = f"  [{p.unit}]" if p.unit else ""
             lines.append(f"  {p.name:<{width}}  {words}{unit}")
+        for source in self.sources:
+            for label, absorber in source.absorption.items():
+                lines.append(f"{source.name}.{label}: cross sections of {absorber.cross_sections}")
+        lines += self.collected.cut()
         return "\n".join(lines)
 
 

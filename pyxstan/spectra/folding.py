@@ -23,8 +23,10 @@ from scipy import sparse
 
 from pyxstan.errors import DataError
 from pyxstan.spectra import absorption, likelihood
+from pyxstan.spectra.component_types import parts
 from pyxstan.spectra.components import COMPONENTS
 from pyxstan.spectra.model import Source, Used
+from pyxstan.spectra.shapes import shared_line
 
 if TYPE_CHECKING:
     from pyxstan.spectra.binning import Binned
@@ -45,6 +47,17 @@ class Grid:
     """Energy bins, one after another, in keV."""
 
     edges: Floats
+    #: Middles of the response's bins that these are parts of, shape (bins,).
+    middles: Floats
+
+    @classmethod
+    def of_bins(cls, edges: Floats) -> tuple[Grid, NDArray[np.intp]]:
+        """The bins of a response, wide ones in parts, and how many parts each has."""
+        low, high = edges[:-1], edges[1:]
+        ends, first = parts(low, high)
+        count = np.diff(np.append(first, len(ends)))
+        found = cls(np.append(ends[:, 0], high[-1]), np.repeat(0.5 * (low + high), count))
+        return found, count
 
     @property
     def low(self) -> Floats:
@@ -76,7 +89,12 @@ def integrals(used: Used, values: Mapping[str, Floats], grid: Grid, passed: Floa
     bins = len(grid.low)
     through = (passed[..., :bins], passed[..., bins + 1 :], passed[..., 1 : bins + 1])
     try:
-        return entry.integral(grid.low, grid.high, through, **values, **used.constants)
+        found = entry.integral(grid.low, grid.high, through, **values, **used.constants)
+        if used.shared:
+            mean = (through[0] + 4 * through[1] + through[2]) / 6
+            norm, mu, sigma = (np.asarray(values[p.name])[:, None] for p in entry.parameters)
+            found = found + norm * mean * shared_line(grid.edges, grid.middles, mu, sigma)
+        return found
     except DataError:
         draws = len(next(iter(values.values())))
         if draws == 1:
@@ -96,11 +114,7 @@ def integrals(used: Used, values: Mapping[str, Floats], grid: Grid, passed: Floa
 def depths(source: Source, energy: Floats) -> dict[str, Floats]:
     """Optical depth of each absorber of a source for a column density of one, 10^22 cm^-2."""
     return {
-        label: absorption.optical_depth(
-            energy,
-            absorber.redshift,
-            None if absorber.table is None else absorption.read_table(absorber.table),
-        )
+        label: absorption.optical_depth(energy, absorber.redshift, absorber.table)
         for label, absorber in source.absorption.items()
     }
 
@@ -151,7 +165,7 @@ class Folded:
     grid: Grid
     #: Effective area times exposure, cm^2 s, shape (bins,).
     area: Floats
-    #: Redistribution times area scale, shape (groups, bins).
+    #: Redistribution times area scale, shape (groups, bins); parts of a bin have it in common.
     matrix: sparse.csc_array
     sources: tuple[Source, ...]
     #: Of each source's absorbers, for a column density of one, at the grid's points.
@@ -213,14 +227,15 @@ def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
     if not len(seen):
         raise DataError(f"{observation.name}: no energy reaches the channels that are left")
     kept = slice(int(seen[0]), int(seen[-1]) + 1)
-    grid = Grid(np.append(low[kept], high[kept][-1]))
+    grid, count = Grid.of_bins(np.append(low[kept], high[kept][-1]))
+    columns = np.repeat(np.arange(kept.start, kept.stop), count)
     return Folded(
         name=observation.name,
         statistic=_statistic(observation, binned),
         binned=binned,
         grid=grid,
-        area=response.area[kept] * spectrum.exposure,
-        matrix=matrix[:, kept],
+        area=response.area[columns] * spectrum.exposure,
+        matrix=matrix[:, columns],
         sources=sources,
         depths=tuple(depths(source, grid.points) for source in sources),
         constant=None if observation.constant is None else f"{observation.name}.constant",
@@ -340,7 +355,7 @@ def stan_data(spectra: list[Folded], data: LinkedSpectra, position: Mapping[str,
             entry = COMPONENTS[used.kind]
             where = [position[f"{source.name}.{label}.{p.name}"] + 1 for p in entry.parameters]
             component.append((number[source.name], entry.code, *where, *[0] * (4 - len(where))))
-            fixed.append([*used.constants.values(), 1.0, 1.0][:2])
+            fixed.append([*used.constants.values(), float(used.shared), 1.0][:2])
     return {
         "S": len(spectrum),
         "spectrum": np.array(spectrum),
@@ -357,6 +372,7 @@ def stan_data(spectra: list[Folded], data: LinkedSpectra, position: Mapping[str,
         "sigma": np.concatenate([[], *sigma]),
         "bins": bins,
         "area": np.concatenate([one.area for one in spectra]),
+        "middle": np.concatenate([one.grid.middles for one in spectra]),
         "segments": len(segment) - 1,
         "segment": np.array(segment),
         "values": found,

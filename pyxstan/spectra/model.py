@@ -26,6 +26,7 @@ import numpy as np
 
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior, parse
+from pyxstan.spectra.absorption import BUILT_IN, read_table
 from pyxstan.spectra.components import COMPONENTS
 
 Setting = Any  # a number or quantity, a prior in words, "= ..." or "from ..."
@@ -116,6 +117,13 @@ class Used:
     #: Pivot, or the ends of a range, in keV.
     constants: Mapping[str, float]
 
+    @property
+    def shared(self) -> bool:
+        """Whether bins share a line that is narrower: one whose energy isn't held."""
+        return self.kind == "gaussian_line" and not isinstance(
+            setting_of("mu", self.settings["mu"], "keV"), float
+        )
+
 
 def component(kind: str, **settings: Setting) -> Used:
     """A component of a source's spectrum.
@@ -164,12 +172,22 @@ class Absorber:
     #: Column density, 10^22 cm^-2.
     NH: Setting
     redshift: float = 0.0
-    #: File of a cross section of the user's own; see `pyxstan.spectra.absorption.read_table`.
-    table: str | None = None
+    #: Cross sections of the user's own: a file or a table, which is read at once; see
+    #: `pyxstan.spectra.absorption.read_table`.
+    table: Any = None
 
     def __post_init__(self) -> None:
         redshift = _checked_redshift("absorption", self.redshift)
         object.__setattr__(self, "redshift", redshift)
+        if self.table is not None:
+            object.__setattr__(self, "table", read_table(self.table))
+
+    @property
+    def cross_sections(self) -> str:
+        """Where they come from, in words."""
+        if self.table is None:
+            return BUILT_IN
+        return f"{self.table.source}, SHA-256 {self.table.sha256[:12]}"
 
 
 @dataclass(frozen=True)

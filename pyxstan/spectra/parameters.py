@@ -22,6 +22,8 @@ Ints = NDArray[np.int64]
 _FREE, _BETWEEN, _ABOVE, _LOG_BETWEEN = 0, 1, 2, 3
 #: So many standard deviations from zero a normal prior has no positive number.
 _FAR = 5.0
+#: What a prior has below zero that is worth a word.
+_SOME = 1e-3
 #: The logarithm of what is zero.
 _LOG_ZERO = -800.0
 
@@ -182,6 +184,19 @@ class Parameters:
     def named(self, x: Floats) -> dict[str, Floats]:
         """Columns of `values` by name."""
         return {p.name: x[..., self.position[p.name]] for p in self.all}
+
+    def cut(self) -> list[str]:
+        """Say of which priors only the part above zero counts."""
+        return [
+            f"{name}: the prior {prior} ends at zero, where it has {100 * below:.2g}% below"
+            for name, prior in self.priors.items()
+            if (below := self._below_zero(name, prior)) > _SOME
+        ]
+
+    def _below_zero(self, name: str, prior: Prior) -> float:
+        mean, sd = prior.stan_arguments
+        cut = self.rows[self.position[name]].positive and prior.family == "normal"
+        return float(special.ndtr(-mean / sd)) if cut else 0.0
 
     def start(self) -> Floats:
         """u of the middle of every prior."""

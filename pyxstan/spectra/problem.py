@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from pyxstan.priors import Prior
 from pyxstan.spectra.coordinates import Coordinates
 from pyxstan.spectra.folding import Floats, Folded, all_folded, check_reached, stan_data
 from pyxstan.spectra.parameters import Parameters
-from pyxstan.spectra.starting import guess
+from pyxstan.spectra.starting import Start, guess
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,12 +43,19 @@ class SpectraProblem:
     priors: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
+    #: Where chains start.
+    start: Start | None = None
 
     def exact(self, chains: int, draws: int, seed: int) -> None:
         """There is no closed form."""
 
-    def starts(self, chains: int, seed: int) -> None:
-        """Chains start around the guess."""
+    def starts(self, chains: int, seed: int) -> list[dict[str, Any]] | None:
+        """Around the modes in turn, where there are several; else around the guess."""
+        if self.start is None or not self.start.blocks:
+            return None
+        rng = np.random.default_rng([seed, 2])
+        points = [self.start.u(self.start.v(chain, rng)) for chain in range(chains)]
+        return [{"z": self.coordinates.z(u)} for u in points]
 
     def refined(self, draws: Draws) -> None:
         """Nothing is approximated."""
@@ -86,7 +94,15 @@ class SpectraProblem:
         """Posterior, likelihoods, predictions and data: with names, coordinates and units."""
         from pyxstan.spectra.results import groups
 
-        self.complaints.extend(self._open_ends(draws.variables["z"]))
+        z = draws.variables["z"]
+        self.complaints.extend(self._open_ends(z))
+        if self.start is not None and len(z) > 1:
+            u = self.coordinates.u(z.reshape(-1, z.shape[-1])).reshape(z.shape)
+            for solutions in self.start.apart(u):
+                self.complaints.append(
+                    f"chains stay at the solution where they start: {solutions}: choose one by a "
+                    "narrower prior"
+                )
         return groups(self, draws, seed)
 
     def _open_ends(self, z: Floats) -> Iterator[str]:
@@ -123,7 +139,18 @@ def prepare(
             f"{one.name}: {one.statistic}, {groups}{channels} channels from {ends}, "
             f"{binned.counts.sum():g} counts in {spectrum.exposure:g} s"
         )
-    coordinates = guess(parameters, spectra)
+    notes += _of_absorption(data, spectra)
+    notes += _of_lines(data, parameters, spectra)
+    notes += parameters.cut()
+    unused, warnings = _unused_backgrounds(data, spectra)
+    start = guess(parameters, spectra)
+    coordinates = start.coordinates
+    notes += [f"several solutions, chains start at each: {one}" for one in start.solutions()]
+    sources = {
+        f"{source.name}.{label}": absorber.cross_sections
+        for source in data.sources
+        for label, absorber in source.absorption.items()
+    }
     return SpectraProblem(
         data=data,
         parameters=parameters,
@@ -134,6 +161,53 @@ def prepare(
             **stan_data(spectra, data, parameters.position),
             **coordinates.stan_data(),
         },
-        notes=notes,
+        notes=notes + unused,
+        warnings=warnings,
+        attributes={"cross_sections": json.dumps(sources)} if sources else {},
         priors={name: str(prior) for name, prior in parameters.priors.items()},
+        start=start,
     )
+
+
+def _of_absorption(data: LinkedSpectra, spectra: list[Folded]) -> list[str]:
+    """Whose cross sections a column density goes with, and where a table was continued."""
+    notes: list[str] = []
+    for source in data.sources:
+        for label, absorber in source.absorption.items():
+            notes.append(f"{source.name}.{label}: cross sections of {absorber.cross_sections}")
+            if absorber.table is not None:
+                energies = [one.grid.edges for one in spectra if source in one.sources]
+                observed = np.concatenate(energies) * (1 + absorber.redshift)
+                notes += [*absorber.table.notes, absorber.table.extended(observed)]
+    return list(dict.fromkeys(filter(None, notes)))
+
+
+def _of_lines(data: LinkedSpectra, parameters: Parameters, spectra: list[Folded]) -> list[str]:
+    """Say of lines that may be narrower than energy bins how their energy matters within one."""
+    notes = []
+    for source in data.sources:
+        widths = [np.diff(one.grid.middles) for one in spectra if source in one.sources]
+        half = 0.5 * float(np.median(np.concatenate([w[w > 0] for w in widths])))
+        for label, used in source.components.items():
+            name = f"{source.name}.{label}"
+            if used.shared and parameters.held.get(f"{name}.sigma", 0.0) < half:
+                notes.append(
+                    f"{name}: where it is narrower than half an energy bin it is shared by the two "
+                    "bins next to its energy, in proportion, as that is free"
+                )
+    return notes
+
+
+def _unused_backgrounds(data: LinkedSpectra, spectra: list[Folded]) -> tuple[list[str], list[str]]:
+    """Notes and warnings of background spectra that the statistic leaves aside."""
+    notes, warnings = [], []
+    for observation, one in zip(data.observations, spectra, strict=True):
+        off = one.binned.background_counts
+        if one.statistic != "cstat" or off is None:
+            continue
+        line = f"{one.name}: cstat leaves the background spectrum ({off.sum():g} counts) aside"
+        if len(observation.sources) > 1:
+            notes.append(f"{line}, the background is a source of the model")
+        else:
+            warnings.append(f"{line}, and takes all counts for the source's: use wstat or pgstat")
+    return notes, warnings

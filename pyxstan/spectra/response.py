@@ -39,8 +39,8 @@ class Response:
     first_channel
         Number of the first channel.
     matrix
-        Redistribution, shape (C, J), sparse: the probability that a photon of bin j is counted in
-        channel c; in cm^2 where the effective area is folded in.
+        Redistribution, shape (C, J), an array or any sparse matrix: the probability that a photon
+        of bin j is counted in channel c; in cm^2 where the effective area is folded in.
     area
         Effective area of each energy bin, cm^2, shape (J,); ones where the matrix holds it.
     source
@@ -69,8 +69,12 @@ class Response:
         names = ("energy_low", "energy_high", "channel_low", "channel_high", "area")
         for name in names:
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.float64))
-        object.__setattr__(self, "matrix", self.matrix.tocsr().astype(np.float64))
         file = self.source[0]
+        try:
+            matrix = sparse.csr_array(self.matrix).astype(np.float64)
+        except (TypeError, ValueError):
+            raise DataError(f"{file}: the matrix is no matrix of numbers") from None
+        object.__setattr__(self, "matrix", matrix)
         shapes = [np.shape(getattr(self, name)) for name in names]
         if shapes[0] != shapes[1] or shapes[0] != shapes[4] or shapes[2] != shapes[3]:
             raise DataError(f"{file}: {', '.join(names)} have the shapes {shapes}")

@@ -33,12 +33,13 @@ def groups(problem: SpectraProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
     rng = np.random.default_rng([seed, 1])
     thinned = {name: x[:, kept].ravel() for name, x in values.items()}
     mean = problem.values(draws.variables["z"].mean(axis=(0, 1))[None])  # which links follow
-    expected, log_like, drawn, deviance = [], [], [], 0.0
+    expected, log_like, deviance = [], [], 0.0
+    drawn: list[likelihood.Replicate] = []
     for one in spectra:
         of_source = one.expected(thinned)
         log_like.append(one.log_likelihood(of_source))
-        drawn.append(likelihood.drawn(one.statistic, one.binned, of_source, rng))
-        behind = likelihood.background(one.statistic, one.binned, of_source)
+        drawn.append(likelihood.replicate(one.statistic, one.binned, of_source, rng))
+        behind = likelihood.background(one.statistic, one.binned)
         problem.complaints.extend(_misjudged(one, of_source))
         expected.append((of_source, of_source + behind))
         deviance -= 2 * float(one.log_likelihood(one.expected(mean)).sum())
@@ -65,12 +66,14 @@ def groups(problem: SpectraProblem, draws: Draws, seed: int) -> dict[str, xr.Dat
                 **every,
                 "parameter": [p.name for p in varying],
                 "unit": ("parameter", [spelled(p.unit) for p in varying]),
+                "description": ("parameter", [p.description for p in varying]),
             },
         ),
         "log_likelihood": xr.Dataset({"counts": joined(log_like)}, coords=some),
         "posterior_predictive": xr.Dataset(
             {
-                "counts": joined(drawn),
+                "counts": joined([one.counts for one in drawn]),
+                "background": joined([one.background for one in drawn]),
                 "source_counts": joined([e[0] for e in expected]),
                 "expected_counts": joined([e[1] for e in expected]),
             },

@@ -164,15 +164,43 @@ def _line_exact(low: Floats, high: Floats, v: Values) -> Integral:
     return one, {"mu": (p1 - p2) / sigma, "sigma": (w1 * p1 - w2 * p2) / sigma}
 
 
+def shared_line(edges: Floats, middles: Floats, mu: Floats, sigma: Floats) -> Floats:
+    """What a line of norm one has in bins beyond its integrals if narrow bins share it.
+
+    A line that is narrower than a bin of the response doesn't tell where in that bin it is: its
+    likelihood would be a staircase. It is shared by the two bins whose middles are next to it, in
+    proportion; as its width becomes half of a bin's, that goes over into its integrals.
+
+    Parameters
+    ----------
+    edges, middles
+        Of the bins, and the middles of the response's bins that these are parts of.
+    mu, sigma
+        Of shape (draws, 1).
+    """
+    sigma = np.maximum(sigma, 1e-10)
+    width = np.diff(middles)
+    first, last = middles[:-1], middles[1:]
+    inside = width > 0  # an edge of the response's bins
+    width = np.where(inside, width, 1.0)
+    part = np.where(inside, np.maximum(1 - (2 * sigma / width) ** 2, 0.0), 0.0) ** 2
+    z0, z1, z = ((e - mu) / sigma for e in (first, last, edges[1:-1]))
+    shared = (last - mu) * special.ndtr(z1) - (first - mu) * special.ndtr(z0)
+    shared = (shared + sigma * (_normal(z1) - _normal(z0))) / width
+    over = part * (shared - special.ndtr(z))
+    none = np.zeros((len(over), 1))
+    return np.diff(np.concatenate([none, over, none], axis=1))
+
+
 def _no_slopes(_: Floats, __: Values) -> dict[str, Floats]:
     return {}
 
 
 POWERLAW = Shape(_powerlaw, _powerlaw_slopes, _powerlaw_exact)
 POWERLAW_FLUX = Shape(_powerlaw_flux, _powerlaw_flux_slopes, _powerlaw_flux_exact)
-CUTOFF_POWERLAW = Shape(_cutoff, _cutoff_slopes)
-BLACKBODY = Shape(_blackbody, _blackbody_slopes)
+CUTOFF_POWERLAW = Shape(_cutoff, _cutoff_slopes, fold="xc")
+BLACKBODY = Shape(_blackbody, _blackbody_slopes, fold="kT")
 BAND = Shape(_band, _band_slopes)
-BREMSSTRAHLUNG = Shape(_bremsstrahlung, _bremsstrahlung_slopes)
+BREMSSTRAHLUNG = Shape(_bremsstrahlung, _bremsstrahlung_slopes, fold="kT")
 #: It can be much narrower than a bin, and then its flux is no weight.
 GAUSSIAN_LINE = Shape(_line, _no_slopes, _line_exact, weighted=False)

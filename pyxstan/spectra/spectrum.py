@@ -46,6 +46,10 @@ def _all() -> Bools:
     return np.ones(1, dtype=bool)
 
 
+def _none() -> Bools:
+    return np.zeros(1, dtype=bool)
+
+
 def _from_one() -> Ints:
     return np.empty(0, dtype=np.int64)
 
@@ -83,6 +87,8 @@ class Spectrum:
         Spectrum of the background, on the same channels; None without one.
     noticed
         Channels in the energy ranges to use.
+    ignored
+        Channels that were left out by `ignoring`, and stay so whatever is noticed.
     notes
         What was decided on reading.
     qualities
@@ -111,6 +117,7 @@ class Spectrum:
     response: Response | None = None
     background: Spectrum | None = None
     noticed: Bools = field(default_factory=_all)
+    ignored: Bools = field(default_factory=_none)
     notes: tuple[str, ...] = ()
     qualities: tuple[int, ...] = (0,)
     source: str = ""
@@ -137,6 +144,7 @@ class Spectrum:
         self._spread("grouping", np.int64)
         self._check(abs(self.grouping) <= 1, "GROUPING", "-1, 0 or 1")
         self._spread("noticed", np.bool_)
+        self._spread("ignored", np.bool_)
         self._check_counts()
         self._check_companions()
 
@@ -284,13 +292,17 @@ class Spectrum:
         Raises
         ------
         DataError
-            Not ranges, a range without channels, a spectrum without response.
+            Not ranges, a range without channels, a spectrum without response, no channel left.
         """
-        return replace(self, noticed=self._inside(ranges))
+        return self._left(replace(self, noticed=self._inside(ranges) & ~self.ignored))
 
     def ignoring(self, ranges: str) -> Spectrum:
-        """Leave these ranges of energy out, every channel (and group) that overlaps them."""
-        return self._left(replace(self, noticed=self.noticed & ~self._inside(ranges)))
+        """Leave these ranges of energy out, every channel (and group) that overlaps them.
+
+        They stay left out, whatever `noticing` says later.
+        """
+        left_out = self.ignored | self._inside(ranges)
+        return self._left(replace(self, noticed=self.noticed & ~left_out, ignored=left_out))
 
     def _inside(self, ranges: str) -> Bools:
         if self.response is None:

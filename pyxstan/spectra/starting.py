@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,14 @@ from pyxstan.errors import DataError
 from pyxstan.spectra.coordinates import QUANTILES, Coordinates, Curve
 from pyxstan.spectra.folding import Floats, Folded
 from pyxstan.spectra.hill import NOWHERE, STEP, Hill
+from pyxstan.spectra.modes import Block, blocks
 from pyxstan.spectra.parameters import Parameters
 
 #: Points of the prior that the search may start from, and from how many it does.
 _TRIALS, _STARTS = 40, 3
+#: How often all modes are searched for, and how far a better one is away, in squared standard
+#: deviations.
+_AGAIN, _BETTER = 2, 0.1
 #: The widest that a coordinate is taken for.
 _WIDEST = 3.0
 #: What is wider than this, in standard deviations of its prior, has a ridge; so many have at most.
@@ -27,12 +31,80 @@ _LOOSE, _RIDGES = 0.05, 30
 _RIDGE_LAPS = 8
 _SHORTEST, _LONGEST, _LONGER = 0.03, 0.25, 1.4
 _POINTS, _FALL = 22, 8.0
+#: So many parameters tell solutions apart, at most.
+_TOLD = 3
 #: So much lower a log density is nothing.
 _NOTHING = 50.0
 
 
-def guess(parameters: Parameters, spectra: list[Folded]) -> Coordinates:
-    """The mode, found from a few points of the prior, and the shape of the posterior around it.
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where sampling starts: its coordinates, and the solutions that chains start at."""
+
+    coordinates: Coordinates
+    parameters: Parameters
+    blocks: tuple[Block, ...]
+
+    def v(self, chain: int, rng: np.random.Generator | None = None) -> Floats:
+        """Coordinates of `Parameters.spread` for a chain: each block at one of its modes in turn.
+
+        With random numbers somewhere around the modes, as wide as these are.
+        """
+        v = self.blocks[0].modes[0].v.copy()
+        for block in self.blocks:
+            mode = block.modes[chain % len(block.modes)]
+            v[block.moving] = mode.v[block.moving]
+            if rng is not None:
+                root = np.linalg.cholesky(_inverse(mode.information))
+                v[block.moving] += root @ np.clip(rng.normal(size=len(root)), -1.5, 1.5)
+        return v
+
+    def u(self, v: Floats) -> Floats:
+        """Of one point."""
+        return np.asarray(self.parameters.spread(v[None])[0][0])
+
+    def solutions(self) -> list[str]:
+        """The modes of each block in words, with their shares as their heights and widths say."""
+        said = []
+        for block in self.blocks:
+            masses = np.array([mode.mass for mode in block.modes])
+            shares = np.exp(masses - masses.max())
+            shares /= shares.sum()
+            u = np.array([self.u(mode.v) for mode in block.modes])
+            x = self.parameters.values(u)[0]
+            widths = np.sqrt(np.diag(_inverse(block.modes[0].information)))
+            apart = np.ptp(u[:, block.moving], axis=0) / widths
+            told = block.moving[np.argsort(-apart)][:_TOLD]
+            places = [
+                ", ".join(f"{self.parameters.rows[k].name} {one[k]:.3g}" for k in sorted(told))
+                + f" ({100 * share:.2g}%)"
+                for one, share in zip(x, shares, strict=True)
+            ]
+            said.append(" or ".join(places))
+        return said
+
+    def apart(self, u: Floats) -> list[str]:
+        """Those solutions between which chains hardly move, in words.
+
+        Parameters
+        ----------
+        u
+            Draws, shape (chains, draws, free).
+        """
+        said = []
+        for block, words in zip(self.blocks, self.solutions(), strict=True):
+            near = []
+            for mode in block.modes:
+                away = (u - self.u(mode.v))[..., block.moving]
+                near.append(np.sum((away @ mode.information) * away, axis=-1))
+            first = (np.argmin(near, axis=0) == 0).mean(axis=1)
+            if np.ptp(first) > 0.5:
+                said.append(words)
+        return said
+
+
+def guess(parameters: Parameters, spectra: list[Folded]) -> Start:
+    """The modes, found from many points, and the shape of the posterior around the best.
 
     What the data leave loose makes ridges, which may be curved: a source of few counts is as well
     a steep one behind much gas. Each in turn becomes a `Curve`, with those before it held in their
@@ -48,8 +120,19 @@ def guess(parameters: Parameters, spectra: list[Folded]) -> Coordinates:
             "the model can't make these counts, wherever in its priors: is a component missing, or "
             "a channel noticed that nothing reaches?"
         )
-    order = np.argsort(-heights)[:_STARTS]
-    top, information, _ = max((hill.climb(trials[k]) for k in order), key=lambda one: one[2])
+    order = np.argsort(-heights)
+    top, information, _ = max(
+        (hill.climb(trials[k]) for k in order[:_STARTS]), key=lambda one: one[2]
+    )
+    # another mode of a block may be better
+    for _ in range(_AGAIN):
+        found = blocks(hill, top, hill.parabolas(top)[1], trials[order[_STARTS:]])
+        better = top.copy()
+        for block in found:
+            better[block.moving] = block.modes[0].v[block.moving]
+        if (better - top) @ information @ (better - top) < _BETTER:
+            break
+        top, information, _ = hill.climb(better)
     _, parabolas = hill.parabolas(top)
     base, curves = top, list[Curve]()
     while (path := _loosest(hill, information)) is not None and len(curves) < _RIDGES:
@@ -63,7 +146,8 @@ def guess(parameters: Parameters, spectra: list[Folded]) -> Coordinates:
     jacobian = (u[:size] - u[size:-1]).T[np.ix_(hill.moving, hill.moving)] / (2 * STEP)
     scale = np.zeros((size, size))
     scale[np.ix_(hill.moving, hill.moving)] = jacobian @ np.linalg.cholesky(_inverse(information))
-    return Coordinates.around(u[-1], scale, curves)
+    several = tuple(block for block in found if len(block.modes) > 1)
+    return Start(Coordinates.around(u[-1], scale, curves), parameters, several)
 
 
 def _inverse(information: Floats) -> Floats:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pyxstan.errors import DataError
+from pyxstan.spectra.absorption import CrossSections
 from pyxstan.spectra.model import Absorber, Linked, Source, Used
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def to_json(data: LinkedSpectra) -> str:
                     for label, used in source.components.items()
                 },
                 "absorption": {
-                    label: {**asdict(absorber), "NH": None}
+                    label: {"redshift": absorber.redshift, "table": _as_columns(absorber.table)}
                     for label, absorber in source.absorption.items()
                 },
             }
@@ -38,6 +38,31 @@ def to_json(data: LinkedSpectra) -> str:
         "linked": [p.name for p in data.collected.all if isinstance(p.setting, Linked)],
         "spectra": {one.name: one.sources for one in data.observations},
     })  # fmt: skip
+
+
+def _as_columns(table: CrossSections | None) -> dict[str, Any] | None:
+    """Cross sections by value: the file that they came from may change, or go."""
+    if table is None:
+        return None
+    return {
+        "source": table.source,
+        "sha256": table.sha256,
+        "energy": table.energy.tolist(),
+        "cross_section": table.cross_section.tolist(),
+    }
+
+
+def _absorber(what: dict[str, Any]) -> Absorber:
+    """The absorber of a fit, whose column density is in the draws."""
+    columns = what["table"]
+    if columns is None:
+        return Absorber(None, what["redshift"])
+    if isinstance(columns, str):
+        raise DataError(f"a fit that names {columns}, without the cross sections: fit once more")
+    table = CrossSections(columns["energy"], columns["cross_section"], columns["source"])
+    if table.sha256 != columns["sha256"]:
+        raise DataError(f"{table.source}: the fit's cross sections are not those it was made with")
+    return Absorber(None, what["redshift"], table)
 
 
 def from_fit(idata: Any) -> tuple[tuple[Source, ...], dict[str, np.ndarray]]:
@@ -63,7 +88,7 @@ def from_fit(idata: Any) -> tuple[tuple[Source, ...], dict[str, np.ndarray]]:
                 label: Used(what["kind"], dict.fromkeys(what["settings"]), what["constants"])
                 for label, what in one["components"].items()
             },
-            {label: Absorber(**what) for label, what in one["absorption"].items()},
+            {label: _absorber(what) for label, what in one["absorption"].items()},
             one["redshift"],
         )
         for one in tree["sources"]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pyxstan.errors import DataError
+from pyxstan.spectra.absorption import BUILT_IN
 from pyxstan.spectra.components import COMPONENTS
 from pyxstan.spectra.data import LinkedSpectra
 from pyxstan.spectra.figures import figures
@@ -33,7 +34,8 @@ def vocabulary() -> list[str]:
             ]
     return [
         *lines,
-        "  behind absorption: NH [1e22 cm^-2], at a redshift",
+        "  behind absorption: NH [1e22 cm^-2], at a redshift; cross sections of "
+        f"{BUILT_IN}, unless a table has others",
         "Parameters: a number holds one, a prior such as 'lognormal(0, 1)' frees it, "
         "'= 2 * a.pl.K' links it, 'from NAME' draws it from a population.",
         "A model that is written down: pyxstan describe linked_spectra MODEL.yaml",

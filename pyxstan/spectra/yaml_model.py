@@ -34,6 +34,7 @@ import numpy as np
 from pyxstan.errors import DataError
 from pyxstan.output import replacing
 from pyxstan.priors import Prior
+from pyxstan.spectra.absorption import CrossSections
 from pyxstan.spectra.data import LinkedSpectra, Observation
 from pyxstan.spectra.model import Absorber, Population, Source, Used, component
 from pyxstan.spectra.spectrum import Spectrum
@@ -263,6 +264,11 @@ def write_model(data: LinkedSpectra, directory: Path) -> list[Path]:
             name: {"mean": _plain(p.mean), "sd": _plain(p.sd)}
             for name, p in data.populations.items()
         }
+    for source in data.sources:
+        for label, absorber in source.absorption.items():
+            if absorber.table is not None:
+                files.append(directory / _table_name(source, label))
+                _write_table(absorber.table, files[-1])
     model = directory / "model.yaml"
     with replacing(model) as temporary:
         temporary.write_text(yaml.safe_dump(tree, sort_keys=False))
@@ -280,13 +286,23 @@ def _as_table(source: Source) -> dict[str, Any]:
             label: {
                 "NH": _plain(absorber.NH),
                 "redshift": absorber.redshift,
-                **(
-                    {} if absorber.table is None else {"table": str(Path(absorber.table).resolve())}
-                ),
+                **({} if absorber.table is None else {"table": _table_name(source, label)}),
             }
             for label, absorber in source.absorption.items()
         }
     return found
+
+
+def _table_name(source: Source, label: str) -> str:
+    return f"{source.name}_{label}_cross_sections.csv"
+
+
+def _write_table(table: CrossSections, path: Path) -> None:
+    """Cross sections in keV and cm^2, to the last digit."""
+    rows = zip(table.energy.tolist(), table.cross_section.tolist(), strict=True)
+    with replacing(path) as temporary:
+        lines = ["energy,cross_section", *(f"{energy!r},{sigma!r}" for energy, sigma in rows)]
+        temporary.write_text("\n".join(lines) + "\n")
 
 
 def _plain(setting: Any) -> Any:
