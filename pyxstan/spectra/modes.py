@@ -105,8 +105,6 @@ def _modes(hill: Hill, top: Floats, trials: Floats) -> tuple[Mode, ...]:
     found = [_climbed(hill, top, [], -np.inf)]
     best = [one for one in found if one is not None]
     for start in _starts(hill, best[0].v, trials):
-        if _downhill(hill, best[0], start):
-            continue
         mode = _climbed(hill, start, best, max(one.height for one in best))
         if mode is not None and not any(_joined(hill, mode, one) for one in best):
             best.append(mode)
@@ -166,13 +164,6 @@ def _climbed(hill: Hill, start: Floats, known: list[Mode], best: float) -> Mode 
     if height < best - 3 * MATTERS:
         return None
     return Mode(v, information, height)
-
-
-def _downhill(hill: Hill, top: Mode, start: Floats) -> bool:
-    """Whether the density falls all the way from a mode to a point, which tells of no other."""
-    share = np.linspace(0, 1, 13)[:, None]
-    heights = hill.heights((1 - share) * top.v + share * start)
-    return bool((np.diff(heights) < 0).all())
 
 
 def _joined(hill: Hill, one: Mode, other: Mode) -> bool:
