@@ -98,12 +98,14 @@ def test_errors_of_other_names_are_refused_and_can_be_mapped(column: str) -> Non
     ("column", "what"),
     [("l_flux", "a flag of limits"), ("upper_limit", "a flag of limits"), ("ul", "a flag of"),
      ("weight", "a weight"), ("area", "an effective area"), ("aeff", "an effective area"),
-     ("background", "a background"), ("bkg", "a background"), ("exptime", "an exposure")],
+     ("back", "a background"), ("bkg", "a background"), ("exptime", "an exposure")],
 )  # fmt: skip
 def test_what_changes_a_fit_is_not_dropped(column: str, what: str) -> None:
     with pytest.raises(pyxstan.DataError, match=f"column '{column}' looks like {what}"):
         read(COUNTS.assign(**{column: ["<", "", "", ""]}))
     assert read(COUNTS.assign(**{column: 1}), ignore=column).y.size == 4
+    with pytest.raises(pyxstan.DataError, match="column 'background' looks like a background"):
+        read(FLUXES.assign(background=1))
     empty = read(COUNTS.assign(**{column: ""}))  # as in tables that were made for others
     assert empty.notes == (f"columns left aside: {column}",)
 
