@@ -54,7 +54,7 @@ SECOND, _PLAIN = 8.0, 40.0
 _PRIOR_DRAWS, _PEAK = 400, 0.3
 #: A core radius (pixels) below which brightness is averaged over pixels, and how far a parameter
 #: may move by that elsewhere, in units of its error.
-_NARROW, _SHIFT = 3.0, 0.4
+_NARROW, _SHIFT = 3.0, 0.5
 #: A mode whose likelihood is below the largest by less than this holds posterior mass.
 RIVAL = 7.0
 #: Trials that are less likely than the optimum by this, beyond half a unit a parameter, are left.
@@ -440,7 +440,9 @@ def _averaging_matters(pixels: Pixels, mode: Floats, scale: Floats, at: Coordina
     slopes = np.stack([(expected(mode + 0.1 * e) - N) / 0.1 for e in scale.T])
     averaged = expected_counts(replace(core, averaged=True), at.layout, values)
     shift = scale @ (slopes @ ((N - averaged) / N))
-    return bool((np.abs(shift) > _SHIFT * np.linalg.norm(scale, axis=1)).any())
+    moved = at.values(mode + shift)[0] - values
+    sd = np.linalg.norm([at.values(mode + e)[0] - values for e in scale.T], axis=0)
+    return bool((np.abs(moved) > _SHIFT * sd).any())
 
 
 def _first(
