@@ -21,7 +21,7 @@ from pyxstan import command_line, fitting, inference_data, registry
 #: Seconds of work, converged.
 SAMPLER = ("--seed", "1", "--chains", "4", "--warmup", "300", "--draws", "1000")
 COMMANDS = (
-    "compare", "compile", "describe", "doctor", "fit", "list", "plot", "simulate", "stack",
+    "cache", "compare", "compile", "describe", "doctor", "fit", "list", "plot", "simulate", "stack",
     "summary",
 )  # fmt: skip
 FIGURES = {f"{name}.{kind}" for name in ("corrections", "fluxes", "residuals")

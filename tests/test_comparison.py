@@ -547,7 +547,11 @@ def test_concordance_with_and_without_outliers(cache: Path) -> None:
     assert table["p_d"].between(4, 14).all()  # of 14 parameters, four of them with a tight prior
     assert np.isfinite(table.drop(columns="model").astype(float)).all(axis=None)
     assert table["elpd_loo"].is_monotonic_decreasing
-    assert table.attrs["verdict"].startswith(f"{table.index[0]} is preferred to {table.index[1]}, ")
+    best, second = table.index
+    if (table["pareto_k"] > 0.7).any():
+        assert table.attrs["verdict"].startswith(f"no verdict on {best} and {second}: the LOO of ")
+    else:
+        assert table.attrs["verdict"].startswith(f"{best} is ")
 
 
 def test_the_deviance_of_a_mean_with_known_variances(cache: Path) -> None:

@@ -438,5 +438,5 @@ def test_summaries_have_the_units_of_each_parameter() -> None:
     data, _ = pyxstan.simulate("linked_spectra", seed=1)
     idata = pyxstan.fit("linked_spectra", data, seed=1, draws=50, warmup=200, progress=False)
     table = pyxstan.summary(idata)
-    assert table.loc["value[source.pl.K]", "unit"] == "ph / (s cm2 keV)"
-    assert table.loc["value[source.gas.NH]", "unit"] == "1e22 cm-2"
+    assert table.loc["value[source.pl.K]", "unit"] == "ph / (s cm**2 keV)"
+    assert table.loc["value[source.gas.NH]", "unit"] == "1e22 cm**-2"

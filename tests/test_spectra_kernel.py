@@ -270,7 +270,7 @@ def test_negative_counts_are_impossible(program: Path, tmp_path: Path) -> None:
         observation.spectrum, response=replace(response, matrix=sparse.csr_array(matrix))
     )
     data = replace(data, observations=(replace(observation, spectrum=spectrum),))
-    with pytest.raises(DataError, match="the model can't make these counts"):
+    with pytest.raises(DataError, match="the response lets no photon be counted"):
         prepared(data)
     spectra = all_folded(data)
     told = stan_data(spectra, data, found.parameters.position)

@@ -84,7 +84,7 @@ def test_gaussian_is_the_grid(name: str, priors: dict[str, str] | None) -> None:
 def test_histogram_is_the_gibbs_sampler(name: str, concentration: float) -> None:
     edges = np.linspace(LOW, HIGH, 11)
     f = stacking.shares(FILES[name], edges)
-    wanted = stacking.histogram_by_gibbs(f, concentration, 6000, 7)
+    wanted = stacking.histogram_by_gibbs(f, concentration, 12_000, 7)
     idata = fit("stack_histogram", FILES[name], concentration=concentration, draws=20_000)
     assert_same(fractions(idata), wanted)
 
@@ -292,7 +292,7 @@ def test_selection_is_corrected_for() -> None:
         return np.asarray(stats.norm.logcdf((mean - 1.7) / np.hypot(sd, 0.1)))
 
     wanted = stacking.gaussian(samples, *OURS_ENDS, log_detected=log_detected)
-    right = fit("stack_gaussian", replace(data, selection=selection), draws=40_000)
+    right = fit("stack_gaussian", replace(data, selection=selection), draws=20_000)
     assert_same(moments(right, ["mean", "sd"]), wanted)
     truth = stacking.gaussian_measured(at, error, *OURS_ENDS, log_detected)
     assert_same(moments(right, ["mean", "sd"]), truth, 0.25, 0.1)

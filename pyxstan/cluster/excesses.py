@@ -75,8 +75,8 @@ def excesses(image: ClusterImage, pixels: Pixels, expected: Floats) -> list[Exce
             for x, y, width in peaks(counts, image.exposure, image.good, model)
             for one in _circles(image, counts, model, (x, y), width)
         ]
-        best = min(tried, key=lambda one: one.log_probability)
-        if best.log_probability > np.log(_UNLIKELY):
+        best = min(tried, key=lambda one: one.log_probability, default=None)
+        if best is None or best.log_probability > np.log(_UNLIKELY):
             break
         best = _whole(image, counts, model, best)
         found.append(best)

@@ -270,15 +270,20 @@ def _quiet_cmdstanpy() -> Iterator[list[str]]:
 
 @contextmanager
 def _chains_die_with_us() -> Iterator[None]:
-    """Tell the driver to end when we are killed without a chance to clean up."""
-    if _DIE_WITH_PARENT in os.environ:
-        yield
-        return
+    """Tell the driver to end when we are killed without a chance to clean up.
+
+    What cmdstanpy sets in the environment is gone afterwards, too.
+    """
+    before = {name: os.environ.get(name) for name in (_DIE_WITH_PARENT, "STAN_NUM_THREADS")}
     os.environ[_DIE_WITH_PARENT] = "1"
     try:
         yield
     finally:
-        os.environ.pop(_DIE_WITH_PARENT, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _interruptible(call: Callable[[], Any], folder: Path) -> Any:

@@ -200,6 +200,8 @@ def laid_out(plane: Plane) -> tuple[Plane, list[Row]] | None:
             if plane.spans is not None:
                 break
             better = _recentred(plane, found)
+            if not (better.width > 0 and better.length > 0):
+                return None  # all in one row: no end to lay out
             if plane.resembles(better):
                 break
             plane, found = better, _rows(better)

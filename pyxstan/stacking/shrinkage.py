@@ -88,12 +88,13 @@ def _fitted(idata: Any, data: PosteriorSamples, fitted: list[str]) -> PosteriorS
     data = data.ordered(np.array([position[name] for name in fitted]))
     observed = inference_data.group(idata, "observed_data")
     there = observed["sample_mean"].to_numpy().reshape(len(fitted), -1)
-    spread = observed["sample_sd"].to_numpy().reshape(len(fitted), -1)
+    constant = inference_data.group(idata, "constant_data")
+    spread = constant["sample_sd"].to_numpy().reshape(len(fitted), -1)
     for i, name in enumerate(fitted):
         part = slice(data.start[i], data.start[i + 1])
         mean = data.weights[part] @ data.x[part]
         same = abs(mean - there[i]) <= _SAME * (abs(there[i]) + spread[i])
-        if int(observed["samples"].to_numpy()[i]) != data.sizes[i] or not same.all():
+        if int(constant["samples"].to_numpy()[i]) != data.sizes[i] or not same.all():
             raise DataError(
                 f"shrunken: these are not the samples that were fitted, those of '{name}' differ"
             )
