@@ -55,8 +55,7 @@ model {
     counts ~ multinomial_counts(B, log_exposure, instrument, start);
   } else {
     vector[M_G] G = G_center - G_slope * step + G_scale .* z_G;
-    target += background_counts_lpdf(counts | log_exposure + B[instrument] + G[source],
-                                              background);
+    counts ~ background_counts(log_exposure + B[instrument] + G[source], background);
     target += log_inv_logit(G - G_faint); // G flat above G_faint
   }
 }

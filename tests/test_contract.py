@@ -65,8 +65,12 @@ OBSERVED = {
 }
 #: Dims of what was observed that one likelihood is of.
 JOINT = {"stack_multivariate": ("parameter",)}
-#: Which objects are summed in logs depends on the parent, their likelihood doesn't jump there.
-EXPECTED_WARNING = {"stack": "control flow statement"}
+#: Which objects are summed in logs depends on the parent, their likelihood doesn't jump there;
+#: counts have one likelihood without background and one with it, in two branches.
+EXPECTED_WARNING = {
+    "stack": "control flow statement",
+    "concordance": "parameter counts is on the left-hand side of more than one tilde statement",
+}
 #: Dims that the model makes, not the data; priors that an option sets.
 OWN_DIMS = {"bin", "component", "pair"}
 BY_OPTION = {"fraction", "correlation"}

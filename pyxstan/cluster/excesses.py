@@ -187,6 +187,7 @@ def complaints(
     profile = misfit(pixels, expected, annuli, others)
     if profile is not None:
         remedy = "; try double_beta" if components == 1 else ""
+        remedy = "; mask the excess first" if others else remedy
         said.append(
             f"the profile does not follow the model (deviance {profile[0]:.0f} in {profile[1]} "
             f"annuli){remedy}"

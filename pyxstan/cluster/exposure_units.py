@@ -143,9 +143,9 @@ def _doubts(source: str, found: tuple[str, float], peak: float, time: Any) -> li
     if unit == "relative":
         strange = largest > 1.5
     elif unit == "cm2":
-        strange = largest <= 1.5
+        strange = not 1.5 < largest < 20 * _LARGEST_AREA
     elif not _is_positive(time):
-        strange = False
+        strange = largest > _LONGEST_TIME if unit == "s" else largest < _SMALLEST_AREA_TIME
     else:
         strange = not (0.05 <= largest / time <= 20 if unit == "s" else largest / time >= 1.5)
     if not strange:

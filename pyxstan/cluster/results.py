@@ -112,6 +112,12 @@ def _posterior(problem: ClusterProblem, values: dict[str, Floats]) -> xr.Dataset
                 "errors"
             )
     radius = aperture_radius(problem)
+    problem.attributes["aperture_pixels"] = radius
+    if problem.options["aperture"] is None:
+        told = f"aperture of {radius:.4g} pixels, up to the nearest edge of the image"
+        problem.notes.append(f"{told}; aperture= sets another")
+        if radius < float(np.median(values["rc"])):
+            problem.complaints.append(f"{told}: less than the core radius (give aperture=)")
     total = np.zeros_like(values["x0"])
     for suffix in suffixes:
         part = aperture_flux(
