@@ -154,14 +154,14 @@ def by_scipy(found: linear.LinearProblem, theta: FloatArray, eta: float) -> floa
     for i in range(len(data.objects)):
         inside = slice(data.start[i], data.start[i + 1])
         centre = mean + slope @ covariates[:, i]
-        p = stats.multivariate_normal(centre, covariance).pdf(data.x[inside])
-        log_density += np.log(np.sum(data.weights[inside] * p))
+        log_p = stats.multivariate_normal(centre, covariance).logpdf(data.x[inside])
+        log_density += special.logsumexp(log_p, b=data.weights[inside])
     for i in range(len(data.objects) if data.selection is not None else 0):
         assert data.selection is not None
         centre = mean + slope @ covariates[:, i]
-        p = stats.multivariate_normal(centre, covariance).pdf(data.selection.x)
+        log_p = stats.multivariate_normal(centre, covariance).logpdf(data.selection.x)
         shares = data.selection.weights / data.selection.weights.sum()
-        log_density -= np.log(np.sum(shares * p))
+        log_density -= special.logsumexp(log_p, b=shares)
     return float(log_density)
 
 
