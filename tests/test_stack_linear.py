@@ -206,7 +206,7 @@ def test_correlated_parameters_are_recovered_with_their_correlation() -> None:
         )
         assert (np.abs(mean - value) < 3 * sd).all(), name
         assert (sd < {"mean": 0.06, "sd": 0.06, "correlation": 0.13}[name]).all()
-    assert pyxstan.verdict(idata).good
+    assert pyxstan.verdict(idata).converged
 
 
 def test_a_slope_is_recovered_and_nodes_are_as_good_as_samples() -> None:
