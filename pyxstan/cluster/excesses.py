@@ -186,8 +186,8 @@ def complaints(
         said.append("more excesses over the model are left")
     profile = misfit(pixels, expected, annuli, others)
     if profile is not None:
-        remedy = "; try double_beta" if components == 1 else ""
-        remedy = "; mask the excess first" if others else remedy
+        remedies = ["mask the excess"] * bool(others) + ["try double_beta"] * (components == 1)
+        remedy = f"; {', or '.join(remedies)}" if remedies else ""
         said.append(
             f"the profile does not follow the model (deviance {profile[0]:.0f} in {profile[1]} "
             f"annuli){remedy}"
