@@ -97,7 +97,8 @@ FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda d: pha(d, changed(2, 1.5)), r"a\.pha: channel 3: COUNTS is 1\.5, expected a whole",
     ),
     "half a count of a rate": (
-        lambda d: pha(d, ogip.COUNTS / 700, column="RATE"), r"a\.pha: channel 1: COUNTS is 4\.2857",
+        lambda d: pha(d, ogip.COUNTS / 700, column="RATE"),
+        r"a\.pha: row 1: RATE times EXPOSURE is 4\.2857",
     ),
     "rate without errors": (
         lambda d: pha(d, column="RATE", POISSERR=False),

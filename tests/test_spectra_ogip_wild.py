@@ -770,3 +770,65 @@ def test_rosat_pspc(tmp_path: Path) -> None:
         expected[first : first + number] += width[row] * table["MATRIX"][row][:number]
     spectrum = Spectrum("pspc", np.ones(256), 10.0, response=response)
     assert folded(spectrum) == pytest.approx(10 * expected[1:], rel=1e-9)
+
+
+RATE_UNITS: list[tuple[str | None, float]] = [
+    (None, 1), ("", 1), ("count/s", 1), ("Counts/s", 1), ("cts/s", 1), ("counts/sec", 1),
+    ("counts per second", 1), ("counts s**-1", 1), ("photon/s", 1), ("count/ks", 1e-3),
+    ("1/min", 1 / 60),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("unit", "factor"), RATE_UNITS)
+def test_units_of_rates(unit: str | None, factor: float, folder: Path) -> None:
+    """Rates in whatever unit of time, their errors in the same, or in their own."""
+    for own, scale in ((unit, factor), (None, factor), ("count/s", 1)):
+        columns: Columns = [
+            ("CHANNEL", "I", None, [1, 2, 3, 4]),
+            ("RATE", "D", unit, np.array(COUNTS) / 100 / factor),
+            ("STAT_ERR", "D", own, np.full(4, 0.02) / scale),
+        ]
+        keywords = {"EXPOSURE": 100.0, "BACKSCAL": 1.0, "AREASCAL": 1.0, "POISSERR": False}
+        spectrum = read(folder, table("SPECTRUM", columns, HDUCLAS1="SPECTRUM", **keywords))
+        assert spectrum.counts == pytest.approx(COUNTS)
+        assert spectrum.errors == pytest.approx([2] * 4)
+
+
+@pytest.mark.parametrize(
+    ("column", "unit", "words"),
+    [
+        ("RATE", "count/s/keV", "of column RATE is per energy, expected count/s"),
+        ("RATE", "count", "unit 'count' of column RATE, expected 1/s"),
+        ("RATE", "bogus", "unit 'bogus' of column RATE, expected 1/s"),
+        ("COUNTS", "count/s", "unit 'count/s' of column COUNTS, expected counts"),
+        ("COUNTS", "cts/sec/keV", "of column COUNTS, expected counts"),
+    ],
+)
+def test_units_that_are_others(column: str, unit: str, words: str, folder: Path) -> None:
+    hdu = pha(column=column)
+    hdu.header["TUNIT2"] = unit
+    with pytest.raises(DataError, match=words):
+        read(folder, hdu)
+
+
+@pytest.mark.parametrize("unit", ["count", "Counts", "cts", "photons", "", "adu", "whatever"])
+def test_units_of_counts(unit: str, folder: Path) -> None:
+    hdu = pha()
+    hdu.header["TUNIT2"] = unit
+    assert list(read(folder, hdu).counts) == COUNTS
+
+
+def test_exposures_in_their_unit(folder: Path) -> None:
+    hdu = pha(more=[("EXPOSURE", "D", "ks", [0.1] * 4)])
+    assert read(folder, hdu).exposure == pytest.approx(100)
+
+
+def test_a_net_spectrum_alone(folder: Path) -> None:
+    assert said(read(folder, pha(HDUCLAS2="NET")), "HDUCLAS2 is NET: a background is subtracted")
+    assert not said(read(folder, pha()), "HDUCLAS2")
+
+
+def test_channels_where_the_background_has_no_size(folder: Path) -> None:
+    scale: Columns = [("BACKSCAL", "E", None, [1, 0, 1, 1])]
+    put(folder / "b.pha", pha(more=scale, BACKSCAL=None))
+    assert said(read(folder, pha(BACKFILE="b.pha")), "is 0 in 1 channels in use (2): no background")

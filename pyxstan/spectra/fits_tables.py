@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,13 @@ Bools = NDArray[np.bool_]
 
 #: How a keyword or a cell says that there is no such file.
 _NO_FILE = ("", "none")
+#: Words that files use in units, and what they are called in general.
+_UNIT_WORDS = {
+    r"counts?|cts|cnts?": "ct",
+    r"photons?|phot": "ph",
+    r"channels?|chans": "chan",
+    r"secs?|seconds?": "s",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,12 +257,14 @@ def _without_counts(unit: Any) -> Any:
 def _usual(spelt: str) -> str:
     """Spell a unit as usual: "KEV" and "CM**2" are known in any case, and in brackets.
 
-    >>> _usual("[KEV]"), _usual("CM**2")
-    ('keV', 'cm**2')
+    >>> _usual("[KEV]"), _usual("CM**2"), _usual("counts per second"), _usual("CTS/SEC/KEV")
+    ('keV', 'cm**2', 'ct/s', 'ct/s/keV')
     """
     names = {"ev": "eV", "kev": "keV", "mev": "MeV", "gev": "GeV"}
-    plain = spelt.strip("()[] ").lower()
-    return names.get(plain, plain)
+    plain = re.sub(r"\s*\bper\b\s*", "/", spelt.strip("()[] ").lower())
+    for words, usual in _UNIT_WORDS.items():
+        plain = re.sub(rf"(?<![a-z])(?:{words})(?![a-z])", usual, plain)
+    return re.sub(r"(?<![a-z])[kmg]?ev(?![a-z])", lambda found: names[found[0]], plain)
 
 
 def read_tables(path: Path) -> list[Table]:

@@ -94,6 +94,8 @@ def integrals(used: Used, values: Mapping[str, Floats], grid: Grid, passed: Floa
             mean = (through[0] + 4 * through[1] + through[2]) / 6
             norm, mu, sigma = (np.asarray(values[p.name])[:, None] for p in entry.parameters)
             found = found + norm * mean * shared_line(grid.edges, grid.middles, mu, sigma)
+            # differences of rounded numbers may be below zero
+            found = np.maximum(found, 0.0)
         return found
     except DataError:
         draws = len(next(iter(values.values())))

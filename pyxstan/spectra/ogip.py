@@ -14,6 +14,8 @@ from pyxstan.spectra.response import Response
 from pyxstan.spectra.spectrum import Spectrum
 
 FileName = str | os.PathLike[str]
+#: So many channels are named in a message.
+_NAMED = 5
 #: How to say in a model file what is not in the spectrum's.
 _KEYS = {"BACKFILE": "background", "RESPFILE": "rmf", "ANCRFILE": "arf"}
 
@@ -50,6 +52,13 @@ def read_spectrum(
             f"{found.source}: HDUCLAS2 is NET: a background is subtracted already, and "
             f"{companion.source} is taken besides (background='none' takes none)"
         )
+    if companion is None and spectrum.poisson and found.table.text("HDUCLAS2") == "NET":
+        notes.append(
+            f"{found.source}: HDUCLAS2 is NET: a background is subtracted, but the counts are "
+            "taken as Poisson's, which they aren't: take the TOTAL counts and the background"
+        )
+    if companion is not None:
+        notes.extend(_without_background(spectrum, companion))
     return replace(
         spectrum,
         background=companion,
@@ -101,6 +110,21 @@ def _background(
             "taken in order"
         )
     return companion
+
+
+def _without_background(spectrum: Spectrum, companion: Spectrum) -> list[str]:
+    """Say in which channels in use the background has no size, so that it is left out."""
+    if len(companion.counts) != len(spectrum.counts):
+        return []
+    used = (spectrum.quality == 0) & (companion.quality == 0)
+    none = spectrum.channel[used & ((companion.backscal == 0) | (companion.areascal == 0))]
+    if not len(none):
+        return []
+    named = ", ".join(map(str, none[:_NAMED])) + (", ..." if len(none) > _NAMED else "")
+    return [
+        f"{companion.source}: BACKSCAL or AREASCAL is 0 in {len(none)} channels in use ({named}): "
+        "no background is taken there"
+    ]
 
 
 def _is_itself(found: Row, what: str) -> str:

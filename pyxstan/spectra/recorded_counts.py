@@ -15,6 +15,8 @@ from pyxstan.spectra.spectrum import Spectrum, checked_exposure
 _WHOLE = 1e-5
 #: How near STAT_ERR must come to an approximation of Poisson errors to be one.
 _SAME_ERROR = 2e-3
+#: Units of what is spread over time, energy or area, which counts are not.
+_DENSITIES = ("1/s", "1/keV", "1/(s keV)", "1/(s cm2)", "1/(s cm2 keV)")
 #: Largest of the errors that are written for no counts (Gehrels 1986).
 _ERROR_OF_NONE = 1.87
 
@@ -67,7 +69,8 @@ def recorded(found: Row, name: str, *, source: Spectrum | None = None) -> Spectr
 def _exposure(found: Row) -> float:
     """EXPOSURE in s."""
     if "EXPOSURE" in found.table:
-        value: float | None = float(found.table.cell("EXPOSURE", found.row or 0)[0])
+        factor = found.table.factor("EXPOSURE", "s")[0]
+        value: float | None = factor * float(found.table.cell("EXPOSURE", found.row or 0)[0])
     else:
         value = found.table.number("EXPOSURE")
     if value is None:
@@ -103,6 +106,9 @@ def _counts(
         # zero stands for "not given"
         errors = None
     if "COUNTS" in found.table:
+        _check_unit(found, "COUNTS")
+        if errors is not None:
+            _check_unit(found, "STAT_ERR")
         counts = _finite(found, "COUNTS", good)
         whole = bool(np.all((counts >= 0) & (counts == np.rint(counts)), where=good))
         if stated and whole:
@@ -115,21 +121,64 @@ def _counts(
             return counts, _root(found, counts, good, behind, notes)
         notes.append(f"{found.source}: counts have the Gaussian errors of STAT_ERR")
         return counts, errors
-    counts = _finite(found, "RATE", good) * exposure
+    factor = _per_second(found, "RATE")
+    counts = _finite(found, "RATE", good) * (factor * exposure)
     if stated:
         near = np.rint(counts)
         counts = np.where(abs(counts - near) <= _WHOLE * np.maximum(near, 1), near, counts)
         if np.all((counts >= 0) & (counts == np.rint(counts)), where=good):
             return counts, None
         if errors is None:
-            return counts, _root(found, counts, good, behind, notes)
+            rooted = _root(found, counts, good, behind, notes)
+            if rooted is None:
+                raise DataError(_not_whole(found, counts, good))
+            return counts, rooted
     if errors is None:
         raise DataError(
             f"{found.source}: RATE without STAT_ERR, and POISSERR is not true: "
             "expected one or the other"
         )
     notes.append(f"{found.source}: rates have the Gaussian errors of STAT_ERR")
-    return counts, errors * exposure
+    table = found.table
+    if "STAT_ERR" in table and table.unit("STAT_ERR"):
+        if table.has_unit("STAT_ERR", ""):
+            notes.append(f"{found.source}: STAT_ERR is taken in the unit of RATE")
+        else:
+            factor = _per_second(found, "STAT_ERR")
+    return counts, errors * (factor * exposure)
+
+
+def _not_whole(found: Row, counts: Floats, good: Bools) -> str:
+    """Say that rates which are said to be Poisson's are of no whole numbers of counts."""
+    at = np.flatnonzero(good & ~((counts >= 0) & (counts == np.rint(counts))))[0]
+    return (
+        f"{found.source}: row {found.file_row(at)}: RATE times EXPOSURE is {counts[at]:g}, "
+        "expected whole counts from 0 up, as POISSERR is true: give errors (STAT_ERR, "
+        "POISSERR = F), the right EXPOSURE, or COUNTS"
+    )
+
+
+def _check_unit(found: Row, column: str) -> None:
+    """Refuse a column of counts in a unit of something else; words that say nothing are fine."""
+    table = found.table
+    if column in table and any(table.has_unit(column, unit) for unit in _DENSITIES):
+        raise DataError(
+            f"{found.source}: unit '{table.unit(column)}' of column {column}, expected counts "
+            "(a column of rates is called RATE)"
+        )
+    if column in table and table.has_unit(column, "") and table.factor(column, "")[0] != 1:
+        raise DataError(f"{found.source}: unit '{table.unit(column)}' of {column}, expected counts")
+
+
+def _per_second(found: Row, column: str) -> float:
+    """Factor from a column of rates to counts a second, taken as such where it has no unit."""
+    table = found.table
+    if table.has_unit(column, "1/(s keV)"):
+        raise DataError(
+            f"{found.source}: unit '{table.unit(column)}' of column {column} is per energy, "
+            "expected count/s: multiply by the widths of the channels"
+        )
+    return table.factor(column, "1/s")[0]
 
 
 def _finite(found: Row, name: str, good: Bools) -> Floats:
