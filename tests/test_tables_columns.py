@@ -78,7 +78,9 @@ def test_columns_that_are_needed_must_be_plain(column: str, what: str) -> None:
 ERRORS = (
     "fluxerr", "flux_err", "e_flux", "E_flux", "dflux", "relerr", "err90", "stat", "sys",
     "flux_lo", "flux_hi", "flux_upper", "eflux_error", "flux_unc", "error_percent", "flux+/-",
-    "rate_sigma", "sd",
+    "rate_sigma", "sd", "eflux", "ef", "eF_X", "u_flux", "d_flux", "delta_flux", "delta", "fluxsig",
+    "1sigma", "flux_1s", "e1", "E68", "flux_pos", "flux_neg", "lo", "upper", "var", "flux_var",
+    "half_width", "precision", "accuracy", "scatter", "snr",
 )  # fmt: skip
 
 
@@ -98,7 +100,9 @@ def test_errors_of_other_names_are_refused_and_can_be_mapped(column: str) -> Non
     ("column", "what"),
     [("l_flux", "a flag of limits"), ("upper_limit", "a flag of limits"), ("ul", "a flag of"),
      ("weight", "a weight"), ("area", "an effective area"), ("aeff", "an effective area"),
-     ("back", "a background"), ("bkg", "a background"), ("exptime", "an exposure")],
+     ("back", "a background"), ("bkg", "a background"), ("exptime", "an exposure"),
+     ("bgd", "a background"), ("net_exposure", "an exposure"), ("f_flux", "a flag"),
+     ("q_flux", "a flag"), ("flag", "a flag"), ("qual", "a flag")],
 )  # fmt: skip
 def test_what_changes_a_fit_is_not_dropped(column: str, what: str) -> None:
     with pytest.raises(pyxstan.DataError, match=f"column '{column}' looks like {what}"):
@@ -110,7 +114,10 @@ def test_what_changes_a_fit_is_not_dropped(column: str, what: str) -> None:
     assert empty.notes == (f"columns left aside: {column}",)
 
 
-@pytest.mark.parametrize("column", ["e_min", "E_max", "energy", "ra", "l", "station", "off_axis"])
+@pytest.mark.parametrize("column", [
+    "e_min", "E_max", "energy", "ra", "l", "station", "off_axis", "e_lo", "E_hi", "energy_lo",
+    "name", "dec", "z", "obs_date", "comment",
+])  # fmt: skip
 def test_harmless_columns(column: str) -> None:
     assert read(FLUXES.assign(**{column: 1.0})).notes == (f"columns left aside: {column}",)
 
@@ -154,9 +161,18 @@ def test_fluxes_are_not_taken_for_logs() -> None:
     decades = FLUXES.assign(flux=np.log10(FLUXES["flux"])).drop(columns="error")
     (warning,) = read(decades.rename(columns={"flux": "log_flux"})).warnings
     assert "is taken for natural logs" in warning
+    for column in ("log10_flux", "lg_flux", "Log_10_F", "flux_dex"):
+        with pytest.raises(pyxstan.DataError, match=f"'{column}' looks like logarithms to base 10"):
+            read(decades.rename(columns={"flux": column}), columns=f"log_flux:{column}")
+    luminosities = decades.assign(flux=decades["flux"] + 55).rename(columns={"flux": "logL"})
+    found = read(luminosities, columns="log_flux:logL")
+    assert "is taken for natural logs" in found.warnings[0]
+    assert found.notes == ("log_flux is taken for natural logarithms",)
     errors = wide.assign(E0102=np.log(wide["E0102"]), N132D=np.log(wide["N132D"]))
     with pytest.raises(pyxstan.DataError, match="'E0102_err' looks like errors, not like a source"):
         read(errors.assign(E0102_err=0.1))
+    with pytest.raises(pyxstan.DataError, match="'z' does not look like a source"):
+        read(errors.assign(z=0.1))
 
 
 @pytest.mark.parametrize("column", ["obsid", "epoch"])

@@ -17,20 +17,40 @@ _WORDS = re.compile(r"[^a-z0-9]+")
 _ERRORS = re.compile(
     r"e|err\w*|\w*err\d*|\w*error|sig|sigma\w*|unc|uncert|uncertainty|\w+unc|std|stdev|stddev|sd"
     r"|stat|statistical|sys|syst|systematic|rms|conf|confidence|ci\d*|d(flux|counts|rate|f)|plus"
-    r"|minus|percent|pct"
+    r"|minus|percent|pct|[123]sig(ma)?|[deu](flux|counts|rate|fx?)|(flux|counts|rate|fx?)sig(ma)?"
+    r"|var|variances?|(flux|counts|rate)var|halfwidth|precision|accuracy|scatter|snr|s2n"
 )
-_ENDS = re.compile(r"lo|low|lower|hi|high|up|upp|upper|min|max|p\d\d|q\d\d")
+#: Likewise, but only beside the column of a long table: they may be names of sources.
+_SHORT_ERRORS = re.compile(r"e\d{1,2}|delta|lo|low|lower|hi|high|upp?|upper|pos|neg")
+_ENDS = re.compile(r"lo|low|lower|hi|high|up|upp|upper|min|max|pos|neg|p\d\d|q\d\d|[123]s")
+#: Lower and upper errors, and variances, which are to be turned into standard deviations.
+_SIDES = re.compile(r"lo|low|lower|hi|high|upp?|upper|min|max|pos|neg|plus|minus")
+_VARIANCES = re.compile(r"\w*var|variances?")
 _ENERGIES = {"min", "max", "lo", "hi", "low", "high", "mid", "mean"}
 _LIMITS = re.compile(r"lim\w*|\w+limit|ul|uplim\w*|censored|detected|nondet\w*")
+#: One letter before the name of a quantity, as in ``e_flux``.
+_BEFORE = {"u": "errors", "d": "errors", "delta": "errors", "l": "a flag of limits"}
+_BEFORE |= dict.fromkeys("fq", "a flag")
 _OTHERS = {
+    re.compile(r"flags?|flag(flux|counts|rate)|\w+flag|qual|quality"): "a flag",
     re.compile(r"w|wt|weights?"): "a weight",
     re.compile(r"\w*area|aeff|arf|effarea"): "an effective area",
-    re.compile(r"bg|bkg\w*|back|backscal|\w*background"): "a background",
-    re.compile(r"exp|expo|exptime|texp|livetime|ontime"): "an exposure",
+    re.compile(r"bg|bgd\w*|bkg\w*|back|backscal|\w*background"): "a background",
+    re.compile(r"exp|expo|exposure|exptime|texp|livetime|ontime"): "an exposure",
 }
+#: Names of logarithms to base 10.
+_DECADES = re.compile(r"log_?10|(?<![a-z])lg|dex")
+#: Columns of a wide table that are no source.
+_NO_SOURCE = re.compile(
+    r"ra|dec|raj2000|dej2000|glon|glat|z|redshift|nh|epoch|mjd\w*|jd|obs_?id|(obs_?)?date\w*|name"
+    r"|comments?|notes?|remarks?|ref\w*|band|exposure|distance",
+    re.IGNORECASE,
+)
 #: Names that differ by nothing but these are likely to mean the same.
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _NAMED = 8
+#: Logs to base 10 of fluxes in erg/s/cm^2 and of luminosities in erg/s.
+_CGS_DECADES = ((-16.5, -9.0), (36.0, 50.0))
 
 
 def some(names: Sequence[str]) -> str:
@@ -47,10 +67,17 @@ def meaning(column: str, quantities: Iterable[str] = ()) -> str:
     energy = words[:1] == ["e"] and set(words[1:]) <= _ENERGIES and len(words) > 1
     if not energy and any(_ERRORS.fullmatch(word) for word in words):
         return "errors"
+    if words == ["half", "width"]:
+        return "errors"
     of_quantity = bool(set(words) & set(quantities))
     if of_quantity and any(map(_ENDS.fullmatch, words)):
         return "errors"
-    if (of_quantity and "l" in words) or any(_LIMITS.fullmatch(word) for word in words):
+    if quantities and len(words) == 1 and _SHORT_ERRORS.fullmatch(words[0]):
+        return "errors"
+    for word in words if of_quantity else ():
+        if word in _BEFORE:
+            return _BEFORE[word]
+    if any(_LIMITS.fullmatch(word) for word in words):
         return "a flag of limits"
     for pattern, what in _OTHERS.items():
         if any(pattern.fullmatch(word) for word in words):
@@ -90,16 +117,46 @@ def left_aside(
         elif of_areas and what == "an effective area":
             remedy = "the natural log of a nominal area is 'b'"
         elif what == "errors":
-            remedy = (
-                "call it 'sigma' (of the natural log) or 'error' (of flux or counts), as "
-                f"columns=error:{column} does"
-            )
+            remedy = _remedy_of_errors(column)
         raise DataError(
-            f"{table.source}: column '{column}' looks like {what}: {remedy}, or leave it out "
-            f"(ignore={column})"
+            f"{table.source}: column '{column}' looks like {what}: {remedy} (ignore={column} "
+            "leaves it out)"
         )
     rest += [f"{name} ({what})" for name, what in table.unusable.items()]
     return (f"{'instruments: ' * of_areas}columns left aside: {some(rest)}",) if rest else ()
+
+
+def _remedy_of_errors(column: str) -> str:
+    """What to do with a column that seems to hold errors."""
+    words = _WORDS.split(column.lower())
+    names = "'sigma' (of the natural log) or 'error' (of flux or counts)"
+    if any(map(_SIDES.fullmatch, words)):
+        return f"lower and upper errors are to be combined, as by their mean, in one column {names}"
+    if any(map(_VARIANCES.fullmatch, words)):
+        return f"give the square root of a variance as {names}"
+    if {"snr", "s2n"} & set(words):
+        return f"give what it says of errors as {names}: 1 / snr is a sigma"
+    return f"call it {names}, as columns=error:{column} does"
+
+
+def refuse_decades(columns: Mapping[str, str], source: str) -> None:
+    """Raise where a column of logarithms to base 10, by its name, is mapped to natural ones."""
+    for name in ("log_flux", "sigma"):
+        column = columns.get(name, "")
+        if _DECADES.search(column.lower()) and "ln" not in column.lower():
+            raise DataError(
+                f"{source}: column '{column}' looks like logarithms to base 10, but {name} is of "
+                "natural ones: multiply it by 2.302585, and its errors too"
+            )
+
+
+def refuse_no_source(column: str, source: str) -> None:
+    """Raise where a column of a wide table has the name of something else than a source."""
+    if _NO_SOURCE.fullmatch(column):
+        raise DataError(
+            f"{source}: column '{column}' does not look like a source: leave it out "
+            f"(ignore={column}), or name the columns of sources y_<source>"
+        )
 
 
 def _is_empty(table: Table, column: str) -> bool:
@@ -134,8 +191,8 @@ def refuse_fluxes(y: np.ndarray, where: str) -> None:
 
 
 def warn_of_decades(y: np.ndarray, where: str) -> tuple[str, ...]:
-    """Warn where natural logs look like logs to base 10 of fluxes in erg/s/cm^2."""
-    if y.size and y.min() > -16.5 and y.max() < -9:
+    """Warn where natural logs look like logs to base 10 of cgs fluxes or luminosities."""
+    if y.size and any(low < y.min() and y.max() < high for low, high in _CGS_DECADES):
         return (
             f"{where}: {y.min():.4g} to {y.max():.4g} is taken for natural logs; logs to base 10 "
             "are to be multiplied by 2.302585, and their errors",

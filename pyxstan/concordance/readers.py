@@ -16,7 +16,9 @@ from pyxstan.concordance.columns import (
     meaning,
     parse_mapping,
     parse_names,
+    refuse_decades,
     refuse_fluxes,
+    refuse_no_source,
     some,
     warn_of_decades,
 )
@@ -75,7 +77,9 @@ def read_measurements(
 ) -> ConcordanceData:
     """Do the work of `ConcordanceData.from_table`."""
     found = tables.read(table, "measurements")
-    found = found.renamed(parse_mapping(renamed))
+    mapping = parse_mapping(renamed)
+    refuse_decades(mapping, found.source)
+    found = found.renamed(mapping)
     others = None if instruments is None else tables.read(instruments, "instruments")
     for name in parse_names(ignored):  # of either table
         if others is not None and others.has(name):
@@ -169,6 +173,7 @@ def _long(table: Table) -> _Measurements:
         notes = (f"observations are told apart by {' and '.join(apart)}", *notes)
     if flux is None:
         refuse_fluxes(y, f"{table.source}: column 'log_flux'")
+        notes = ("log_flux is taken for natural logarithms", *notes)
     return _Measurements(
         table=table,
         instrument=table.labels("instrument"),
@@ -287,6 +292,7 @@ def _wide_by_instrument(table: Table) -> _Measurements:
                 "errors 'sigma_<source>', or leave it out, or name the columns of sources "
                 f"y_<source> (ignore={name} leaves it out)"
             )
+        refuse_no_source(name, table.source)
     if not sources:
         raise DataError(f"{table.source}: no column of a source beside 'instrument'")
     found = _gather(table, [(source, source, f"sigma_{source}") for source in sources], labels)
