@@ -64,15 +64,25 @@ def of_fit(problem: ConcordanceProblem, posterior: xr.Dataset) -> list[str]:
     if "sigma" in posterior:
         sigma = posterior["sigma"].median(("chain", "draw")).to_numpy()
         v = v + sigma[problem.data.instrument] ** 2
+    nu = None
     if problem.model == "concordance_t":
         nu = problem.nu or float(posterior["nu"].mean())
         v = v / nu
     data = problem.data
     residual = data.y - mean["B"][data.instrument] - mean["G"][data.source] + 0.5 * v
-    found += _far_residuals(data, residual / np.sqrt(v))
+    found += _far_residuals(data, _normal_scores(residual / np.sqrt(v), nu))
     if problem.model == "concordance" and problem.variances == "known":
         found += _chi_square(problem)
     return found
+
+
+def _normal_scores(standardised: Floats, nu: float | None) -> Floats:
+    """Residuals as likely under a Gaussian as these under Student's t, whose tails are no fault."""
+    if nu is None:
+        return standardised
+    from scipy.stats import norm, t
+
+    return np.asarray(np.sign(standardised) * norm.isf(t.sf(np.abs(standardised), nu)))
 
 
 def _far_areas(problem: ConcordanceProblem, B: Floats) -> list[str]:
