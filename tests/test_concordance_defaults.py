@@ -73,10 +73,55 @@ def test_no_degree_of_freedom_is_refused(case: str, model: str) -> None:
         data = ConcordanceData.from_table(table(cells, 0.02), tau=0.05)
         with pytest.raises(pyxstan.DataError, match=f"no degree of freedom: .* by {names} ") as no:
             pyxstan.fit(model, data, progress=False, **options)
-        assert "give sigma" in str(no.value)
-        assert "prior of sigma2" in str(no.value)
+        slot = "sigma" if options["variances"] == "extra" else "sigma2"
+        assert "use variances=known, as the data have sigma" in str(no.value)
+        assert f"set a prior of {slot}, as in {slot}=" in str(no.value)
+        settled(prepared(model, data, **{**options, "variances": "known"}))
+        settled(prepared(model, data, **options, priors=advised(str(no.value))))
     with pytest.raises(pyxstan.DataError, match="no degree of freedom"):
         shrinkage(table(cells), tau=0.05)
+
+
+def advised(message: str) -> dict[str, str]:
+    """The prior that a message gives as an example."""
+    name, _, words = message.partition("as in ")[2].partition("=")
+    return {name: words}
+
+
+def settled(problem: Any) -> None:
+    """A problem that is ready for Stan."""
+    assert np.isfinite(problem.guess.gaussian.B).all()
+
+
+EXACT = {
+    "all": [[0.0, 1.0, 0.3], [0.1, 1.1, 0.4], [-0.2, 0.8, 0.1]],
+    "copies beside another": [[0.0, 1.0, 0.3, 2.0], [0.0, 1.0, 0.3, 2.0], [0.1, 0.9, 0.45, 2.2]],
+    "all but one value": [[0.0, 1.0, 0.3, 2.0]] * 3 + [[0.0, 1.0, 0.3, 2.5]],
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("case", EXACT)
+def test_data_equal_to_the_last_digit_are_refused(case: str, model: str) -> None:
+    data = of_grid(np.array(EXACT[case]))
+    with pytest.raises(pyxstan.DataError, match="agree to the last digit") as no:
+        pyxstan.fit(model, data, progress=False)
+    settled(prepared(model, data, priors=advised(str(no.value))))
+    with pytest.raises(pyxstan.DataError, match="agree to the last digit"):  # sigma = 0 wins
+        pyxstan.fit(model, data, priors={"sigma": "half_normal(0.1)"}, progress=False)
+    with pytest.raises(pyxstan.DataError, match="agree to the last digit"):
+        shrinkage(data)
+    settled(prepared(model, of_grid(np.array(EXACT[case]), 0.02)))
+    rounded = np.round(campaign(1, [0.02] * 4), 2)
+    settled(prepared(model, of_grid(rounded)))
+
+
+def test_sigma_in_percent_is_doubted() -> None:
+    y = campaign(1, [0.05] * 4)
+    problem = prepared("concordance", of_grid(y, 5.0))
+    (warning,) = problem.warnings
+    assert warning.startswith("the median sigma is 5, a factor of 148 in flux: in percent?")
+    assert not prepared("concordance", of_grid(y, 0.3)).warnings
 
 
 def prepared(model: str, data: ConcordanceData, **options: Any) -> Any:

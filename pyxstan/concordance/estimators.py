@@ -170,6 +170,7 @@ def _beta(data: ConcordanceData, beta: npt.ArrayLike | None) -> Floats:
         design = scatter.Design.of(data)
         scatter.refuse_unknowable(data, design, np.arange(N), "unknown")
         spread = scatter.robust_spreads(data, design)
+        scatter.refuse_exact(data, design, spread)
         return np.asarray(2 * scatter.PRIOR_SCALE * spread**2)
     given = np.asarray(beta, dtype=float)
     if given.shape not in ((), (N,)) or not (np.isfinite(given) & (given > 0)).all():

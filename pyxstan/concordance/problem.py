@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 _LARGEST_RATIO = 1e5
 #: A prior sd of a log area beyond this (a factor of e) is more likely meant as percent.
 _WIDE_TAU = 1.0
+#: Likewise the median sd of a log flux.
+_WIDE_SIGMA = 1.0
 #: A given nu beyond this makes errors that are log-normal in all but name.
 _LARGEST_NU = 100.0
+#: Priors that don't keep a variance from zero, where data without any scatter would put it.
+_OPEN_AT_ZERO = {"half_normal", "gamma"}
 #: Where an estimated nu starts.
 _START_NU = 4.0
 #: What the Stan programs are told of the prior of variances that aren't fitted.
@@ -158,6 +162,11 @@ def prepare(
         warnings.append(
             f"instrument '{data.instruments[wide[0]]}'{more}: tau is {data.tau[wide[0]]:g}, "
             f"a factor of {np.exp(data.tau[wide[0]]):.3g} in area; 5% is tau = 0.05"
+        )
+    if data.sigma is not None and (typical := float(np.median(data.sigma))) > _WIDE_SIGMA:
+        warnings.append(
+            f"the median sigma is {typical:.3g}, a factor of {np.exp(typical):.3g} in flux: "
+            "in percent? 5% is sigma = 0.05"
         )
 
     estimate_nu = options.get("nu") == "estimated"
@@ -344,9 +353,13 @@ def _scatter_prior(
     K = int(slots.max()) + 1
     for power, name in ((1, "sigma"), (2, "sigma2")):
         if name in priors:
+            if variances == "unknown" and priors[name].family in _OPEN_AT_ZERO:
+                scatter.refuse_exact(data, design, scatter.robust_spreads(data, design))
             return scatter.ScatterPrior(power, (priors[name],) * K), None
     scatter.refuse_unknowable(data, design, slots, variances)
     spread = scatter.robust_spreads(data, design)
+    if variances == "unknown":
+        scatter.refuse_exact(data, design, spread)
     spread = np.maximum(spread, data.tau.max() / _LARGEST_RATIO)
     if variances == "extra":
         spread = scatter.beyond_given(data, design, spread)

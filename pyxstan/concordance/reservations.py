@@ -124,7 +124,8 @@ def _chi_square(problem: ConcordanceProblem) -> list[str]:
     """Of the given errors, about the best B and G that the prior leaves free."""
     from scipy.stats import chi2
 
-    freedom = int(Design.of(problem.data).freedom.clip(0).sum())
+    design = Design.of(problem.data)
+    freedom = int(design.freedom.clip(0).sum())
     if freedom == 0:
         return []
     N = len(problem.data.instruments)
@@ -133,9 +134,8 @@ def _chi_square(problem: ConcordanceProblem) -> list[str]:
     hold = 1e-9 * float(weight.sum(axis=0).max())
     fit = gaussian_posterior(weight, grid.y + 0.5 * grid.given, problem.data.b, np.eye(N) * hold)
     value = float((weight * fit.residual**2).sum())
-    return _improbable(
-        value, freedom, float(chi2.sf(value, freedom)), float(chi2.cdf(value, freedom))
-    )
+    chances = float(chi2.sf(value, freedom)), float(chi2.cdf(value, freedom))
+    return _improbable(value, freedom, *chances, _fits_scatter(problem.data, design, "unknown"))
 
 
 def _pearson(problem: ConcordanceProblem, expected: Floats) -> list[str]:
@@ -143,21 +143,33 @@ def _pearson(problem: ConcordanceProblem, expected: Floats) -> list[str]:
     from scipy.stats import norm
 
     assert problem.data.counts is not None
-    freedom = int(Design.of(problem.data).freedom.clip(0).sum())
+    design = Design.of(problem.data)
+    freedom = int(design.freedom.clip(0).sum())
     if freedom == 0:
         return []
     value = float(((problem.data.counts - expected) ** 2 / expected).sum())
     score = (value - freedom) / np.sqrt(2 * freedom + (1 / expected).sum())
-    return _improbable(value, freedom, float(norm.sf(score)), float(norm.cdf(score)))
+    chances = float(norm.sf(score)), float(norm.cdf(score))
+    return _improbable(value, freedom, *chances, _fits_scatter(problem.data, design, ""))
 
 
-def _improbable(value: float, freedom: int, above: float, below: float) -> list[str]:
+def _fits_scatter(data: ConcordanceData, design: Design, instead: str) -> tuple[str, str]:
+    """What to do about errors too small, and too large; empty where it would be refused."""
+    measured = np.unique(design.instrument_group[data.instrument])
+    if (design.freedom[measured] <= 0).any():  # a scatter that can't be told
+        return "", ""
+    larger = f"; variances={instead} fits the scatter itself" if instead else ""
+    return "; variances=extra fits what they lack", larger
+
+
+def _improbable(
+    value: float, freedom: int, above: float, below: float, advice: tuple[str, str]
+) -> list[str]:
     if min(above, below) > _IMPROBABLE:
         return []
     small = above < below
     return [
         f"chi^2 {value:.4g} for {freedom} degrees of freedom is improbable "
-        f"(p = {min(above, below):.1g}): the errors are too {'small' if small else 'large'}; "
-        f"variances={'extra' if small else 'unknown'} fits "
-        f"{'what they lack' if small else 'the scatter itself'}"
+        f"(p = {min(above, below):.1g}): the errors are too {'small' if small else 'large'}"
+        f"{advice[0] if small else advice[1]}"
     ]

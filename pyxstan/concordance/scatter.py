@@ -38,6 +38,8 @@ PRIOR_SHAPE, PRIOR_SCALE = 0.5, 0.1
 _EXTRA_SD = 1.5
 #: Smallest spread, where data agree to the last digit.
 _SMALLEST = 1e-6
+#: A spread below this is none: nearly absolute values leave a few times the smallest.
+_EXACT = 1e-5
 
 
 @dataclass(frozen=True)
@@ -255,9 +257,30 @@ def refuse_unknowable(data: ConcordanceData, design: Design, slots: Ints, varian
     names = named([data.instruments[i] for i in members])
     raise DataError(
         f"variances={variances}: no degree of freedom: {measured} measurement(s) by {names} leave "
-        "nothing to tell their scatter from their areas and fluxes; give sigma (a column, with "
-        "variances=known) or a prior of sigma2, as in sigma2=inv_gamma(1.5, 0.0004)"
+        f"nothing to tell their scatter from their areas and fluxes; {_remedy(data, variances)}"
     )
+
+
+def refuse_exact(data: ConcordanceData, design: Design, spread: Floats) -> None:
+    """Raise where data agree to the last digit, which leaves no scatter at all to measure."""
+    exact = np.flatnonzero(design.informed(data) & (spread < _EXACT))
+    if exact.size:
+        raise DataError(
+            f"variances=unknown: the measurements by {named([data.instruments[i] for i in exact])} "
+            f"agree to the last digit: no scatter can be measured; {_remedy(data, 'unknown')}"
+        )
+
+
+def _remedy(data: ConcordanceData, variances: str) -> str:
+    """What to do where the data tell no scatter."""
+    prior, errors = "sigma2", "give sigma (a column, with variances=known)"
+    if variances == "extra":
+        prior = "sigma"  # of what is added; of the two names its default's
+    if data.sigma is not None or data.counts is not None:
+        have = "have sigma" if data.sigma is not None else "are counts"
+        errors = f"use variances=known, as the data {have},"
+    example = "sigma=lognormal(-4, 1)" if prior == "sigma" else "sigma2=inv_gamma(1.5, 0.0004)"
+    return f"{errors} or set a prior of {prior}, as in {example}"
 
 
 def unknowable(data: ConcordanceData, design: Design, slots: Ints) -> list[str]:
