@@ -132,6 +132,31 @@ def test_samples_without_noise() -> None:
     idata = fitted("stack_gaussian", repeated, low=0.0, high=4.0)
     assert "is among the samples of every object" in attributes(idata)["notes"]
     assert pyxstan.verdict(idata).converged
+    assert "below which samples that all objects share" in attributes(idata)["complaints"]
+
+
+def test_a_width_that_shared_samples_hide() -> None:
+    """A value that all objects repeat doesn't decide on the width, or the verdict says so."""
+    rng = np.random.default_rng(4)
+    samples = rng.normal(rng.normal(2, 0.2, (6, 1)), 0.1, (6, 100))
+    with_none = fitted("stack_gaussian", samples[:, 30:], low=0.0, high=5.0)
+    samples[:, :30] = -50.0  # far outside of the range: costs every population the same
+    with_some = fitted("stack_gaussian", samples, low=0.0, high=5.0)
+    for name in ("mean", "sd"):
+        ours, theirs = (group(i, "posterior")[name] for i in (with_some, with_none))
+        assert float(ours.mean()) == pytest.approx(float(theirs.mean()), abs=0.1 * float(theirs.std()))
+        assert float(ours.std()) == pytest.approx(float(theirs.std()), rel=0.1)
+    rounded = np.round(samples[:, 30:])
+    verdict = str(pyxstan.verdict(fitted("stack_gaussian", rounded, low=0.0, high=5.0)))
+    assert "below which samples that all objects share leave it unknown" in verdict
+
+
+def test_a_range_without_the_samples_is_said() -> None:
+    samples = np.random.default_rng(5).normal(2, 0.3, (6, 50))
+    verdict = str(pyxstan.verdict(fitted("stack_gaussian", samples, low=10.0, high=20.0)))
+    assert "300 of 300 samples are outside of 10 to 20" in verdict
+    told = {"low": 10.0, "high": 20.0, "priors": {"mean": "normal(2, 1)"}}
+    assert "outside of" not in str(pyxstan.verdict(fitted("stack_gaussian", samples, **told)))
 
 
 @pytest.mark.parametrize("unit", [1e45, 1e-15])

@@ -56,6 +56,8 @@ class StackProblem:
     priors: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
+    #: Widths that samples shared by all objects leave unknown below a limit, and that limit.
+    least_widths: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def center(self) -> Floats:
@@ -186,12 +188,15 @@ def prepare(
             "choose one, or take stack_multivariate"
         )
     notes = list(data.notes)
+    least: dict[str, float] = {}
     on, edges = _range(model, data, options, notes)
     ends = parents.support(model, on)
     data = within(data, ends, options["drop_empty"], notes, ends=model == HISTOGRAM)
     if edges is None:
         notes.extend(support.noiseless(data, model))
-        priors = _wide_enough(model, data, on, priors, notes)
+        given, priors = priors, _wide_enough(model, data, on, priors, notes)
+        least = {name: priors[name].arguments[0] for name in priors.keys() - given.keys()}
+    placed = not priors.keys().isdisjoint(("mean", "location"))
     coords = coordinates_of(model, on, options, priors, edges)
     first = start(model, data, on, coords.parts)
     if edges is not None:
@@ -245,9 +250,14 @@ def prepare(
         stan_data=stan_data,
         directly=options.get("exact", False),
         notes=notes,
-        complaints=[*data.complaints, *told(found, lambda theta: coords.values(theta)[0])],
+        complaints=[
+            *data.complaints,
+            *told(found, lambda theta: coords.values(theta)[0]),
+            *([] if ends[0] > -np.inf or placed else support.outside(data, on.low, on.high)),
+        ],
         priors=shown,
         attributes={"parameter": data.parameters[0], "low": on.low, "high": on.high},
+        least_widths=least,
     )
 
 

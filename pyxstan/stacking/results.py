@@ -32,6 +32,8 @@ def groups(problem: StackProblem, draws: Draws, seed: int) -> dict[str, xr.Datas
     values = problem.values(draws.variables["z"])
     found = _supported(problem, values)
     problem.complaints.extend(found.complaints(problem.data))
+    for name, least in problem.least_widths.items():
+        problem.complaints.extend(support.at_least_width(name, values[name], least))
     if target.model == "stack_gaussian":
         middle = (float(values[name].mean()) for name in ("mean", "sd"))
         problem.complaints.extend(support.outliers(problem.data, *middle))

@@ -31,6 +31,10 @@ FEWEST = 10.0
 _EQUAL = 1e-13
 #: The least width of a population, where samples are shared, in their distances.
 _DISTANCES = 2.0
+#: A posterior of the width that is at least so many times as wide doesn't depend on it.
+_CLEAR = 1.5
+#: The part of all samples outside of the range from which a word is said.
+_MOST_OUTSIDE = 0.5
 #: Expected number of objects so far from a Gaussian, below which they are named.
 _UNEXPECTED = 1e-3
 #: How many objects are named.
@@ -142,8 +146,32 @@ def shared(data: PosteriorSamples) -> tuple[float, float] | None:
         return None
     some = np.unique(np.linspace(0, len(data.objects) - 1, 100).astype(int))
     each = [data.of(i)[:, 0] for i in some]
-    ranges = [np.ptp(np.quantile(x, [0.05, 0.95])) / len(np.unique(x)) for x in each]
-    return float(values[len(values) // 2]), _DISTANCES * float(np.median(ranges))
+    distances = [np.median(np.diff(np.unique(x))) for x in each if np.ptp(x) > 0]
+    if not distances:
+        return None
+    return float(values[len(values) // 2]), _DISTANCES * float(np.median(distances))
+
+
+def at_least_width(name: str, widths: Floats, least: float) -> list[str]:
+    """Say where the least width that shared samples leave decides that of the population."""
+    if np.quantile(widths, 0.05) > _CLEAR * least:
+        return []
+    return [
+        f"the posterior of {name} begins at {least:.3g}, below which samples that all objects share "
+        f"leave it unknown: unrepeated and unrounded samples, or a prior of {name}, would say more"
+    ]
+
+
+def outside(data: PosteriorSamples, low: float, high: float) -> list[str]:
+    """Say where a range that limits the population's place has few of the samples in it."""
+    x = data.x[:, 0]
+    count = int(((x < low) | (x > high)).sum())
+    if count <= _MOST_OUTSIDE * len(x):
+        return []
+    return [
+        f"{count} of {len(x)} samples are outside of {low:g} to {high:g}, the range in which the "
+        "population's place is looked for: widen low and high, or set its prior"
+    ]
 
 
 def outliers(data: PosteriorSamples, mean: float, sd: float) -> list[str]:
