@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -186,6 +191,28 @@ def test_a_cache_that_others_can_write_to(seeded_cache: Path) -> None:
     assert build(COIN) == executable
 
 
+def test_a_group_is_trusted_if_it_is_the_owners_alone(
+    seeded_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable = build(COIN)
+    record = executable.with_name(f"{executable.name}.json")
+    group = SimpleNamespace(gr_name="astro", gr_mem=["me"])
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: group)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: SimpleNamespace(pw_name="me"))
+    seeded_cache.chmod(0o775)
+    with pytest.raises(BuildError, match="others of its group, astro, can write to it"):
+        build(COIN)
+    group.gr_name = "me"
+    assert build(COIN) == executable
+    group.gr_mem = ["me", "another"]
+    with pytest.raises(BuildError, match="can write to it"):
+        build(COIN)
+    seeded_cache.chmod(0o755)
+    record.chmod(0o664)  # of an older build: linked again, and then it is nobody else's
+    assert build(COIN) == executable
+    assert record.stat().st_mode & 0o022 == 0
+
+
 def test_what_is_built_nobody_else_can_write_to(seeded_cache: Path) -> None:
     shutil.rmtree(seeded_cache / "objects" / "none", ignore_errors=True)
     before = os.umask(0)
@@ -193,7 +220,8 @@ def test_what_is_built_nobody_else_can_write_to(seeded_cache: Path) -> None:
         executable = build(COIN)
     finally:
         os.umask(before)
-    for path in (executable, *executable.parents[:2], seeded_cache / "lib"):
+    record = executable.with_name(f"{executable.name}.json")
+    for path in (executable, record, *executable.parents[:2], seeded_cache / "lib"):
         assert path.stat().st_mode & 0o022 == 0, path
 
 
@@ -234,6 +262,29 @@ def test_folders_of_killed_runs_are_swept(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "target" / "lock").exists()
 
 
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    swept: list[str] = []
+    make = tempfile.mkdtemp
+
+    def made(**options: Any) -> str:
+        folder = make(**options)
+        if len(swept) < 2:
+            swept.append(folder)
+            shutil.rmtree(folder)
+        return folder
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made)
+    with run_folders.run_folder() as mine:
+        assert (mine / "lock").is_file()
+        assert str(mine) not in swept
+        assert run_folders.sweep() == 0
+    assert len(swept) == 2
+    assert not mine.exists()
+
+
 def test_pruning(seeded_cache: Path) -> None:
     executable = build(COIN)
     unused = seeded_cache / "programs" / "0123-4567"
@@ -244,13 +295,22 @@ def test_pruning(seeded_cache: Path) -> None:
         (seeded_cache / "failed" / name).mkdir(parents=True)
         moment = time.time() - 86400 * days
         os.utime(seeded_cache / "failed" / name, (moment, moment))
+    for name in ("programs", "failed", "staging"):
+        stray = seeded_cache / name / "stray.txt"
+        stray.parent.mkdir(exist_ok=True)
+        stray.write_text("not a folder")
+        os.utime(stray, (0, 0))
+    (seeded_cache / "objects" / "stray").mkdir()
+    (seeded_cache / "programs" / "link").symlink_to(seeded_cache / "failed" / "new")
     cache = Cache.current()
-    assert pruning.sizes(cache)["programs"][0] == 2
+    assert pruning.sizes(cache)["programs"][0] == 4
     assert pruning.prune(cache, [COIN]) > 1500
     assert pruning.sizes(cache)["programs"][0] == 1
     assert find(COIN) == executable
     assert not (seeded_cache / "objects" / "model-0.o").exists()
     assert [file.name for file in (seeded_cache / "failed").iterdir()] == ["new"]
+    assert not list((seeded_cache / "staging").iterdir())
+    assert not (seeded_cache / "objects" / "stray").exists()
     executable.unlink()
     assert build(COIN) == executable  # by a link: its objects are there
 

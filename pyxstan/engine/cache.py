@@ -17,8 +17,10 @@ Layout below the root::
 from __future__ import annotations
 
 import errno
+import grp
 import hashlib
 import os
+import pwd
 import shutil
 import stat
 import tempfile
@@ -61,7 +63,12 @@ def file_digest(path: Path) -> str:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file of the cache is as it was published, with the digest beside it."""
+    """Whether a file of the cache is as it was published, with the digest beside it.
+
+    What others can write to is not.
+    """
+    if not (is_trusted(path) and is_trusted(_digest_file(path))):
+        return False
     try:
         return file_digest(path) == _digest_file(path).read_text()
     except (OSError, UnicodeDecodeError):
@@ -75,6 +82,9 @@ def _digest_file(path: Path) -> Path:
 def check_trusted(path: Path) -> None:
     """Refuse what others can write to: from there programs are run.
 
+    A group that its owner has for himself is no other: many systems let new files be written to by
+    the user's own group, which is the usual one of all users elsewhere.
+
     Raises
     ------
     BuildError
@@ -86,16 +96,49 @@ def check_trusted(path: Path) -> None:
         return  # not there yet, or told by who needs it
     if status.st_uid not in (os.getuid(), 0):
         whose = f"it belongs to user {status.st_uid}"
-    elif status.st_mode & stat.S_IWOTH or (
-        status.st_mode & stat.S_IWGRP and status.st_gid not in (os.getgid(), os.getegid(), 0)
-    ):
+    elif status.st_mode & stat.S_IWOTH:
         whose = "others can write to it"
+    elif status.st_mode & stat.S_IWGRP and not _is_private(status.st_gid, status.st_uid):
+        whose = f"others of its group, {_group_name(status.st_gid)}, can write to it"
     else:
         return
     raise BuildError(
         f"{path}: {whose}, and programs in it would be run: mend that (chmod go-w, chown), or set "
         "PYXSTAN_CACHE to a folder of your own"
     )
+
+
+def is_trusted(path: Path) -> bool:
+    """Whether `check_trusted` lets a path pass."""
+    try:
+        check_trusted(path)
+    except BuildError:
+        return False
+    return True
+
+
+def _is_private(gid: int, uid: int) -> bool:
+    """Whether a group is a user's own: of his name, with no other members."""
+    try:
+        name, group = pwd.getpwuid(uid).pw_name, grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return group.gr_name == name and set(group.gr_mem) <= {name}
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def remove(entry: Path) -> None:
+    """Remove a file, a link or a folder; none is as good."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def full_disk(folder: Path) -> BuildError:
@@ -186,9 +229,13 @@ class Cache:
             shutil.rmtree(path, ignore_errors=True)
 
     def publish(self, staged: Path, final: Path) -> None:
-        """Give a finished file its final name, on disk before it is visible."""
+        """Give a finished file its final name, on disk before it is visible.
+
+        Nobody else may write to it, whatever the umask.
+        """
         self.folder(str(final.parent.relative_to(self.root)))
         with disk_errors(self.root):
+            staged.chmod(stat.S_IMODE(staged.stat().st_mode) & ~0o022)
             with staged.open("rb") as file:
                 os.fsync(file.fileno())
             staged.replace(final)
@@ -208,10 +255,11 @@ class Cache:
         for leftover in parent.iterdir():
             name = leftover.name.rpartition(".")[0]
             if name == held:
-                shutil.rmtree(leftover, ignore_errors=True)
+                with suppress(OSError):
+                    remove(leftover)
                 continue
             with (
                 suppress(Timeout, OSError),
                 FileLock(self.root / "locks" / f"{name}.lock", timeout=0),
             ):
-                shutil.rmtree(leftover, ignore_errors=True)
+                remove(leftover)

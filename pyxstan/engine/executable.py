@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pyxstan.engine.cache import Cache, check_trusted, disk_errors, file_digest
+from pyxstan.engine.cache import Cache, check_trusted, disk_errors, file_digest, is_trusted
 from pyxstan.errors import BuildError
 
 #: A record in a cache shared by a whole cluster stays small.
@@ -42,9 +42,14 @@ def usable(executable: Path, units: Collection[str], cache: Cache) -> bool:
         return False
     for path in (executable.parent, executable):
         check_trusted(path)
+    # Relative to the executable, or (a user's own CmdStan) absolute.
+    library = executable.parent / record.library
+    beside = [_record_file(executable)]
+    if not Path(record.library).is_absolute():
+        beside += [library.parent, library]
+    if not all(map(is_trusted, beside)):
+        return False
     try:
-        # Relative to the executable, or absolute.
-        library = executable.parent / record.library
         if file_digest(executable) != record.sha256 or _library_digest(library) != (
             record.library_sha256
         ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from pyxstan.engine import run_folders
 from pyxstan.engine.build import in_use
-from pyxstan.engine.cache import Cache, disk_errors
+from pyxstan.engine.cache import Cache, disk_errors, remove
 from pyxstan.engine.program import StanProgram
 
 #: Files of failed runs are kept this long for a look.
@@ -57,13 +56,13 @@ def prune(cache: Cache, programs: Iterable[StanProgram]) -> int:
     with disk_errors(cache.root), cache.lock("prune"), cache.staging("prune"):
         for entry in _entries(cache.root / "programs"):
             if entry not in used:
-                shutil.rmtree(entry)
+                remove(entry)
         for entry in _entries(cache.root / "objects"):
             if entry.with_suffix("" if entry.suffix == ".sha256" else entry.suffix) not in used:
-                entry.unlink()
+                remove(entry)
         for entry in _entries(cache.root / "failed"):
             if entry.lstat().st_mtime < old:
-                shutil.rmtree(entry)
+                remove(entry)
     return before - _bytes(cache.root)
 
 

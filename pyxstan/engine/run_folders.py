@@ -10,14 +10,21 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyxstan.errors import SamplingError
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 _PREFIX = "pyxstan-run-"
 _LOCK = "lock"
+#: A folder without a lock for longer than this (s) was left by a killed process, too.
+_JUST_MADE = 86400.0
 
 
 @contextmanager
@@ -29,14 +36,14 @@ def run_folder() -> Iterator[Path]:
     SamplingError
         The temporary folder's disk is full, or it can't be written to.
     """
-    from filelock import FileLock
-
     folder: Path | None = None
     try:
         sweep()
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        with FileLock(folder / _LOCK):
+        folder, lock = _locked_folder()
+        try:
             yield folder
+        finally:
+            lock.release()
     except OSError as error:
         place = error.filename or folder or "temporary files"
         full = error.errno in (errno.ENOSPC, errno.EDQUOT) or folder is None
@@ -45,6 +52,26 @@ def run_folder() -> Iterator[Path]:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder() -> tuple[Path, BaseFileLock]:
+    """Make a folder and hold its lock; another process may sweep it before the lock is held."""
+    from filelock import FileLock
+
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        lock = FileLock(folder / _LOCK)
+        try:
+            lock.acquire()  # makes the folder again, for all to read, if it is gone
+            status = folder.lstat()
+            private = status.st_uid == os.getuid() and not status.st_mode & 0o077
+            if private and (folder / _LOCK).is_file():
+                return folder, lock
+            lock.release()
+            if status.st_uid == os.getuid():
+                shutil.rmtree(folder, ignore_errors=True)
+        except FileNotFoundError:
+            continue
 
 
 def sweep() -> int:
@@ -56,8 +83,10 @@ def sweep() -> int:
         with suppress(OSError, Timeout):
             status = folder.lstat()
             lock = folder / _LOCK
-            if folder.is_symlink() or status.st_uid != os.getuid() or not lock.is_file():
+            if folder.is_symlink() or status.st_uid != os.getuid():
                 continue
+            if not lock.is_file() and time.time() - status.st_mtime < _JUST_MADE:
+                continue  # its lock is about to be made
             with FileLock(lock, timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
