@@ -164,6 +164,9 @@ inline void weights(double t, double* w) {
   w[1] = middle, w[4] = t * middle_slope;
 }
 
+// A line's width in halves of a bin, from which on the line is a parabola there.
+constexpr double SMOOTH = 10;
+
 // The rule for a flux that falls with exp(-E / fold); empty where Simpson's is as good.
 inline Rule falling(const Grid& grid, double fold, int of) {
   Rule rule;
@@ -193,8 +196,6 @@ struct Flux {
   // parameter `of`: where there is a closed form. Empty: one.
   Array correction, log_slope;
   int of = -1;
-  // The integral itself with its slopes, where the points say nothing of it: a narrow line.
-  bool narrow = false;
   // Instead of Simpson's rule; empty where that will do.
   Rule rule;
 };
@@ -397,12 +398,87 @@ class Rows {
 
 enum { POWERLAW = 1, POWERLAW_FLUX, CUTOFF_POWERLAW, BLACKBODY, BAND, BREMSSTRAHLUNG, GAUSSIAN_LINE };
 
+// A Gaussian line of one photon: its integrals over the bins behind gas, and their slopes in its energy,
+// in its width, and in the columns of the absorbers.
+using Line = std::vector<Array>;
+
+// What the gas lets through is taken for a parabola in a bin, through its three points `passed`; the
+// line's moments in the bin, in halves of it from its middle, say what that is of the line. Where the
+// bin is far narrower than the line, the line is taken for a parabola instead.
+inline Line line(const Grid& grid, double mu, double sigma, const Array& passed, const std::vector<Array>& cross) {
+  const auto density = [](double z) { return std::exp(-0.5 * z * z) / std::sqrt(2 * M_PI); };
+  const Eigen::Index size = grid.bins;
+  const Array low = grid.low(grid.energy), high = grid.high(grid.energy);
+  Line found(3 + cross.size(), Array(size));
+  for (Eigen::Index j = 0; j < size; ++j) {
+    const double a = (low[j] - mu) / sigma, b = (high[j] - mu) / sigma;
+    const double part = a > 0 ? 0.5 * (std::erfc(a * M_SQRT1_2) - std::erfc(b * M_SQRT1_2))
+                              : 0.5 * (std::erfc(-b * M_SQRT1_2) - std::erfc(-a * M_SQRT1_2));
+    const double at_a = density(a), at_b = density(b);
+    const double by_mu = (at_a - at_b) / sigma, by_sigma = (a * at_a - b * at_b) / sigma;
+    if (cross.empty()) {
+      found[0][j] = part, found[1][j] = by_mu, found[2][j] = by_sigma;
+      continue;
+    }
+    const double half = 0.5 * (high[j] - low[j]), s = sigma / half;
+    double w[3], w_mu[3], w_sigma[3];  // weights of the three points
+    if (s < SMOOTH) {
+      const double m = (mu - 0.5 * (low[j] + high[j])) / half, first = at_a - at_b;
+      const double m1 = m * part + s * first;
+      const double m2 = m * m * part + 2 * m * s * first + s * s * (part + a * at_a - b * at_b);
+      const double m1_mu = part / half - (at_a + at_b) / sigma, m2_mu = by_mu + 2 * m1 / half;
+      const double m1_sigma = first / half - (a * at_a + b * at_b) / sigma;
+      const double m2_sigma = by_sigma + 2 / half * (s * part - at_a - at_b);
+      w[0] = 0.5 * (m2 - m1), w[1] = part - m2, w[2] = 0.5 * (m2 + m1);
+      w_mu[0] = 0.5 * (m2_mu - m1_mu), w_mu[1] = by_mu - m2_mu, w_mu[2] = 0.5 * (m2_mu + m1_mu);
+      w_sigma[0] = 0.5 * (m2_sigma - m1_sigma), w_sigma[1] = by_sigma - m2_sigma;
+      w_sigma[2] = 0.5 * (m2_sigma + m1_sigma);
+    } else {
+      // relative to the end that is next to the line
+      const double z[] = {a, 0.5 * (a + b), b}, least = a > 0 ? a : b < 0 ? b : 0;
+      double sum = 0, slope = 0, slope_sigma = 0;
+      for (int i = 0; i < 3; ++i) {
+        w[i] = (i == 1 ? 4 : 1) * std::exp(-0.5 * (z[i] * z[i] - least * least));
+        sum += w[i], slope += w[i] * z[i], slope_sigma += w[i] * z[i] * z[i];
+      }
+      for (int i = 0; i < 3; ++i) {
+        w[i] /= sum;
+        w_mu[i] = w[i] * (by_mu + part * (z[i] - slope / sum) / sigma);
+        w_sigma[i] = w[i] * (by_sigma + part * (z[i] * z[i] - slope_sigma / sum) / sigma);
+        w[i] *= part;
+      }
+    }
+    const Eigen::Index at[] = {j, size + 1 + j, j + 1};
+    for (auto& one : found) {
+      one[j] = 0;
+    }
+    for (int i = 0; i < 3; ++i) {
+      const double through = passed[at[i]];
+      found[0][j] += w[i] * through, found[1][j] += w_mu[i] * through, found[2][j] += w_sigma[i] * through;
+      for (std::size_t k = 0; k < cross.size(); ++k) {
+        found[3 + k][j] -= w[i] * through * cross[k][at[i]];
+      }
+    }
+  }
+  return found;
+}
+
 // A line that is narrower than the response's bins, whose middles are given by the grid's bins: it is
 // shared by the two bins whose middles are next to it, in proportion, so that its energy matters within
-// a bin. That goes over into the line's own integrals as its width becomes half of a bin's.
-inline void share(const Grid& grid, const Array& middles, double norm, double mu, double sigma, Flux& flux) {
+// a bin. That goes over into the line's own integrals as its width becomes half of a bin's. What is moved
+// from bin to bin is let through as the line is on the whole; `bare` is the line without any gas.
+inline void share(const Grid& grid, const Array& middles, double mu, double sigma, const Line& bare, Line& line) {
   const auto cumulated = [](double z) { return 0.5 * std::erfc(-z * M_SQRT1_2); };
   const auto density = [](double z) { return std::exp(-0.5 * z * z) / std::sqrt(2 * M_PI); };
+  const double whole = bare[0].sum();
+  if (!(whole > 0)) {
+    return;
+  }
+  const double through = line[0].sum() / whole;
+  std::vector<double> through_slopes(line.size());
+  for (std::size_t k = 1; k < line.size(); ++k) {
+    through_slopes[k] = (line[k].sum() - (k < 3 ? through * bare[k].sum() : 0)) / whole;
+  }
   for (Eigen::Index j = 1; j < grid.bins; ++j) {
     const double first = middles[j - 1], last = middles[j], width = last - first, ratio = 2 * sigma / width;
     if (!(ratio < 1) || mu < first - 9 * sigma || mu > last + 9 * sigma) {
@@ -414,20 +490,32 @@ inline void share(const Grid& grid, const Array& middles, double norm, double mu
     // what is in the bins before this edge if the line is shared, and if it isn't
     const double shared = ((last - mu) * p1 - (first - mu) * p0 + sigma * (d1 - d0)) / width;
     const double moved = shared - cumulated(z);
-    const double by_mu = part * (density(z) / sigma - (p1 - p0) / width);
-    const double by_sigma = part_slope * moved + part * ((d1 - d0) / width + z * density(z) / sigma);
-    const double of[] = {part * moved, norm * by_mu, norm * by_sigma};
-    for (int k = 0; k < 3; ++k) {
-      flux.slopes[k][j - 1] += of[k];
-      flux.slopes[k][j] -= of[k];
+    const double slopes[] = {0, part * (density(z) / sigma - (p1 - p0) / width),
+                             part_slope * moved + part * ((d1 - d0) / width + z * density(z) / sigma)};
+    for (std::size_t k = 0; k < line.size(); ++k) {
+      const double more = k == 0 ? through * part * moved
+                                 : through_slopes[k] * part * moved + (k < 3 ? through * slopes[k] : 0);
+      line[k][j - 1] += more;
+      line[k][j] -= more;
     }
-    flux.value[j - 1] += norm * of[0];
-    flux.value[j] -= norm * of[0];
   }
 }
 
-inline Flux flux_of(int type, const Grid& grid, const Array& middles, const std::vector<double>& p,
-                    const Eigen::VectorXd& fixed) {
+// Nothing where rounding, or a parabola, leaves a bin of the response less than that.
+inline void clip(const Array& middles, Line& line) {
+  const Eigen::Index size = middles.size();
+  for (Eigen::Index j = 0, end; j < size; j = end) {
+    for (end = j + 1; end < size && middles[end] == middles[j]; ++end) {
+    }
+    if (line[0].segment(j, end - j).sum() < 0) {
+      for (auto& one : line) {
+        one.segment(j, end - j).setZero();
+      }
+    }
+  }
+}
+
+inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, const Eigen::VectorXd& fixed) {
   const Array &e = grid.energy, &log_e = grid.log_energy;
   Flux flux;
   flux.slopes.resize(p.size());
@@ -500,28 +588,6 @@ inline Flux flux_of(int type, const Grid& grid, const Array& middles, const std:
         flux.slopes[3][i] = flux.value[i] * (a - b) / peak;
       }
     }
-  } else {  // Gaussian line: F, mu, sigma; the integral of each bin
-    flux.narrow = true;
-    const Eigen::Index size = grid.bins;
-    for (auto& slope : flux.slopes) {
-      slope.resize(size);
-    }
-    flux.value.resize(size);
-    const Array low = grid.low(e), high = grid.high(e);
-    const double mu = p[1], sigma = std::max(p[2], 1e-10);
-    for (Eigen::Index j = 0; j < size; ++j) {
-      const double a = (low[j] - mu) / sigma, b = (high[j] - mu) / sigma;
-      const double part = a > 0 ? 0.5 * (std::erfc(a * M_SQRT1_2) - std::erfc(b * M_SQRT1_2))
-                                : 0.5 * (std::erfc(-b * M_SQRT1_2) - std::erfc(-a * M_SQRT1_2));
-      const double at_a = std::exp(-0.5 * a * a) / std::sqrt(2 * M_PI), at_b = std::exp(-0.5 * b * b) / std::sqrt(2 * M_PI);
-      flux.slopes[0][j] = part;
-      flux.value[j] = p[0] * part;
-      flux.slopes[1][j] = p[0] * (at_a - at_b) / sigma;
-      flux.slopes[2][j] = p[0] * (a * at_a - b * at_b) / sigma;
-    }
-    if (fixed[0] > 0) {
-      share(grid, middles, p[0], mu, sigma, flux);
-    }
   }
   return flux;
 }
@@ -586,11 +652,13 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
       }
       const int source = term[t][1];
       std::vector<std::size_t> absorbers;
+      std::vector<Array> cross;  // of each absorber, for a column of one
       Array depth = Array::Zero(2 * bins + 1);
       for (std::size_t a = 0; a < absorber.size(); ++a) {
         if (absorber[a][0] == static_cast<int>(s) + 1 && absorber[a][1] == source) {
           absorbers.push_back(a);
-          depth += x[absorber[a][2] - 1] * sigma.segment(absorber[a][3] - 1, 2 * bins + 1).array();
+          cross.push_back(sigma.segment(absorber[a][3] - 1, 2 * bins + 1).array());
+          depth += x[absorber[a][2] - 1] * cross.back();
         }
       }
       const Array passed = (-depth).exp();
@@ -604,12 +672,24 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
           which.push_back(component[c][k] - 1);
           p.push_back(x[which.back()]);
         }
-        const pyxstan::Flux found = pyxstan::flux_of(component[c][1], grid, middles, p, fixed.row(c).transpose());
+        if (component[c][1] == pyxstan::GAUSSIAN_LINE) {  // F, mu, sigma; whether it is shared
+          const double width = std::max(p[2], 1e-10);
+          pyxstan::Line line = pyxstan::line(grid, p[1], width, passed, cross);
+          if (fixed(c, 0) > 0) {
+            const auto bare = cross.empty() ? line : pyxstan::line(grid, p[1], width, passed, {});
+            pyxstan::share(grid, middles, p[1], width, bare, line);
+          }
+          pyxstan::clip(middles, line);
+          flux += p[0] * line[0];
+          for (std::size_t k = 1; k < line.size(); ++k) {
+            slopes.push_back({k < 3 ? which[k] : absorber[absorbers[k - 3]][2] - 1, p[0] * line[k]});
+          }
+          slopes.push_back({which[0], std::move(line[0])});
+          continue;
+        }
+        const pyxstan::Flux found = pyxstan::flux_of(component[c][1], grid, p, fixed.row(c).transpose());
         // the integral over each bin of what passes the absorbers
         auto integral = [&](const Array& of) -> Array {
-          if (found.narrow) {
-            return of * grid.simpson(passed) / 6;
-          }
           const Array seen = absorbers.empty() ? of : Array(of * passed);
           return sixth * (found.rule.of < 0 ? grid.simpson(seen) : found.rule.sum(grid, seen));
         };
@@ -631,14 +711,12 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
           }
           slopes.push_back({which[k], std::move(slope)});
         }
-        for (std::size_t a : absorbers) {
-          const Array cross = sigma.segment(absorber[a][3] - 1, 2 * bins + 1).array();
-          Array slope = found.narrow ? Array(-found.value * grid.simpson(passed * cross) / 6)
-                                     : integral(-found.value * cross);
+        for (std::size_t a = 0; a < absorbers.size(); ++a) {
+          Array slope = integral(-found.value * cross[a]);
           if (corrected) {
             slope *= found.correction;
           }
-          slopes.push_back({absorber[a][2] - 1, std::move(slope)});
+          slopes.push_back({absorber[absorbers[a]][2] - 1, std::move(slope)});
         }
         flux += here;
       }

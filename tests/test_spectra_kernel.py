@@ -18,7 +18,16 @@ from spectra_models import POWER_LAW, one, spectrum
 from pyxstan import registry
 from pyxstan.engine.build import build
 from pyxstan.errors import DataError
-from pyxstan.spectra import Absorber, LinkedSpectra, Observation, Population, Source, component
+from pyxstan.spectra import (
+    Absorber,
+    LinkedSpectra,
+    Observation,
+    Population,
+    Response,
+    Source,
+    Spectrum,
+    component,
+)
 from pyxstan.spectra.coordinates import Coordinates
 from pyxstan.spectra.folding import all_folded, stan_data
 from pyxstan.spectra.problem import SpectraProblem, prepare
@@ -68,6 +77,25 @@ ABSORBERS: dict[str, dict[str, Absorber]] = {
     "both": {"galactic": Absorber(0.1), "own": Absorber("lognormal(-1, 1)", redshift=0.4)},
     "none": {"no": Absorber(0)},
 }
+
+
+def through_wide_bins(parts: dict[str, Any], **more: Any) -> LinkedSpectra:
+    """A channel for each energy bin of a tenth of its energy."""
+    edges = np.geomspace(0.3, 9.0, 36)
+    wide = Response(edges[:-1], edges[1:], edges[:-1], edges[1:], 1, np.eye(35), np.full(35, 50.0))
+    counts = np.where(np.abs(edges[:-1] - 2.0) < 0.3, 4.0, 0.0)
+    return LinkedSpectra(
+        [Observation(Spectrum("s", counts, 1e4, response=wide), "src")],
+        [Source("src", parts, **more)],
+    )
+
+
+def free_line(width: str) -> dict[str, Any]:
+    return {
+        "line": component(
+            "gaussian_line", F="lognormal(-9, 1)", mu="uniform(1.6, 2.3)", sigma=width
+        )
+    }
 
 
 def line_behind_gas() -> LinkedSpectra:
@@ -172,6 +200,13 @@ CASES: dict[str, Callable[[], LinkedSpectra]] = {
     **{f"zero counts, {name}": zero_counts(name) for name in ("cstat", "wstat", "pgstat")},
     "background of no size": background_of_no_size,
     "line behind gas": line_behind_gas,
+    "narrow line, and nothing else": lambda: through_wide_bins(free_line("half_normal(0.01)")),
+    "narrow line in wide bins behind gas": lambda: through_wide_bins(
+        free_line("half_normal(0.05)"), absorption=ABSORBERS["both"]
+    ),
+    "power law in wide bins behind gas": lambda: through_wide_bins(
+        {"c": POWER_LAW}, absorption=ABSORBERS["redshifted"]
+    ),
     "two sources in one spectrum": two_in_one,
     "one source, two spectra and a constant": two_instruments,
     "links": linked,
@@ -300,3 +335,22 @@ def test_band_function_that_is_not_defined(program: Path, tmp_path: Path) -> Non
     value, _ = log_densities.log_prob(program, found.stan_data, points, tmp_path)
     assert np.isfinite(value).tolist() == [True, False, False]
     assert np.isfinite(density(found)(points)).tolist() == [True, False, False]
+
+
+def test_rounding_makes_nothing_impossible(program: Path, tmp_path: Path) -> None:
+    """Bins far from a line that is shared have zero counts, not some 1e-16 less."""
+    found = prepared(through_wide_bins(free_line("half_normal(0.05)")))
+    rng = np.random.default_rng(0)
+    middle = found.coordinates.u(np.zeros(found.parameters.free))
+    names, points = list(found.parameters.priors), []
+    for _ in range(300):
+        u = middle.copy()
+        for name, ends in (("mu", (1.6, 2.29)), ("sigma", (0.03, 0.1))):
+            k = names.index(f"src.line.{name}")
+            u[k] = found.parameters.u_of(k, rng.uniform(*ends))
+        points.append(found.coordinates.z(u))
+    value, gradient = log_densities.log_prob(program, found.stan_data, np.array(points), tmp_path)
+    possible = np.isfinite(density(found)(np.array(points)))
+    assert possible.sum() > 250
+    assert np.isfinite(value[possible]).all()
+    assert np.isfinite(gradient[possible]).all()

@@ -27,7 +27,7 @@ from pyxstan.spectra import (
     fake,
 )
 from pyxstan.spectra.components import COMPONENTS
-from pyxstan.spectra.folding import all_folded
+from pyxstan.spectra.folding import Grid, all_folded
 from pyxstan.spectra.instruments import Instrument
 from pyxstan.spectra.problem import prepare
 
@@ -110,6 +110,56 @@ def test_folded_through_wide_bins(used: Any) -> None:
             edges[k + 1],
         )
         assert found[k + 1] == pytest.approx(wanted, rel=1e-4, abs=1e-250)
+
+
+def brute(flux: Callable[[Any], Any], edges: Any) -> Any:
+    """Of every bin by the midpoint rule in ln E, 10,000 steps each."""
+    share = (np.arange(10_000)[:, None] + 0.5) / 10_000
+    length = np.log(edges[1:] / edges[:-1])
+    e = edges[:-1] * np.exp(share * length)
+    return np.mean(flux(e) * e, axis=0) * length
+
+
+@pytest.mark.parametrize(
+    ("kind", "redshift"),
+    [("powerlaw", 0.0), ("powerlaw", 0.7), ("blackbody", 0.0), ("gaussian_line", 0.0)],
+)
+def test_photoelectric_edges_in_wide_bins(kind: str, redshift: float, tmp_path: Path) -> None:
+    """Bins of a tenth of their energy behind gas: each as it is wherever a photon gets through."""
+    values = {**VALUES[kind], **({"mu": 0.54, "sigma": 0.02} if kind == "gaussian_line" else {})}
+    edges = np.geomspace(0.25, 9.0, 38)
+    response = Response(edges[:-1], edges[1:], edges[:-1], edges[1:], 1, np.eye(37), np.ones(37))
+    # a table with an edge at 1 keV, as steep as can be
+    table = tmp_path / "gas.csv"
+    table.write_text("energy,cross_section\n0.1,9e-20\n1,2e-22\n1.00001,6e-22\n40,1e-26\n")
+    for path in (None, str(table)):
+        gas = Absorber("loguniform(0.01, 100)", redshift, path)
+        seen = Observation(Spectrum("s", np.ones(37), 1.0, response=response), "a")
+        data = LinkedSpectra([seen], [Source("a", {"c": component(kind, **values)}, {"gas": gas})])
+        folded = all_folded(data)[0]
+        named = {f"a.c.{name}": np.array([x]) for name, x in values.items()}
+
+        def flux(e: Any, column: float) -> Any:
+            passed = absorption.transmission(e, column, redshift, gas.table)  # noqa: B023
+            return COMPONENTS[kind].flux(e, **values) * passed
+
+        bare = brute(lambda e: flux(e, 0.0), edges)
+        for column in (0.1, 0.3, 1.0) if kind == "gaussian_line" else (0.1, 1.0, 3.0):
+            found = folded.expected({**named, "a.gas.NH": np.array([column])})[0]
+            wanted = brute(lambda e: flux(e, column), edges)  # noqa: B023
+            through = (wanted > 1e-8 * bare) & (wanted > 1e-6 * bare.max() * (kind[0] == "g"))
+            assert through.sum() > 2
+            np.testing.assert_allclose(found[through], wanted[through], rtol=1e-3)
+
+
+def test_usual_bins_stay_whole() -> None:
+    """But for those with an edge in them."""
+    edges = np.arange(0.35, 11.0, 0.01)
+    alone, _ = Grid.of_bins(edges)
+    behind, count = Grid.of_bins(edges, [Absorber("loguniform(0.01, 100)")])
+    assert len(alone.low) == len(edges) - 1
+    assert len(behind.low) < 1.03 * len(alone.low)
+    assert count.max() <= 6
 
 
 @pytest.mark.parametrize(

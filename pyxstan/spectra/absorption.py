@@ -69,6 +69,8 @@ _NAMES = {
         "xsection", "xsect", "sigma_h", "sigma_cm2",
     ),
 }  # fmt: skip
+#: An edge of a table: the cross section changes by so much, as this power of the energy or more.
+_RISE, _STEEP = 0.01, 20.0
 #: cm^2 at 1 keV of any gas, within a factor; and the unit that N_H in 10^22 cm^-2 leaves for it.
 _TYPICAL, _FACTOR, _TABLE_UNIT = 2e-22, 100.0, 1e-22
 
@@ -121,6 +123,13 @@ class CrossSections:
         log_sigma = np.interp(log_energy, np.log(self.energy), np.log(self.cross_section))
         beyond = log_energy - np.clip(log_energy, *ends)
         return np.asarray(np.exp(log_sigma - 3 * beyond))
+
+    @property
+    def edges(self) -> Floats:
+        """Energies on either side of which cross sections differ, in keV."""
+        rise = np.abs(np.diff(np.log(self.cross_section)))
+        sharp = (rise > _RISE) & (rise > _STEEP * np.diff(np.log(self.energy)))
+        return np.unique(np.concatenate([self.energy[:-1][sharp], self.energy[1:][sharp]]))
 
     def extended(self, energy: Floats) -> str:
         """Say if energies are beyond the table; empty if none is."""
@@ -206,6 +215,11 @@ def cross_section(energy: Numbers, table: CrossSections | None = None) -> Floats
     row = np.searchsorted(_COEFFICIENTS[:-1, 0], e, side="right")
     c = _COEFFICIENTS[row, 1:]
     return np.asarray((c[..., 0] + e * (c[..., 1] + e * c[..., 2])) / e**3 * 1e-24)
+
+
+def edges(table: CrossSections | None = None) -> Floats:
+    """Photoelectric edges of `cross_section`, in keV in the frame of the gas."""
+    return _COEFFICIENTS[:-1, 0].copy() if table is None else table.edges
 
 
 def optical_depth(

@@ -70,8 +70,12 @@ class Shape:
     log_slopes: Callable[[Floats, Values], dict[str, Floats]]
     #: Integral over bins and its derivatives; Simpson's rule if None.
     exact: Callable[[Floats, Floats, Values], Integral] | None = None
-    #: Whether what absorption lets through is averaged in a bin with the flux as weight.
-    weighted: bool = True
+    #: Weights of what absorption lets through at the lower end, the middle and the upper end of
+    #: each bin, and their derivatives by the name of the parameter; of one that may be narrower
+    #: than a bin. None: the flux at these points is the weight.
+    through: (
+        Callable[[Floats, Floats, Values], tuple[list[Floats], dict[str, list[Floats]]]] | None
+    ) = None
     #: Parameter that the flux falls with as exp(-E / parameter), beside a factor that is smooth.
     fold: str | None = None
 
@@ -225,6 +229,11 @@ class Component:
                 slopes[fold] = slopes[fold] + part * weight_slopes[k]
         return one, slopes
 
+    @property
+    def narrow(self) -> bool:
+        """Whether it may be narrower than a bin."""
+        return self.shape.through is not None
+
     def _absorbed(
         self,
         low: Floats,
@@ -235,19 +244,23 @@ class Component:
         slopes: dict[str, Floats],
     ) -> Integral:
         """An exact integral times the mean of what is let through."""
+        if self.shape.through is not None:
+            weights, weight_slopes = self.shape.through(low, high, v)
+            total = np.asarray(sum(w * a for w, a in zip(weights, through, strict=True)))
+            return total, {
+                name: np.asarray(sum(w * a for w, a in zip(each, through, strict=True)))
+                for name, each in weight_slopes.items()
+            }
         nodes = (low, 0.5 * (low + high), high)
-        weights = [np.full_like(low, w) for w in _SIMPSON]
-        if self.shape.weighted:
-            weights = [w * self.shape.flux(e, v) for w, e in zip(weights, nodes, strict=True)]
+        weights = [w * self.shape.flux(e, v) for w, e in zip(_SIMPSON, nodes, strict=True)]
         total = weights[0] + weights[1] + weights[2]
         # where the flux underflows, so does its integral
         weights = [w / np.where(total > 0, total, 1.0) for w in weights]
         mean = weights[0] * through[0] + weights[1] * through[1] + weights[2] * through[2]
         found = {name: slope * mean for name, slope in slopes.items()}
-        if self.shape.weighted:
-            for energy, w, a in zip(nodes, weights, through, strict=True):
-                for name, slope in self.shape.log_slopes(energy, v).items():
-                    found[name] = found[name] + one * w * slope * (a - mean)
+        for energy, w, a in zip(nodes, weights, through, strict=True):
+            for name, slope in self.shape.log_slopes(energy, v).items():
+                found[name] = found[name] + one * w * slope * (a - mean)
         return one * mean, found
 
     def _values(self, given: Mapping[str, Numbers], axes: int) -> dict[str, Floats]:

@@ -13,7 +13,7 @@ This is what ``stan_models/linked_spectra.hpp`` does with slopes; here for many 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,9 @@ from scipy import sparse
 
 from pyxstan.errors import DataError
 from pyxstan.spectra import absorption, likelihood
-from pyxstan.spectra.component_types import parts
+from pyxstan.spectra.absorbed_bins import smooth_parts
 from pyxstan.spectra.components import COMPONENTS
-from pyxstan.spectra.model import Source, Used
+from pyxstan.spectra.model import Absorber, Source, Used
 from pyxstan.spectra.shapes import shared_line
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ class Grid:
     middles: Floats
 
     @classmethod
-    def of_bins(cls, edges: Floats) -> tuple[Grid, NDArray[np.intp]]:
+    def of_bins(
+        cls, edges: Floats, absorbers: Sequence[Absorber] = ()
+    ) -> tuple[Grid, NDArray[np.intp]]:
         """The bins of a response, wide ones in parts, and how many parts each has."""
         low, high = edges[:-1], edges[1:]
-        ends, first = parts(low, high)
-        count = np.diff(np.append(first, len(ends)))
-        found = cls(np.append(ends[:, 0], high[-1]), np.repeat(0.5 * (low + high), count))
-        return found, count
+        ends, count = smooth_parts(low, high, absorbers)
+        return cls(ends, np.repeat(0.5 * (low + high), count)), count
 
     @property
     def low(self) -> Floats:
@@ -90,12 +90,15 @@ def integrals(used: Used, values: Mapping[str, Floats], grid: Grid, passed: Floa
     through = (passed[..., :bins], passed[..., bins + 1 :], passed[..., 1 : bins + 1])
     try:
         found = entry.integral(grid.low, grid.high, through, **values, **used.constants)
-        if used.shared:
-            mean = (through[0] + 4 * through[1] + through[2]) / 6
-            norm, mu, sigma = (np.asarray(values[p.name])[:, None] for p in entry.parameters)
-            found = found + norm * mean * shared_line(grid.edges, grid.middles, mu, sigma)
-            # differences of rounded numbers may be below zero
-            found = np.maximum(found, 0.0)
+        if entry.narrow:
+            if used.shared:
+                norm, mu, sigma = (np.asarray(values[p.name])[:, None] for p in entry.parameters)
+                whole = entry.integral(grid.low, grid.high, None, **values).sum(
+                    axis=1, keepdims=True
+                )
+                mean = found.sum(axis=1, keepdims=True) / np.where(whole > 0, whole, np.inf)
+                found = found + norm * mean * shared_line(grid.edges, grid.middles, mu, sigma)
+            found = _clipped(found, grid.middles)
         return found
     except DataError:
         draws = len(next(iter(values.values())))
@@ -111,6 +114,13 @@ def integrals(used: Used, values: Mapping[str, Floats], grid: Grid, passed: Floa
         for k in range(draws)
     ]
     return np.concatenate(rows)
+
+
+def _clipped(flux: Floats, middles: Floats) -> Floats:
+    """Nothing where rounding, or a parabola, leaves a bin of the response less than that."""
+    first = np.diff(middles, prepend=np.nan) != 0
+    bins = np.cumsum(first) - 1
+    return np.where(np.add.reduceat(flux, np.flatnonzero(first), axis=1)[:, bins] < 0, 0.0, flux)
 
 
 def depths(source: Source, energy: Floats) -> dict[str, Floats]:
@@ -229,7 +239,10 @@ def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
     if not len(seen):
         raise DataError(f"{observation.name}: no energy reaches the channels that are left")
     kept = slice(int(seen[0]), int(seen[-1]) + 1)
-    grid, count = Grid.of_bins(np.append(low[kept], high[kept][-1]))
+    grid, count = Grid.of_bins(
+        np.append(low[kept], high[kept][-1]),
+        [absorber for source in sources for absorber in source.absorption.values()],
+    )
     columns = np.repeat(np.arange(kept.start, kept.stop), count)
     return Folded(
         name=observation.name,

@@ -186,7 +186,7 @@ def _integral(
 ) -> Floats:
     """Of E^power times a component, by draws in small portions."""
     entry = COMPONENTS[used.kind]
-    if not entry.shape.weighted:
+    if entry.narrow:
         return _line(source, own, columns, ends, power)
     energy, weight = _quadrature(*ends)
     depth_of = depths(source, energy) if columns else {}

@@ -12,6 +12,11 @@ from scipy import special
 
 from pyxstan.spectra.component_types import Floats, Integral, Shape, Values
 
+#: A line's width in halves of a bin, from which on the line is a parabola there.
+_SMOOTH = 10.0
+#: Nothing of a line is so many standard deviations away.
+_FAR = 9.0
+
 
 def _log_sinhc(x: Floats) -> Floats:
     """ln(sinh(x) / x), any x."""
@@ -164,6 +169,63 @@ def _line_exact(low: Floats, high: Floats, v: Values) -> Integral:
     return one, {"mu": (p1 - p2) / sigma, "sigma": (w1 * p1 - w2 * p2) / sigma}
 
 
+def _line_through(
+    low: Floats, high: Floats, v: Values
+) -> tuple[list[Floats], dict[str, list[Floats]]]:
+    """Weights of three points of a bin in the integral of a line times what gas lets through.
+
+    That is taken for a parabola, of which the line's moments in the bin say the integral, in halves
+    of the bin from its middle; where the bin is far narrower than the line, the line is.
+    """
+    one, slopes = _line_exact(low, high, v)
+    sigma = np.where(v["sigma"] > 0, v["sigma"], 1.0)
+    half, middle = 0.5 * (high - low), 0.5 * (low + high)
+    # the density has gone long before z is infinite
+    a, b = (np.clip(_from_line(e, v), -1e10, 1e10) for e in (low, high))
+    p, q = _normal(a), _normal(b)
+    s, m = np.where(v["sigma"] > 0, v["sigma"], 0.0) / half, (v["mu"] - middle) / half
+    smooth = s >= _SMOOTH
+    s, m = np.where(smooth, 0.0, s), np.where(smooth, 0.0, m)
+    first = m * one + s * (p - q)
+    second = m * m * one + 2 * m * s * (p - q) + s * s * (one + a * p - b * q)
+    moments = [
+        (one, first, second),
+        (
+            slopes["mu"],
+            one / half - (p + q) / sigma,
+            slopes["mu"] + 2 * first / half,
+        ),
+        (
+            slopes["sigma"],
+            (p - q) / half - (a * p + b * q) / sigma,
+            slopes["sigma"] + 2 / half * (s * one - p - q),
+        ),
+    ]
+    narrow = [[0.5 * (m2 - m1), m0 - m2, 0.5 * (m2 + m1)] for m0, m1, m2 in moments]
+    # relative to the end that is next to the line
+    least = np.clip(0.0, a, b)
+    z = [a, 0.5 * (a + b), b]
+    by = [np.exp(np.minimum(-0.5 * (x - least) * (x + least), 0.0)) for x in z]
+    by[1] = 4 * by[1]
+    total = by[0] + by[1] + by[2]
+    by = [x / np.where(total > 0, total, 1.0) for x in by]
+    mean = by[0] * z[0] + by[1] * z[1] + by[2] * z[2]
+    square = by[0] * z[0] ** 2 + by[1] * z[1] ** 2 + by[2] * z[2] ** 2
+    wide = [
+        [w * one for w in by],
+        [w * (slopes["mu"] + one * (x - mean) / sigma) for w, x in zip(by, z, strict=True)],
+        [
+            w * (slopes["sigma"] + one * (x * x - square) / sigma)
+            for w, x in zip(by, z, strict=True)
+        ],
+    ]
+    weights, by_mu, by_sigma = (
+        [np.where(smooth, y, x) for x, y in zip(these, those, strict=True)]
+        for these, those in zip(narrow, wide, strict=True)
+    )
+    return weights, {"mu": by_mu, "sigma": by_sigma}
+
+
 def shared_line(edges: Floats, middles: Floats, mu: Floats, sigma: Floats) -> Floats:
     """What a line of norm one has in bins beyond its integrals if narrow bins share it.
 
@@ -187,7 +249,8 @@ def shared_line(edges: Floats, middles: Floats, mu: Floats, sigma: Floats) -> Fl
     z0, z1, z = ((e - mu) / sigma for e in (first, last, edges[1:-1]))
     shared = (last - mu) * special.ndtr(z1) - (first - mu) * special.ndtr(z0)
     shared = (shared + sigma * (_normal(z1) - _normal(z0))) / width
-    over = part * (shared - special.ndtr(z))
+    near = (mu > first - _FAR * sigma) & (mu < last + _FAR * sigma)
+    over = np.where(near, part * (shared - special.ndtr(z)), 0.0)
     none = np.zeros((len(over), 1))
     return np.diff(np.concatenate([none, over, none], axis=1))
 
@@ -202,5 +265,4 @@ CUTOFF_POWERLAW = Shape(_cutoff, _cutoff_slopes, fold="xc")
 BLACKBODY = Shape(_blackbody, _blackbody_slopes, fold="kT")
 BAND = Shape(_band, _band_slopes)
 BREMSSTRAHLUNG = Shape(_bremsstrahlung, _bremsstrahlung_slopes, fold="kT")
-#: It can be much narrower than a bin, and then its flux is no weight.
-GAUSSIAN_LINE = Shape(_line, _no_slopes, _line_exact, weighted=False)
+GAUSSIAN_LINE = Shape(_line, _no_slopes, _line_exact, through=_line_through)

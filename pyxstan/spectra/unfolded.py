@@ -75,7 +75,7 @@ def _energies(
     """Evenly spaced in the logarithm, and closely around lines."""
     found = [np.geomspace(low, high, _PLACES)]
     for label, used in source.components.items():
-        if not COMPONENTS[used.kind].shape.weighted:
+        if COMPONENTS[used.kind].narrow:
             mu = np.median(of[label]["mu"])
             sigma = max(float(np.median(of[label]["sigma"])), _SHARPEST * float(mu))
             found.append(mu + sigma * np.linspace(-_LINE, _LINE, _LINE_PLACES))
@@ -86,7 +86,7 @@ def _energies(
 def _flux(used: Used, own: Mapping[str, Floats], energy: Floats) -> Floats:
     """Photons / s / cm^2 / keV, shape (draws, energies); NaN for what isn't defined."""
     entry = COMPONENTS[used.kind]
-    if not entry.shape.weighted:
+    if entry.narrow:
         own = {**own, "sigma": np.maximum(own["sigma"], _SHARPEST * own["mu"])}
     try:
         return entry.flux(energy, **own, **used.constants)
