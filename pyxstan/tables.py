@@ -1,4 +1,4 @@
-"""Tables as astronomers keep them (CSV, ECSV, FITS, VOTable, MRT, IPAC, in memory), with units.
+"""Tables as astronomers keep them (text, FITS, VOTable, MRT, IPAC, LaTeX, in memory), with units.
 
 Everything becomes a pandas DataFrame plus the units of its columns; errors name the file, the row
 as a person would find it (the line of a text file, the 1-based row of a FITS table) and the column.
@@ -6,7 +6,6 @@ as a person would find it (the line of a text file, the 1-based row of a FITS ta
 
 from __future__ import annotations
 
-import csv
 import gzip
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,14 +23,27 @@ if TYPE_CHECKING:
 _FITS_MAGIC = b"SIMPLE  ="
 _GZIP_MAGIC = b"\x1f\x8b"
 _WHOLE = re.compile(r"-?\d+\.0*")
-_EXPECTED = "CSV, ECSV, FITS, VOTable, MRT or IPAC"
+_EXPECTED = "CSV, ECSV, FITS, VOTable, MRT, IPAC or LaTeX"
+#: Numbers, up to their sign, that stand for no value in tables; the last are of HEALPix and floats.
+_MARKS = (99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9, 99999.0, 999999.0, 32768.0,
+          2147483648.0, 1e20, 1e30, 1e31, 1e33, 1e36, 1e38, 1.6375e30, 3.4028234663852886e38,
+          1.7976931348623157e308)  # fmt: skip
+#: They are nothing else from here on.
+_SURELY_A_MARK = 1e300
 #: How formats that astropy reads begin, with its names for them, and ours.
 _FORMATS = (
     (re.compile(rb"# %ECSV"), "ascii.ecsv", "ECSV table"),
     (re.compile(rb"\s*(<\?xml|<VOTABLE)"), "votable", "VOTable"),
     (re.compile(rb"(?s).*Byte-by-byte Description of file"), "ascii.cds", "machine-readable table"),
+    (re.compile(rb"(?s).*\\begin\{deluxetable"), "ascii.aastex", "AASTeX table"),
+    (re.compile(rb"(?s).*\\begin\{tabular"), "ascii.latex", "LaTeX table"),
     (re.compile(rb"(?s)(\\[^\n]*\n)*\s*\|[^\n]*\|\s*\n\s*\|"), "ascii.ipac", "IPAC table"),
 )
+
+#: Markup of LaTeX that stands for a sign, and that for none: marks of notes, fonts.
+_PLAIN = {"\\pm": "+/-", "\\nodata": "", "\\ldots": "", "\\dots": "", "~": " ", "\\,": " "}
+_SYMBOLS = re.compile("|".join(re.escape(mark) for mark in _PLAIN))
+_NO_TEXT = re.compile(r"\\(tablenotemark|footnotemark|footnote|tnote)\{[^{}]*\}|\\hline")
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,17 @@ class Table:
         factor = self._factor(column, unit)
         return values * factor if factor != 1 else values
 
+    def refuse_marks(self, column: str, values: NDArray[np.float64]) -> None:
+        """Raise where one of a column's values (NaN where there is none) stands for no value."""
+        import numpy as np
+
+        seen = np.flatnonzero(np.isfinite(values))
+        for k in seen[marks_of_nothing(values[seen])][:1]:
+            raise DataError(
+                f"{self.row(k)}: {column} is {values[k]:g}, far from the others: a mark for no "
+                "value? leave it out"
+            )
+
     def _factor(self, column: str, unit: str | None) -> float:
         stated = self.units.get(column)
         if unit is None or stated is None:
@@ -160,14 +183,32 @@ class Table:
             ) from None
 
 
+def marks_of_nothing(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of some finite numbers seem to be marks for no value, as -999 and 1e30 are.
+
+    They are such numbers, and farther outside the range of all the others than it is wide; or
+    outside, and there more than once.
+    """
+    import numpy as np
+
+    marks = np.isin(np.abs(values), _MARKS)
+    if not marks.any() or marks.all():
+        return np.asarray(marks & (np.abs(values) >= _SURELY_A_MARK))
+    low, high = values[~marks].min(), values[~marks].max()
+    beyond = np.maximum(low - values, values - high)
+    _, inverse, count = np.unique(values, return_inverse=True, return_counts=True)
+    again = (count > 1)[inverse.reshape(values.shape)]
+    return np.asarray(marks & (beyond > np.where(again, 0.0, high - low)))
+
+
 def read(table: Any, name: str = "table") -> Table:
     """Read a table from a file, a DataFrame, an astropy Table or a dict of columns.
 
     Parameters
     ----------
     table
-        Path of a CSV, ECSV, FITS, VOTable, MRT (CDS) or IPAC file (told apart by content), or a
-        table in memory.
+        Path of a CSV, ECSV, FITS, VOTable, MRT (CDS), IPAC or LaTeX file (told apart by content;
+        columns of text may be separated by tabs, semicolons or blanks, too), or a table in memory.
     name
         What to call a table in memory in messages.
 
@@ -247,39 +288,23 @@ def _from_file(path: Path) -> Table:
     for beginning, kind, what in _FORMATS:
         if beginning.match(head):
             return _from_astropy_file(path, kind, what)
-    return _from_csv(path)
+    return _from_text(path)
 
 
-def _from_csv(path: Path) -> Table:
-    """Read a CSV file cell by cell as text, so that names stay what they are (``01``, ``NA``)."""
+def _from_text(path: Path) -> Table:
+    """Read a text file cell by cell as text, so that names stay what they are (``01``, ``NA``)."""
     import pandas as pd
 
+    from pyxstan import text_tables
+
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"{path}: not a text file, expected {_EXPECTED}") from None
-    if any("\0" in line for line in lines):
+    if "\0" in text:
         raise DataError(f"{path}: a binary file, expected {_EXPECTED}")
-    kept = [n for n, line in enumerate(lines) if line.strip() and line.strip()[0] != "#"]
-    reader = csv.reader((f"{lines[n]}\n" for n in kept), strict=True, skipinitialspace=True)
-    rows: list[list[str]] = []
-    numbers: list[int] = []
-    done = 0
-    try:
-        for row in reader:
-            rows.append([cell.strip() for cell in row])
-            numbers.append(kept[done] + 1)
-            done = reader.line_num
-    except csv.Error as error:
-        raise DataError(f"{path}: line {kept[done] + 1}: not a line of CSV ({error})") from None
-    if not rows:
-        raise DataError(f"{path}: no header with the names of the columns")
-    header = rows.pop(0)
-    if len(header) == 1 and (found := [mark for mark in ";\t|" if mark in header[0]]):
-        raise DataError(f"{path}: columns are separated by {found[0]!r}, expected commas")
-    if len(header) == 1 and len(header[0].split()) > 1 and rows and " " in rows[0][0]:
-        raise DataError(f"{path}: columns are separated by blanks, expected commas")
-    for number, row in zip(numbers[1:], rows, strict=True):
+    header, rows, numbers = text_tables.cells(text, str(path))
+    for number, row in zip(numbers, rows, strict=True):
         if len(row) != len(header):
             raise DataError(
                 f"{path}: line {number}: {len(row)} cells, but the header has {len(header)}"
@@ -291,7 +316,7 @@ def _from_csv(path: Path) -> Table:
     columns = [header[k] for k in named]
     _refuse_twice(columns, str(path))
     frame = pd.DataFrame([[row[k] for k in named] for row in rows], columns=columns, dtype=object)
-    return Table(frame, str(path), {}, "line", numbers[1:])
+    return Table(frame, str(path), {}, "line", numbers)
 
 
 def _from_astropy_file(path: Path, kind: str, what: str, *, zipped: bool = False) -> Table:
@@ -308,6 +333,8 @@ def _from_astropy_file(path: Path, kind: str, what: str, *, zipped: bool = False
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: not a readable {what} ({reason})") from None
+    if kind in ("ascii.aastex", "ascii.latex"):
+        table = _without_markup(table)
     for warning in found:
         if "truncated" in str(warning.message):
             raise DataError(f"{path}: not a readable {what} (the file is cut short)")
@@ -319,6 +346,21 @@ def _read_to_the_end(path: Path) -> None:
     with gzip.open(path) as file:
         while file.read(1 << 20):
             pass
+
+
+def _without_markup(table: Any) -> Any:
+    """A table of LaTeX with the text behind its markup, in names of columns and in cells."""
+    for name in list(table.colnames):
+        if table[name].dtype.kind == "U":
+            table[name] = [_plain(str(cell)) for cell in table[name]]
+        table.rename_column(name, _plain(name))
+    return table
+
+
+def _plain(text: str) -> str:
+    """Text without the markup of LaTeX; what stays unknown stays as it is."""
+    text = _NO_TEXT.sub("", _SYMBOLS.sub(lambda found: _PLAIN[found[0]], text))
+    return " ".join(re.sub(r"\\(?=[_%&#])|\$", "", text).split())
 
 
 def _from_astropy(table: Any, source: str, first_row: int) -> Table:

@@ -116,6 +116,17 @@ def test_data_equal_to_the_last_digit_are_refused(case: str, model: str) -> None
     settled(prepared(model, of_grid(rounded)))
 
 
+def test_a_superb_instrument_is_held_up_by_the_prior() -> None:
+    """Its sigma could be zero for all that the others tell: the interval's end is the prior's."""
+    said = []
+    for sigma in ([0.005, 0.1, 0.1, 0.1], [0.05] * 4):
+        data = of_grid(campaign(4, sigma, 20))
+        idata = pyxstan.fit("concordance", data, pointwise="none", draws=500, chains=2, seed=1,
+                            progress=False)  # fmt: skip
+        said.append("no lower limit on sigma of" in str(pyxstan.verdict(idata)))
+    assert said == [True, False]
+
+
 def test_sigma_in_percent_is_doubted() -> None:
     y = campaign(1, [0.05] * 4)
     problem = prepared("concordance", of_grid(y, 5.0))

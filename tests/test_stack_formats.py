@@ -186,3 +186,17 @@ def test_other_formats_are_named(tmp_path: Path) -> None:
     (tmp_path / "m" / "params.json").unlink()
     with pytest.raises(pyxstan.DataError, match="there are no names of its parameters"):
         read_inputs([bare], {"name": "PhoIndex"})
+
+
+@pytest.mark.parametrize("mark", ["-999", "-99", "1e30", "-9999.0"])
+def test_marks_for_no_sample_are_refused(mark: str, tmp_path: Path) -> None:
+    """Where the others are near them they are samples."""
+    (tmp_path / "s.txt").write_text(f"1.8 1.9 2.1\n1.5 {mark} 1.7\n")
+    with pytest.raises(pyxstan.DataError, match=r"line 2: number 2 is .*a mark for no sample"):
+        PosteriorSamples.from_text(tmp_path / "s.txt")
+    rows = [[1.8, 1.9, 2.1], [1.5, float(mark), 1.7]]
+    with pytest.raises(pyxstan.DataError, match=r"object '2', sample 2: x is .*a mark for no"):
+        PosteriorSamples.from_arrays(rows)
+    near = [[float(mark) * f for f in (0.9, 1, 1.1)], [float(mark) * 1.05]]
+    assert PosteriorSamples.from_arrays(near).sizes.tolist() == [3, 1]
+    assert PosteriorSamples.from_arrays([[-1e3, 2e3], [-999.0, 5.0]]).sizes.tolist() == [2, 2]

@@ -76,8 +76,8 @@ def test_columns_that_are_needed_must_be_plain(column: str, what: str) -> None:
 
 
 ERRORS = (
-    "fluxerr", "flux_err", "e_flux", "E_flux", "dflux", "relerr", "err90", "stat", "sys",
-    "flux_lo", "flux_hi", "flux_upper", "eflux_error", "flux_unc", "error_percent", "flux+/-",
+    "E_flux", "dflux", "relerr", "err90", "stat", "sys",
+    "flux_lo", "flux_hi", "flux_upper", "eflux_error", "flux+/-",
     "rate_sigma", "sd", "eflux", "ef", "eF_X", "u_flux", "d_flux", "delta_flux", "delta", "fluxsig",
     "1sigma", "flux_1s", "e1", "E68", "flux_pos", "flux_neg", "lo", "upper", "var", "flux_var",
     "half_width", "precision", "accuracy", "scatter", "snr",
@@ -234,10 +234,8 @@ MOS1  N132D 2.5E-12 2.0E-13
 
 def test_machine_readable_tables(tmp_path: Path) -> None:
     (tmp_path / "table.txt").write_text(MRT)
-    with pytest.raises(pyxstan.DataError, match="expected one column of log_flux, flux, counts"):
-        read(tmp_path / "table.txt")
-    with pytest.raises(pyxstan.DataError, match="'e_Flux' looks like errors"):
-        read(tmp_path / "table.txt", columns="flux:Flux")
+    same(read(tmp_path / "table.txt"))
+    same(read(tmp_path / "table.txt", columns="flux:Flux"))
     same(read(tmp_path / "table.txt", columns="flux:Flux,error:e_Flux"))
 
 
@@ -245,16 +243,6 @@ def test_machine_readable_tables(tmp_path: Path) -> None:
 def test_formats_that_astropy_writes(kind: str, tmp_path: Path) -> None:
     Table.from_pandas(FLUXES).write(tmp_path / "table", format=kind)
     same(read(tmp_path / "table"))
-
-
-@pytest.mark.parametrize(
-    ("separator", "said"), [(" ", "by blanks"), (";", "by ';'"), ("\t", r"by '\\t'"), ("|", "'|'")]
-)
-def test_other_separators_are_named(separator: str, said: str, tmp_path: Path) -> None:
-    FLUXES.to_csv(tmp_path / "t.csv", index=False, sep=separator)
-    with pytest.raises(pyxstan.DataError, match="columns are separated") as raised:
-        read(tmp_path / "t.csv")
-    assert said.replace("\\\\", "\\") in str(raised.value)
 
 
 def test_other_families_name_what_they_need() -> None:

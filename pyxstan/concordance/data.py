@@ -59,8 +59,9 @@ class ConcordanceData:
         is none).
     exposure, background
         Of the counts: exposure (default 1) and expected background counts (default 0), shape (n,).
-    notes, warnings
-        What a reader decided for the user, and what it doubts; `pyxstan.fit` says them.
+    notes, warnings, complaints
+        What a reader decided for the user, what it doubts, and what speaks against any fit of the
+        data; `pyxstan.fit` says them.
 
     Raises
     ------
@@ -86,6 +87,7 @@ class ConcordanceData:
     background: Floats | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    complaints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field, kind in (("instrument", np.int64), ("source", np.int64), ("y", float),

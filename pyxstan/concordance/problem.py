@@ -136,7 +136,7 @@ def prepare(
 ) -> ConcordanceProblem:
     """Make the data ready for Stan: checks, defaults, the guess of the posterior."""
     notes, warnings = list(data.notes), list(data.warnings)
-    complaints: list[str] = []
+    complaints = list(data.complaints)
     data = _with_prior(data, options, priors)
     has_errors = data.sigma is not None or data.counts is not None
     variances = options["variances"] or ("known" if has_errors else "unknown")
@@ -166,7 +166,7 @@ def prepare(
     if data.sigma is not None and (typical := float(np.median(data.sigma))) > _WIDE_SIGMA:
         warnings.append(
             f"the median sigma is {typical:.3g}, a factor of {np.exp(typical):.3g} in flux: "
-            "in percent? 5% is sigma = 0.05"
+            "in percent? 5% is sigma = 0.05, or 5 in a column sigma_percent"
         )
 
     estimate_nu = options.get("nu") == "estimated"

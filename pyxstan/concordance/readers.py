@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyxstan import tables
+from pyxstan.concordance import conversions
 from pyxstan.concordance.columns import (
     left_aside,
     look_alikes,
@@ -66,6 +67,7 @@ class _Measurements:
     listed: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    complaints: tuple[str, ...] = ()
 
 
 def read_measurements(
@@ -81,12 +83,12 @@ def read_measurements(
     refuse_decades(mapping, found.source)
     found = found.renamed(mapping)
     others = None if instruments is None else tables.read(instruments, "instruments")
-    for name in parse_names(ignored):  # of either table
-        if others is not None and others.has(name):
-            others = others.without([name])
-            found = found.without([name]) if found.has(name) else found
-        else:
-            found = found.without([name])
+    left = parse_names(ignored)
+    found, others, left = _without(found, others, left)
+    found = conversions.named(found)
+    others = None if others is None else conversions.named(others)
+    found, others, left = _without(found, others, left)
+    found = found.without(left)
     found.require(
         name for name in found.unusable if name in _KNOWN or name.startswith(("y_", "sigma_"))
     )
@@ -111,6 +113,17 @@ def read_measurements(
     return _assemble(measured, others, tau)
 
 
+def _without(
+    found: Table, others: Table | None, names: list[str]
+) -> tuple[Table, Table | None, list[str]]:
+    """Both tables without what of these names they have, and the names that neither has."""
+    rest = [n for n in names if not (found.has(n) or (others is not None and others.has(n)))]
+    found = found.without([name for name in names if found.has(name)])
+    if others is not None:
+        others = others.without([name for name in names if others is not None and others.has(name)])
+    return found, others, rest
+
+
 def _refuse_swapped(measurements: Table, instruments: Table) -> None:
     """Raise where the table of instruments was given first."""
     first, second = set(measurements.frame.columns), set(instruments.frame.columns)
@@ -123,6 +136,8 @@ def _refuse_swapped(measurements: Table, instruments: Table) -> None:
 
 
 def _long(table: Table) -> _Measurements:
+    converted = conversions.of_long(table)
+    table = converted.table
     given = [name for name in _QUANTITIES if name in table.frame.columns]
     if len(given) != 1:
         what = f"both '{given[0]}' and '{given[1]}'" if given else "none"
@@ -135,6 +150,7 @@ def _long(table: Table) -> _Measurements:
     with_errors = bool(columns & {"sigma", "error"})
     if quantity == "log_flux":
         y = table.numbers("log_flux")
+        table.refuse_marks("log_flux", y)
         flux = None
     elif quantity == "counts" and not with_errors:
         poisson = _poisson(table, columns)
@@ -168,12 +184,13 @@ def _long(table: Table) -> _Measurements:
     sources, apart = _observations(table)
     used = {"instrument", "source", "band", quantity, "exposure", "sigma", "error"}
     used |= {*apart, *poisson}
-    notes = left_aside(table, used, {quantity})
+    notes = (*converted.notes, *left_aside(table, used, {quantity}))
     if apart:
         notes = (f"observations are told apart by {' and '.join(apart)}", *notes)
     if flux is None:
         refuse_fluxes(y, f"{table.source}: column 'log_flux'")
-        notes = ("log_flux is taken for natural logarithms", *notes)
+        if not converted.decades:
+            notes = ("log_flux is taken for natural logarithms", *notes)
     return _Measurements(
         table=table,
         instrument=table.labels("instrument"),
@@ -186,6 +203,7 @@ def _long(table: Table) -> _Measurements:
         poisson=poisson,
         notes=notes,
         warnings=warn_of_decades(y, table.source) if flux is None else (),
+        complaints=tuple(converted.complaints),
     )
 
 
@@ -358,6 +376,7 @@ def _gather(
     y, sigma, rows = [], [], []
     for name, values_column, errors_column in columns:
         values = table.numbers(values_column, gaps=True)
+        table.refuse_marks(values_column, values)
         seen = np.flatnonzero(np.isfinite(values))
         if not seen.size and "source" not in table.frame.columns:
             raise DataError(f"{table.source}: source '{name}' is measured by no instrument")
@@ -451,6 +470,7 @@ def _assemble(
         unit=measured.unit,
         **measured.poisson,
         notes=measured.notes,
+        complaints=measured.complaints,
         warnings=(
             *measured.warnings,
             *look_alikes(sources, "sources"),

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _LARGEST_SHIFT = 3.0
 #: Mean standardised residuals beyond this are named, alone or in units of their own error.
 _LARGEST_RESIDUAL = 4.0
+#: An interval of 95% of sigma_i ends where that of its prior does, up to this factor,
+_TAIL, _AT_LIMIT = 0.025, 1.25
+#: and its median is below this part of that of all instruments.
+_FAR_BETTER = 0.5
 #: A chi^2 as extreme as this in either direction speaks against the given errors.
 _IMPROBABLE = 1e-3
 
@@ -64,6 +68,7 @@ def of_fit(problem: ConcordanceProblem, posterior: xr.Dataset) -> list[str]:
     if "sigma" in posterior:
         sigma = posterior["sigma"].median(("chain", "draw")).to_numpy()
         v = v + sigma[problem.data.instrument] ** 2
+        found += _no_lower_limit(problem, posterior["sigma"])
     nu = None
     if problem.model == "concordance_t":
         nu = problem.nu or float(posterior["nu"].mean())
@@ -74,6 +79,28 @@ def of_fit(problem: ConcordanceProblem, posterior: xr.Dataset) -> list[str]:
     if problem.model == "concordance" and problem.variances == "known":
         found += _chi_square(problem)
     return found
+
+
+def _no_lower_limit(problem: ConcordanceProblem, sigma: xr.DataArray) -> list[str]:
+    """Name instruments far better than the others, whose sigma the default prior holds up."""
+    from scipy.stats import gamma
+
+    if problem.variances != "unknown" or problem.scatter_spread is None:
+        return []
+    shape, scale = np.asarray(problem.stan_data["sigma_prior"])[:, problem.slots]
+    limit = np.sqrt(scale / gamma.ppf(1 - _TAIL, shape))
+    draws = sigma.stack(sample=("chain", "draw")).transpose("sample", ...).to_numpy()
+    low, middle = np.quantile(draws, [_TAIL, 0.5], axis=0)
+    held = (low < _AT_LIMIT * limit) & (middle < _FAR_BETTER * np.median(middle))
+    held &= problem.data.counts_by_instrument > 0
+    if not held.any():
+        return []
+    names = named([problem.data.instruments[i] for i in np.flatnonzero(held)])
+    return [
+        f"the data put no lower limit on sigma of {names}, far better than the others: the default "
+        f"prior does, at {limit[held].min():.2g} (97.5%), and sigma may be smaller than its "
+        "interval says: give the errors (sigma) if they are known"
+    ]
 
 
 def _normal_scores(standardised: Floats, nu: float | None) -> Floats:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.stacking.sample_priors import Recorded, scaled
+from pyxstan.tables import marks_of_nothing
 
 if TYPE_CHECKING:
     from pyxstan.stacking.data import Floats, PosteriorSamples
@@ -79,6 +80,7 @@ def read_arrays(
             factor[i, k] = _factor(stated[k], first[k], f"{where}: {name}", labels[0])
         found.append(x[there] * factor[i])
         kept.append(there)
+    _refuse_marks(found, labels, names, source)
     if masked:
         notes.append(f"{masked} masked samples are left out")
     for k, name in enumerate(names):
@@ -89,6 +91,24 @@ def read_arrays(
                 f"'{first[k]}', the unit of '{labels[0]}'"
             )
     return Arrays(found, kept, factor, names, tuple(notes))
+
+
+def _refuse_marks(
+    samples: Sequence[Floats], labels: Sequence[str], names: Sequence[str], source: str
+) -> None:
+    """Raise where a sample is -999 or the like, and none of the others is near it."""
+    for column, name in enumerate(names):
+        x = np.concatenate([part[:, column] for part in samples])
+        if not np.isfinite(x).all():
+            continue  # which is refused in a better place
+        for k in np.flatnonzero(marks_of_nothing(x))[:1]:
+            sizes = np.cumsum([len(part) for part in samples])
+            i = int(np.searchsorted(sizes, k, side="right"))
+            row = k - int(sizes[i]) + len(samples[i]) + 1
+            raise DataError(
+                f"{source}: object '{labels[i]}', sample {row}: {name} is {x[k]:g}, far from the "
+                "others: a mark for no sample? leave it out"
+            )
 
 
 def _unmasked(given: ArrayLike, where: str, columns: int) -> tuple[Floats, NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyxstan.errors import DataError
+from pyxstan.tables import marks_of_nothing
 
 if TYPE_CHECKING:
     from pyxstan.stacking.data import Floats
@@ -79,6 +80,12 @@ def read_text(path: str | Path) -> tuple[Floats, NDArray[np.intp]]:
         raise DataError(
             f"{path}: line {lines[row]}: number {k - int(start[row]) + 1} is {values[k]:g}, "
             "expected a finite number"
+        )
+    for k in np.flatnonzero(marks_of_nothing(values))[:1]:
+        row = int(np.searchsorted(start, k, side="right")) - 1
+        raise DataError(
+            f"{path}: line {lines[row]}: number {k - int(start[row]) + 1} is {values[k]:g}, far "
+            "from the others: a mark for no sample? leave it out"
         )
     return values, start
 
