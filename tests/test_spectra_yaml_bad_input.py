@@ -12,7 +12,8 @@ from spectra_models import one
 
 import pyxstan
 from pyxstan.spectra import LinkedSpectra
-from pyxstan.spectra.yaml_model import write
+from pyxstan.spectra.model import setting_of
+from pyxstan.spectra.yaml_model import _energies, write
 
 GOOD = """spectra:
 - file: s.pha
@@ -98,7 +99,9 @@ CASES = {
         "'soft' is not a range of energies in keV, such as 0.5-7", "notice: soft"
     ),
     "all ignored": entry("s.pha: no channel is left to use", "ignore: 0-20"),
-    "group": entry(f"{PLACE}: group: expected keys with values", "group: 20"),
+    "group": entry(
+        f"{PLACE}: group: '20', expected {{minimum: 20}} or {{by: 4}}", "group: 20"
+    ),
     "group by": entry(f"{PLACE}: group: minimum 'many' is not a number", "group: {minimum: many}"),
     "group by both": entry(
         "grouped: expected one of minimum counts, a number of channels (by), minimum counts of "
@@ -184,3 +187,16 @@ def test_too_many_files(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_path_that_is_not_there(desk: Path) -> None:
     with pytest.raises(pyxstan.DataError, match=r"^no\.yaml: No such file or directory$"):
         pyxstan.fit("linked_spectra", "no.yaml", progress=False)
+
+
+@pytest.mark.parametrize(
+    "words", ["0.5-7", "0.5-7 keV", "0.5keV-7keV", [0.5, 7], ["0.5-7 keV"], [[0.5, 7]]]
+)
+def test_words_for_a_range(words: object) -> None:
+    assert _energies(words) == "0.5-7"
+    assert _energies([[0.5, 2], "3-7keV"]) == "0.5-2, 3-7"
+
+
+@pytest.mark.parametrize("words", ["6.4keV", "6.4 keV", "6400eV", "6.4e3 eV", "6.4", ".64e1keV"])
+def test_words_for_a_quantity(words: str) -> None:
+    assert setting_of("mu", words, "keV") == pytest.approx(6.4)

@@ -17,6 +17,7 @@ from a `Population` with its likes). Its name is made of the source's, the compo
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from keyword import iskeyword
@@ -29,6 +30,8 @@ from pyxstan.priors import Prior, parse
 from pyxstan.spectra.absorption import BUILT_IN, read_table
 from pyxstan.spectra.components import COMPONENTS
 
+#: A number with its unit next to it, as in 6.4keV.
+_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([a-zA-Z].*)")
 Setting = Any  # a number or quantity, a prior in words, "= ..." or "from ..."
 
 
@@ -65,6 +68,8 @@ def setting_of(name: str, given: Setting, unit: str) -> float | Prior | Linked |
         number, _, its_unit = text.partition(" ")
         if _is_number(number):
             return _converted(name, text, float(number), its_unit, unit)
+        if found := _QUANTITY.fullmatch(text):
+            return _converted(name, text, float(found[1]), found[2], unit)
         try:
             return parse(text)
         except DataError as error:

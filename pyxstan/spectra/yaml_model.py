@@ -25,6 +25,7 @@ populations:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -139,15 +140,17 @@ def _observation(entry: Any, position: int, folder: Path) -> Observation:
     if group is None or group == "none":
         spectrum = spectrum.ungrouped()
     elif group != {}:
+        if not isinstance(group, Mapping):
+            raise DataError(f"{where}: group: '{group}', expected {{minimum: 20}} or {{by: 4}}")
         sizes = _table(group, f"{where}: group", ("minimum", "by", "background"))
         for key, size in sizes.items():
             if not isinstance(size, int | float):
                 raise DataError(f"{where}: group: {key} '{size}' is not a number")
         spectrum = spectrum.grouped(**sizes)
     if given.get("notice") is not None:
-        spectrum = spectrum.noticing(str(given["notice"]))
+        spectrum = spectrum.noticing(_energies(given["notice"]))
     if given.get("ignore") is not None:
-        spectrum = spectrum.ignoring(str(given["ignore"]))
+        spectrum = spectrum.ignoring(_energies(given["ignore"]))
     source = given["source"]
     sources = [str(x) for x in source] if isinstance(source, list) else str(source)
     return Observation(spectrum, sources, given.get("constant"), given.get("statistic"))
@@ -179,6 +182,15 @@ def _component(name: str, entry: Any) -> Used:
         raise DataError(f"{name}: expected one component with its parameters")
     ((kind, settings),) = given.items()
     return component(str(kind), **_table(settings, f"{name}: {kind}"))
+
+
+def _energies(given: Any) -> str:
+    """Ranges in keV as they may be written: "0.5-7 keV", [0.5, 7], [0.5-2, 3-7]."""
+    if isinstance(given, list | tuple):
+        if len(given) == 2 and all(type(end) in (int, float) for end in given):
+            return f"{given[0]}-{given[1]}"
+        return ", ".join(_energies(one) for one in given)
+    return re.sub(r"(?<=[\d.])\s*keV\b", "", str(given), flags=re.IGNORECASE)
 
 
 def _table(given: Any, where: str, keys: tuple[str, ...] = ()) -> dict[str, Any]:
