@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
+from astropy import units as u
+from scipy.integrate import trapezoid
 from spectra_models import POWER_LAW, one
 
+from pyxstan.inference_data import assemble, load, save
 from pyxstan.spectra import (
     Absorber,
     LinkedSpectra,
@@ -16,6 +20,7 @@ from pyxstan.spectra import (
     Spectrum,
     component,
     fake,
+    fluxes,
 )
 from pyxstan.spectra.absorption import read_table
 from pyxstan.spectra.instruments import INSTRUMENTS
@@ -82,3 +87,28 @@ def test_cross_sections_are_kept_by_value(tmp_path: Path) -> None:
     again = LinkedSpectra.from_yaml(data.write(tmp_path / "written")[0])
     assert again.sources[0].absorption["gas"].table == kept
     assert kept.sha256 in to_json(data)
+
+
+def test_fluxes_of_a_saved_fit_whose_table_is_gone(tmp_path: Path) -> None:
+    """They are absorbed by the cross sections of the fit, not by what is in their place now."""
+    path = tmp_path / "gas.csv"
+    path.write_text("energy,cross_section\n0.1,1e-19\n1,1e-22\n10,1e-25\n")
+    gas = {"gas": Absorber("lognormal(0, 1)", table=str(path))}
+    data = one(absorption=gas)
+    draws = {"src.c.K": 2.0, "src.c.index": -1.0, "src.gas.NH": 1.5}
+    assert set(draws) == set(data.parameters)
+    value = xr.DataArray(
+        np.full((1, 5, 3), list(draws.values())),
+        dims=("chain", "draw", "parameter"),
+        coords={"parameter": list(draws)},
+    )
+    model = {"model": "linked_spectra", "spectral_model": to_json(data)}
+    save(assemble({"posterior": value.to_dataset(name="value")}, model), tmp_path / "fit.nc")
+    e = np.geomspace(0.5, 2.0, 20001)
+    wanted = trapezoid(2.0 / e * np.exp(-1.5 * e**-3.0), e)
+    for other in ("energy,cross_section\n0.1,1e-18\n1,1e-21\n10,1e-24\n", None):
+        path.unlink()
+        if other is not None:
+            path.write_text(other)
+        table = fluxes(load(tmp_path / "fit.nc"), 0.5 * u.keV, 2 * u.keV, unit="ph / (cm2 s)")
+        assert table["median"]["src"] == pytest.approx(wanted, rel=1e-5)
