@@ -138,7 +138,14 @@ def _written(value: float, scale: float) -> str:
 
 def log_prior(priors: Sequence[Prior], values: np.ndarray) -> float:
     """Log density of independent parameters, one prior each, up to a constant."""
-    return float(sum(p.log_density(v) for p, v in zip(priors, values, strict=True)))
+    return float(log_prior_of_many(priors, values))
+
+
+def log_prior_of_many(priors: Sequence[Prior], values: np.ndarray) -> np.ndarray:
+    """The same of many points, (parameters, points)."""
+    import numpy as np
+
+    return np.asarray(sum(p.log_density(v) for p, v in zip(priors, values, strict=True)))
 
 
 def parse(text: str | Prior) -> Prior:

@@ -21,7 +21,7 @@ LEAST_BFMI = 0.3
 #: Share of divergent draws up to which they are said, but no reason to distrust the rest.
 MOST_DIVERGENT = 5e-4
 #: Methods whose convergence is judged.
-_JUDGED = ("nuts", "quadrature")
+_JUDGED = ("nuts", "quadrature", "smc")
 #: Draws of a chain that can be taken for two.
 _FEWEST_IN_HALVES = 8
 #: Largest tree depth where the user sets none.
@@ -223,9 +223,11 @@ def verdict(idata: Any) -> Verdict:
             rows.append(where)
             problems.append(f"{kind} ESS {sizes[kind]} of {where} (take more draws)")
     drawn = "quasi-random draws by quadrature, exact by Metropolis's rule"
+    if method == "smc":
+        drawn = "independent populations of draws by sequential Monte Carlo"
+    if method in ("nuts", "smc") and posterior.sizes["chain"] == 1:
+        problems.append("one chain alone, with none to agree with (take chains=4)")
     if method == "nuts":
-        if posterior.sizes["chain"] == 1:
-            problems.append("one chain alone, with none to agree with (take chains=4)")
         problems += _sampler_problems(idata)
         drawn = _divergences(idata)
     if problems:

@@ -535,7 +535,7 @@ def test_double_is_preferred_where_there_are_two() -> None:
 
 def test_component_that_is_not_there_is_said() -> None:
     image, _ = pyxstan.simulate("beta", seed=21, size=120, point_sources=3, peak_exposure=1e5)
-    idata = fit("double_beta", image, warmup=200, draws=200)
+    idata = fit("double_beta", image, draws=100)
     complaints = json.loads(inference_data.attributes(idata)["complaints"])
     assert any(c.startswith("the data say little of ") for c in complaints)
     verdict = pyxstan.verdict(idata)

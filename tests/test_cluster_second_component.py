@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 import pyxstan
-from pyxstan.cluster import ClusterImage, pilot
+from pyxstan import inference_data
+from pyxstan.cluster import ClusterImage, certificate, pilot
+from pyxstan.cluster.likelihoods import log_likelihoods
 from pyxstan.cluster.parameters import Coordinates, Layout
+from pyxstan.errors import DataError
 
 OPTIONS = {"chains": 4, "warmup": 400, "draws": 400, "seed": 3, "progress": False}
 
@@ -24,6 +27,7 @@ def one_component(seed: int = 4) -> ClusterImage:
     return image
 
 
+@cache
 def prepared(model: str) -> Any:
     entry = pyxstan.registry.get(model)
     return entry.family.prepare(model, one_component(), entry.resolve_options({}), {})
@@ -58,16 +62,89 @@ def test_two_components_are_still_told_apart() -> None:
 
 
 def test_chains_start_all_over_the_prior_of_the_second() -> None:
-    entry = pyxstan.registry.get("double_beta")
-    problem: Any = entry.family.prepare(
-        "double_beta", one_component(), entry.resolve_options({}), {}
-    )
+    problem = prepared("double_beta")
     starts = problem.starts(4, 1)
     guess = problem.guess
     places = [guess.coordinates.values(guess.theta + guess.scale @ s["z"])[0] for s in starts]
     assert len({tuple(np.round(p, 6)) for p in places}) == 4
     assert all(p[3] < p[6] for p in places)
     assert json.dumps(problem.stan_data["radius_ratio"]) == "0"
+
+
+@cache
+def small() -> Any:
+    """A problem whose likelihood is cheap."""
+    image, _ = pyxstan.simulate(
+        "beta", {"S0": 2e-6, "rc": 4.0, "beta": 0.7, "B": 0.1}, seed=6, size=32, point_sources=0
+    )
+    entry = pyxstan.registry.get("double_beta")
+    options = entry.resolve_options({"brightness": "center"})
+    return entry.family.prepare("double_beta", image, options, {})
+
+
+def points_of(problem: Any, points: int) -> Any:
+    return problem.guess.second.begin(points, np.random.default_rng(4))
+
+
+def test_many_points_at_once_are_each_of_them() -> None:
+    """Likelihood, coordinates and prior of arrays are those of one point, which Stan's are."""
+    for problem in (small(), prepared("double_beta")):
+        guess = problem.guess
+        theta = points_of(problem, 40)
+        values, log_jacobian = guess.coordinates.values_of_many(theta)
+        u = guess.coordinates.coefficients(values)
+        for cells in (guess.cells, pilot.merged(guess.pixels, guess.coordinates, values[:, 0],
+                                                guess.annuli, 4)):  # fmt: skip
+            one_by_one = [cells.log_likelihood(one) for one in u.T]
+            np.testing.assert_allclose(log_likelihoods(cells, u), one_by_one, rtol=0, atol=1e-7)
+        target = pilot.Target(guess.coordinates, guess.cells, problem.prior)
+        found = guess.second.log_density(theta, guess.cells)
+        there = np.isfinite(found)  # the first component is the brighter one
+        assert there.sum() > 10
+        alone = np.array([-target.surprise(one) for one in theta.T])
+        np.testing.assert_allclose(found[there], alone[there], rtol=0, atol=1e-7)
+        np.testing.assert_allclose(values[:, 3], guess.coordinates.values(theta[:, 3])[0])
+        assert log_jacobian[3] == guess.coordinates.values(theta[:, 3])[1]
+
+
+def test_populations_are_draws_from_the_posterior() -> None:
+    """Against importance sampling, which neither moves nor resamples."""
+    problem = small()
+    second, cells = problem.guess.second, problem.guess.cells
+    theta = points_of(problem, 20000)
+    log_weight = second.log_density(theta, cells) - second.log_begin(theta)
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    assert 1 / (weight**2).sum() > 1000
+    ours, log_density = second.draws(cells, 4, 400, np.random.default_rng(1))
+    assert ours.shape == (4, 400, len(theta))
+    np.testing.assert_allclose(log_density[0], second.log_density(ours[0].T, cells), atol=1e-9)
+    flat = ours.reshape(-1, len(theta)).T
+    mean = theta @ weight
+    sd = np.sqrt((theta - mean[:, None]) ** 2 @ weight)
+    assert (np.abs(flat.mean(axis=1) - mean) < 0.15 * sd).all()
+    np.testing.assert_allclose(flat.std(axis=1), sd, rtol=0.15)
+    bright = problem.layout.names.index("S02")
+    for limit in (-18.0, -15.0):
+        expected = weight[theta[bright] < limit].sum()
+        assert np.mean(flat[bright] < limit) == pytest.approx(expected, abs=0.05)
+
+
+def test_a_fit_of_one_component_by_two_answers() -> None:
+    image = small().image
+    idata = pyxstan.fit("double_beta", image, **OPTIONS, brightness="center")
+    attrs = inference_data.attributes(idata)
+    verdict = pyxstan.verdict(idata)
+    assert attrs["method"] == "smc"
+    assert verdict.converged
+    assert not verdict.good
+    assert verdict.line.startswith("converged: ")
+    assert "BUT the image shows no second component" in verdict.line
+    assert attrs["log_likelihood_error"] <= certificate.LARGEST_ERROR
+    x = inference_data.group(idata, "posterior")
+    assert (x["rc"] < x["rc2"]).all()
+    with pytest.raises(DataError, match=r"max_treedepth would have no effect.*exact=False"):
+        pyxstan.fit("double_beta", image, **OPTIONS, brightness="center", max_treedepth=8)
 
 
 def test_coordinates_without_an_order() -> None:

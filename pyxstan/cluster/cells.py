@@ -162,7 +162,7 @@ def _component(
     if not covariance.size and not averaged:
         return P, P, P, None, k
     P1 = a * P / x
-    V = _on_place(_within(k), mean) if averaged else np.zeros_like(P)
+    V = _on_place(within(k), mean) if averaged else np.zeros_like(P)
     if covariance.size:
         V = V + _variance(k[1:, None], covariance)
     return P, P1, (a - 1) * P1 / x, V, k
@@ -181,7 +181,7 @@ def _on_place(k: Floats, psi: Floats) -> Floats:
     return np.asarray(k[0] + k[1 : some + 1] @ psi[:some])
 
 
-def _within(k: Floats) -> Floats:
+def within(k: Floats) -> Floats:
     """Coefficients on (1, psi) of the variance of t within a pixel, psi being its mean there.
 
     t - t(middle) is, in a square of side one, linear with the slopes of t and quadratic with its

@@ -158,7 +158,10 @@ MODELS = (
                   "aperture_flux1", "aperture_flux2", "aperture_flux"),
         priors=_slots(_CENTER + _TWO + _BACKGROUND + _SHEAR + _OFFSET),
         options=(
-            *_OPTIONS, Option("offset", "a centre of its own for the outer component", False, bool)
+            *_OPTIONS,
+            Option("offset", "a centre of its own for the outer component", False, bool),
+            Option("exact", "where one component is enough, draw by sequential Monte Carlo, not by "
+                   "NUTS", True, bool),
         ),
         reading=_READING,
         adapt_delta=0.98,

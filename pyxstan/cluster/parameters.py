@@ -90,13 +90,13 @@ class Layout:
         Parameters
         ----------
         values
-            The parameters, in the order of `names`.
+            The parameters, in the order of `names`; or many points, (parameters, points).
         reference
             The centre from which the cells count.
         """
         value = dict(zip(self.names, values, strict=True))
         shear = value.get("shear1", 0.0), value.get("shear2", 0.0)
-        u: list[float] = []
+        u: list[Any] = []
         for suffix in ("", "2")[: self.components]:
             center = value["x0"], value["y0"]
             if suffix and self.offset:
@@ -115,12 +115,10 @@ class Layout:
             value.get("b", 0.0),
             value["map_factor"] if factor is None else factor,
         ]
-        return np.array(u)
+        return np.stack(np.broadcast_arrays(*u))
 
 
-def _squared_radius(
-    dx: float, dy: float, e1: float, e2: float, shape: Floats | None = None
-) -> list[float]:
+def _squared_radius(dx: Any, dy: Any, e1: Any, e2: Any, shape: Floats | None = None) -> list[Any]:
     """Coefficients of t on (1, psi), for a centre (dx, dy) from the reference.
 
     Parameters
@@ -134,8 +132,8 @@ def _squared_radius(
     plus, cross = odd * e1, odd * e2
     G = np.array([[even + plus, cross], [cross, even - plus]])
     if shape is not None:
-        G = shape @ G @ shape
-    Gx, Gy = G @ np.array([dx, dy])
+        G = np.einsum("ij,jk...,kl->il...", shape, G, shape)
+    Gx, Gy = G[0, 0] * dx + G[0, 1] * dy, G[1, 0] * dx + G[1, 1] * dy
     return [
         dx * Gx + dy * Gy,
         (G[0, 0] + G[1, 1]) / 2,
@@ -166,30 +164,35 @@ class Coordinates:
 
     def values(self, theta: Floats) -> tuple[Floats, float]:
         """The parameters, and the log of the Jacobian |d parameters / d theta|."""
+        values, log_jacobian = self.values_of_many(theta)
+        return values, float(log_jacobian)
+
+    def values_of_many(self, theta: Floats) -> tuple[Floats, Floats]:
+        """The same of many points, (parameters, points)."""
         names = self.layout.names
         at = {name: i for i, name in enumerate(names)}
         x = np.array(theta, dtype=float)
-        log_jacobian = 0.0
+        log_jacobian = np.zeros(x.shape[1:])
         for name in ("x0", "y0", "x02", "y02"):
             if name in at:
                 x[at[name]] += self.center[name.startswith("y")]
         for suffix, R in zip(("", "2"), self.radius, strict=False):
             S, rc, beta = (at[name + suffix] for name in ("S0", "rc", "beta"))
             if suffix and self.radius_ratio:
-                log_jacobian += theta[rc]
+                log_jacobian = log_jacobian + theta[rc]
                 x[rc] = np.log(x[at["rc"]]) + np.exp(theta[rc])
             x[rc] = np.exp(x[rc])
             bent = (x[rc] / R) ** 2 if R else 0.0
             steepness = np.exp(theta[beta]) * (1 + bent) / 2  # -a
             x[S] = np.exp(theta[S] + steepness * np.log1p((R / x[rc]) ** 2))
             x[beta] = (0.5 + steepness) / 3
-            log_jacobian += np.log(x[S]) + np.log(x[rc]) + np.log(steepness / 3)
+            log_jacobian = log_jacobian + np.log(x[S]) + np.log(x[rc]) + np.log(steepness / 3)
         for name, scale in zip(self.layout.backgrounds, self.background_scale, strict=True):
             x[at[name]] = scale * np.logaddexp(0.0, theta[at[name]])
-            log_jacobian += np.log(scale) - np.logaddexp(0.0, -theta[at[name]])
-        if "rc2" in at and x[at["rc2"]] < x[at["rc"]]:
-            x = self._swapped(x)
-        return x, float(log_jacobian)
+            log_jacobian = log_jacobian + np.log(scale) - np.logaddexp(0.0, -theta[at[name]])
+        if "rc2" in at:
+            x = np.where(x[at["rc2"]] < x[at["rc"]], self._swapped(x), x)
+        return x, log_jacobian
 
     def _swapped(self, values: Floats) -> Floats:
         """The two components the other way round."""

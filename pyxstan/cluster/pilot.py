@@ -29,6 +29,7 @@ from pyxstan.cluster.mode import bend_along, principal, scoring
 from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
 from pyxstan.cluster.search import Candidate, candidates, closest
 from pyxstan.cluster.starting import first_profile
+from pyxstan.cluster.superfluous import SuperfluousSecond
 from pyxstan.optimum import optimum
 from pyxstan.priors import Prior, log_prior
 
@@ -100,6 +101,8 @@ class Pilot:
     gain: float | None = None
     #: Places from which chains may start, (places, parameters of theta).
     starts: Floats | None = None
+    #: What draws from the posterior where the second component is superfluous.
+    second: SuperfluousSecond | None = None
 
     @property
     def mode(self) -> Floats:
@@ -389,6 +392,7 @@ def _without_second(
         best=found.best,
         best_log_likelihood=exact.log_likelihood(coordinates.coefficients(found.best)),
         starts=starts,
+        second=SuperfluousSecond(coordinates, priors, single.theta, single.scale),
     )
 
 

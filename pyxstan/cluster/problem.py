@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -43,8 +44,24 @@ class ClusterProblem:
     attributes: dict[str, Any] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
-    def exact(self, chains: int, draws: int, seed: int) -> None:
-        """There is no closed form."""
+    def exact(self, chains: int, draws: int, seed: int) -> Draws | None:
+        """Populations of draws, where a second component is superfluous; else NUTS has to do it."""
+        second = self.guess.second
+        if second is None or not self.options["exact"]:
+            return None
+        from pyxstan.engine.sampling import Draws
+
+        began = time.monotonic()
+        rng = np.random.default_rng([seed, 3])
+        theta, lp = second.draws(self.guess.cells, chains, draws, rng)
+        values, _ = second.coordinates.values_of_many(np.moveaxis(theta, -1, 0))
+        return Draws(
+            variables={"x": np.moveaxis(values, 0, -1)},
+            statistics={"lp": lp, "diverging": np.zeros(lp.shape, dtype=bool)},
+            method="smc",
+            seconds=time.monotonic() - began,
+            stan_version="none: sequential Monte Carlo",
+        )
 
     def inits(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Starting values of parameters in the sampler's coordinates."""
