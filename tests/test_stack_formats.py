@@ -200,3 +200,11 @@ def test_marks_for_no_sample_are_refused(mark: str, tmp_path: Path) -> None:
     near = [[float(mark) * f for f in (0.9, 1, 1.1)], [float(mark) * 1.05]]
     assert PosteriorSamples.from_arrays(near).sizes.tolist() == [3, 1]
     assert PosteriorSamples.from_arrays([[-1e3, 2e3], [-999.0, 5.0]]).sizes.tolist() == [2, 2]
+
+
+def test_a_result_of_3ml_is_named(tmp_path: Path) -> None:
+    """Its rows are parameters, not samples."""
+    columns = {"NAME": ["K", "index"], "VALUE": [1.0, -2.0], "SAMPLES": np.zeros((2, 10))}
+    Table(columns).write(tmp_path / "fit.fits")
+    with pytest.raises(pyxstan.DataError, match=r"fit.fits: a result of 3ML is not read"):
+        read_inputs([tmp_path / "fit.fits"], {"name": "VALUE"})

@@ -259,6 +259,8 @@ def _table(path: Path) -> Chain:
     if (alone := _one_column(path)) is not None:
         return Chain({"": alone})
     table = tables.read(path)
+    if {"NAME", "VALUE"} <= set(table.frame.columns) and "SAMPLES" in table.unusable:
+        raise DataError(f"{path}: a result of 3ML is not read: {_INSTEAD}")
     numeric = {}
     for name in map(str, table.frame.columns):
         if name != "weight" and _holds_numbers(table, name):
