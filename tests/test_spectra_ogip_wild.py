@@ -520,7 +520,8 @@ def test_where_the_area_is(options: dict[str, Any], takes: bool, words: str, fol
         assert folded(read(folder, pha())) == pytest.approx(FOLDED)
         assert said(alone, words)
     else:
-        assert alone.notes == ()
+        (note,) = alone.notes
+        assert "up to 1 counts of a photon: an effective area of about 1 cm2, or none" in note
         with pytest.raises(DataError, match=rf"a\.rmf: .* holds the effective area alr.*{words}"):
             read(folder, pha())
 
@@ -832,3 +833,9 @@ def test_channels_where_the_background_has_no_size(folder: Path) -> None:
     scale: Columns = [("BACKSCAL", "E", None, [1, 0, 1, 1])]
     put(folder / "b.pha", pha(more=scale, BACKSCAL=None))
     assert said(read(folder, pha(BACKFILE="b.pha")), "is 0 in 1 channels in use (2): no background")
+
+
+def test_a_redistribution_with_area_in_it(folder: Path) -> None:
+    """Whatever its HDUCLAS3 says, a photon makes no hundred counts."""
+    put(folder / "a.rmf", matrix(kind="REDIST", values=100.0), ebounds())
+    assert said(read(folder, pha(), arf="none"), "makes up to 100 counts of a photon: an effective")

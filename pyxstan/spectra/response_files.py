@@ -78,8 +78,15 @@ def read_response(rmf: str | os.PathLike[str], arf: str | os.PathLike[str] | Non
         area = _read_area(where, every, str(place), notes)
         source = (str(place), str(where))
         _check_sums(matrix, place, notes)
-    elif not any(holds_area):
-        notes.append(_no_area(matrices[0], place))
+    else:
+        most = float(np.max(matrix.sum(axis=0), initial=0.0))
+        if not any(holds_area):
+            notes.append(_no_area(matrices[0], place, most))
+        elif most <= _MOST:
+            notes.append(
+                f"{place}: no ARF given, and the matrix makes up to {most:.4g} counts of a photon: "
+                "an effective area of about 1 cm2, or none, is in it"
+            )
     first = offsets[0] if channels.first is None else channels.first
     every, matrix, area = without_gaps(every, matrix, area, str(place), notes)
     return Response(
@@ -167,14 +174,20 @@ def _why(table: Table) -> str:
     return f"in {table.unit('MATRIX')}"
 
 
-def _no_area(table: Table, place: Place) -> str:
+def _no_area(table: Table, place: Place, most: float) -> str:
     kind = table.text("HDUCLAS3")
     if kind.startswith(("REDIST", "DETECTOR")):
+        if most > _MOST:
+            return (
+                f"{place}: no ARF given, and HDUCLAS3 is {kind}, but the matrix makes up to "
+                f"{most:.4g} counts of a photon: an effective area is taken to be in it"
+            )
         return (
             f"{place}: no ARF given, but HDUCLAS3 is {kind}: the effective area is missing (of the "
             "mirrors at least), fluxes are wrong by it"
         )
-    return f"{place}: no ARF given, the effective area is taken to be in the matrix"
+    told = f", which makes up to {most:.4g} counts of a photon" if most <= _MOST else ""
+    return f"{place}: no ARF given, the effective area is taken to be in the matrix{told}"
 
 
 def _check_sums(matrix: Sparse, place: Place, notes: list[str]) -> None:
