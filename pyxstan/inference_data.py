@@ -96,8 +96,9 @@ def attributes(idata: Any) -> dict[str, Any]:
 
 
 def pareto_k(log_weights: npt.NDArray[np.float64]) -> float:
-    """Pareto's k of importance weights, -inf where they are too few to have a tail."""
-    if log_weights.size < _FEWEST_WEIGHTS:
+    """Pareto's k of importance weights, -inf where they are too few or too alike to have a tail."""
+    largest = sorted(log_weights)[-_FEWEST_WEIGHTS:]
+    if log_weights.size < _FEWEST_WEIGHTS or largest[0] == largest[-1]:
         return -math.inf
     if uses_datatree():
         array_stats = importlib.import_module("arviz_stats.base").array_stats

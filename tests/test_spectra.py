@@ -116,9 +116,9 @@ def test_faint_sources_converge(seed: int, norm: float, column: float) -> None:
     assert 20 < data.counts.sum() < 90
     idata = pyxstan.fit("linked_spectra", data, seed=seed, progress=False)
     assert pyxstan.verdict(idata).line.startswith("converged")
-    value = group(idata, "posterior")["value"]
-    assert float(az.rhat(value)["value"].max()) <= 1.01
-    assert float(az.ess(value)["value"].min()) > 800
+    table = pyxstan.summary(idata)
+    assert table["r_hat"].max() <= 1.01
+    assert table["ess_bulk"].min() > 800
 
 
 def test_what_only_the_prior_limits_is_said() -> None:

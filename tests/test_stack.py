@@ -18,6 +18,7 @@ from scipy import integrate, stats
 import pyxstan
 from pyxstan import registry
 from pyxstan.errors import DataError
+from pyxstan.inference_data import group
 from pyxstan.stacking import parents, problem, shrunken, simulation, support
 from pyxstan.stacking.data import PosteriorSamples, Selection
 from pyxstan.stacking.nodes import on_bins, on_grid
@@ -229,7 +230,7 @@ def test_posteriors_by_nodes_by_every_sample_and_by_nuts(model: str) -> None:
         if not entry.sampled:
             continue
         for idata, method in itertools.product(others, ("mean", "sd")):
-            one, other = (each.posterior[[entry.name]] for each in (nodes, idata))
+            one, other = (group(each, "posterior")[[entry.name]] for each in (nodes, idata))
             of = [getattr(x, method.replace("sd", "std"))(("chain", "draw")) for x in (one, other)]
             error = [az.mcse(x, method=method) for x in (one, other)]
             both = np.hypot(error[0][entry.name], error[1][entry.name])

@@ -27,11 +27,12 @@ class Annuli:
     def around(
         cls, pixels: Pixels, center: tuple[float, float], shape: Floats | None = None
     ) -> Annuli:
-        """Annuli out to the farthest pixel."""
+        """Annuli out to the farthest pixel; those without any are part of the next."""
         shape = np.eye(2) if shape is None else shape
         far = float(cls(center, np.zeros(0), shape).radius(pixels).max())
         number = max(2, int(np.ceil(_A_DECADE * np.log10(max(far, 2.0)))))
-        return cls(center, np.geomspace(1.5, far * (1 + 1e-9), number), shape)
+        every = cls(center, np.geomspace(1.5, far * (1 + 1e-9), number), shape)
+        return cls(center, every.edges[np.bincount(every.index(pixels), minlength=number) > 0], shape)
 
     def radius(self, pixels: Pixels) -> Floats:
         """The distance of each pixel from the centre."""
