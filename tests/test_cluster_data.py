@@ -80,6 +80,13 @@ def test_good_pixels_are_exposed_and_unmasked() -> None:
     assert ClusterImage.from_arrays(COUNTS, EXPOSURE, min_exposure=0).good.sum() == (NY - 1) * NX
 
 
+def test_seconds_that_no_telescope_takes_are_doubted(files: dict[str, Path]) -> None:
+    image = ClusterImage.from_fits(**files, exposure_unit="s")
+    (line,) = image.warnings
+    assert "exp.fits: exposure_unit says s, but the peak is 2e+07 s: is the map in cm2 s?" in line
+    assert ClusterImage.from_fits(**files, exposure_unit="cm2 s").warnings == ()
+
+
 def test_units_of_arrays() -> None:
     area = ClusterImage.from_arrays(COUNTS, EXPOSURE, exposure_unit="cm**2 sec")
     assert (area.exposure_unit, area.brightness_unit) == ("cm2 s", "counts/s/cm2/pixel")

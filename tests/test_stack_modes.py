@@ -144,7 +144,9 @@ def test_a_width_that_shared_samples_hide() -> None:
     with_some = fitted("stack_gaussian", samples, low=0.0, high=5.0)
     for name in ("mean", "sd"):
         ours, theirs = (group(i, "posterior")[name] for i in (with_some, with_none))
-        assert float(ours.mean()) == pytest.approx(float(theirs.mean()), abs=0.1 * float(theirs.std()))
+        assert float(ours.mean()) == pytest.approx(
+            float(theirs.mean()), abs=0.1 * float(theirs.std())
+        )
         assert float(ours.std()) == pytest.approx(float(theirs.std()), rel=0.1)
     rounded = np.round(samples[:, 30:])
     verdict = str(pyxstan.verdict(fitted("stack_gaussian", rounded, low=0.0, high=5.0)))

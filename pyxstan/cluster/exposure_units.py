@@ -120,6 +120,11 @@ def exposure_unit(
         if found is None:
             raise DataError(f"exposure_unit '{given}' is not {_KNOWN}")
         why = "as given by exposure_unit"
+        if found[0] == "s" and peak * found[1] > _LONGEST_TIME:
+            doubts = [
+                f"{chart.source}: exposure_unit says s, but the peak is {peak * found[1]:g} s: "
+                "is the map in cm2 s?"
+            ]
     elif stated is not None and stated[2] is not None:
         found, why = stated[2], f"by its {stated[0]} '{stated[1]}'"
         doubts = _doubts(chart.source, found, peak, time)
