@@ -32,7 +32,8 @@ class Annuli:
         far = float(cls(center, np.zeros(0), shape).radius(pixels).max())
         number = max(2, int(np.ceil(_A_DECADE * np.log10(max(far, 2.0)))))
         every = cls(center, np.geomspace(1.5, far * (1 + 1e-9), number), shape)
-        return cls(center, every.edges[np.bincount(every.index(pixels), minlength=number) > 0], shape)
+        filled = np.bincount(every.index(pixels), minlength=number) > 0
+        return cls(center, every.edges[filled], shape)
 
     def radius(self, pixels: Pixels) -> Floats:
         """The distance of each pixel from the centre."""

@@ -157,8 +157,8 @@ def at_least_width(name: str, widths: Floats, least: float) -> list[str]:
     if np.quantile(widths, 0.05) > _CLEAR * least:
         return []
     return [
-        f"the posterior of {name} begins at {least:.3g}, below which samples that all objects share "
-        f"leave it unknown: unrepeated and unrounded samples, or a prior of {name}, would say more"
+        f"the posterior of {name} begins at {least:.3g}, below which samples that all objects "
+        f"share leave it unknown: unrounded samples, or a prior of {name}, would say more"
     ]
 
 
