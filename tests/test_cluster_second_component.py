@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import pyxstan
 from pyxstan import inference_data
-from pyxstan.cluster import ClusterImage, certificate, pilot
+from pyxstan.cluster import ClusterImage, certificate, pilot, superfluous
 from pyxstan.cluster.likelihoods import log_likelihoods
 from pyxstan.cluster.parameters import Coordinates, Layout
 from pyxstan.errors import DataError
+from pyxstan.priors import parse
 
 OPTIONS = {"chains": 4, "warmup": 400, "draws": 400, "seed": 3, "progress": False}
 
@@ -116,7 +119,9 @@ def test_populations_are_draws_from_the_posterior() -> None:
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     assert 1 / (weight**2).sum() > 1000
-    ours, log_density = second.draws(cells, 4, 400, np.random.default_rng(1))
+    drawn = second.draws(cells, 4, 400, np.random.default_rng(1))
+    assert drawn is not None
+    ours, log_density = drawn
     assert ours.shape == (4, 400, len(theta))
     np.testing.assert_allclose(log_density[0], second.log_density(ours[0].T, cells), atol=1e-9)
     flat = ours.reshape(-1, len(theta)).T
@@ -128,6 +133,43 @@ def test_populations_are_draws_from_the_posterior() -> None:
     for limit in (-18.0, -15.0):
         expected = weight[theta[bright] < limit].sum()
         assert np.mean(flat[bright] < limit) == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize(("chains", "draws"), [(1, 101), (3, 7), (2, 501)])
+def test_any_number_of_draws(chains: int, draws: int) -> None:
+    drawn = small().exact(chains, draws, 1)
+    assert drawn.variables["x"].shape == (chains, draws, 9)
+    assert np.isfinite(drawn.statistics["lp"]).all()
+
+
+def test_priors_are_cut_where_parameters_end() -> None:
+    """A normal prior of what is positive, and of a slope above 1/6: only what is above is drawn."""
+    second = small().guess.second
+    names = second.coordinates.layout.names
+    wide = {"S02": "normal(1e-6, 1e-6)", "rc2": "normal(3, 6)", "beta2": "normal(0.2, 0.2)"}
+    priors = [parse(wide[n]) if n in wide else p
+              for n, p in zip(names, second.priors, strict=True)]  # fmt: skip
+    cut = replace(second, priors=priors)
+    theta = cut.of_prior(4000, np.random.default_rng(1))
+    assert np.isfinite(theta).all()
+    S02, rc2 = np.exp(theta[:2])
+    for found, low, mean, sd in ((S02, 0, 1e-6, 1e-6), (rc2, 0, 3, 6),
+                                 ((1 + np.exp(theta[2])) / 6, 1 / 6, 0.2, 0.2)):  # fmt: skip
+        expected = stats.truncnorm((low - mean) / sd, np.inf, mean, sd).mean()
+        assert found.mean() == pytest.approx(expected, rel=0.05)
+    priors[names.index("beta2")] = parse("gamma(100, 1000)")
+    with pytest.raises(DataError, match=r"beta2=gamma\(100, 1000\): hardly any.* above 0.167"):
+        replace(second, priors=priors).of_prior(400, np.random.default_rng(1))
+
+
+def test_populations_that_do_not_get_there_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(superfluous, "_MOST_STEPS", 1)
+    monkeypatch.setattr(superfluous, "_EFFECTIVE", 0.99)
+    problem = replace(small(), notes=[])
+    assert problem.exact(2, 10, 1) is None
+    assert problem.notes == [
+        "sequential Monte Carlo did not reach the posterior of two components: by NUTS"
+    ]
 
 
 def test_a_fit_of_one_component_by_two_answers() -> None:

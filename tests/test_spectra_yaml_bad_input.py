@@ -46,8 +46,8 @@ class Case:
     file: str = "model.yaml: "
 
 
-def entry(words: str, line: str) -> Case:
-    return Case(words, "  source: src\n", f"  source: src\n  {line}\n")
+def entry(words: str, line: str, file: str = "model.yaml: ") -> Case:
+    return Case(words, "  source: src\n", f"  source: src\n  {line}\n", file=file)
 
 
 PLACE = "spectra, entry 1"
@@ -136,6 +136,25 @@ CASES = {
         "src.c.index: '[1, 2]' is neither a number nor a prior, a link or a population",
         "index: -2", "index: [1, 2]",
     ),
+    "prior without quotes": Case(
+        "not YAML: 'normal(-2' ends at a comma: within braces and brackets, quote what has one, "
+        "as in 'normal(0, 1)'", "index: -2", "index: normal(-2, 1)", file="model.yaml, line 8: ",
+    ),
+    "prior in a list without quotes": entry(
+        "not YAML: 'lognormal(0' ends at a comma: within braces and brackets, quote what has one, "
+        "as in 'normal(0, 1)'", "constant: [lognormal(0, .1)]", file="model.yaml, line 4: ",
+    ),
+    "ranges without quotes": entry(
+        f"{PLACE}: group: unknown key '3-7' (quote what has a comma within braces); there are "
+        "minimum, by, background", "group: {minimum: 3, 3-7}",
+    ),
+    "name of a spectrum": entry(f"{PLACE}: name '['a']' is not a text", "name: [a]"),
+    "number that is none": entry(
+        f"{PLACE}: group: minimum 'True' is not a number", "group: {minimum: true}"
+    ),
+    "source twice": Case(
+        "two sources of s are called 'src'", "source: src", "source: [src, src]"
+    ),
     "component twice": Case(
         "not YAML: key 'c' is there twice",
         "      c:\n", "      c: {powerlaw: {K: 1, index: -2}}\n      c:\n",
@@ -178,6 +197,17 @@ def test_the_good_file_is_good(desk: Path) -> None:
     assert LinkedSpectra.from_yaml("model.yaml").parameters == ("src.c.K",)
 
 
+def test_entries_may_be_taken_from_others(desk: Path) -> None:
+    """YAML's merge key: another spectrum like the first."""
+    text = GOOD.replace("- file: s.pha\n", "- &first\n  file: s.pha\n")
+    text = text.replace("sources:\n", "- {<<: *first, name: again, notice: 1-2}\nsources:\n", 1)
+    Path("model.yaml").write_text(text)
+    data = LinkedSpectra.from_yaml("model.yaml")
+    assert [o.name for o in data.observations] == ["s", "again"]
+    first, again = (o.spectrum.noticed.sum() for o in data.observations)
+    assert 0 < again < first
+
+
 def test_too_many_files(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = run(["fit", "linked_spectra", "model.yaml", "model.yaml", "-o", "out.nc"], capsys)
     assert outcome.status == 2
@@ -190,7 +220,8 @@ def test_a_path_that_is_not_there(desk: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["0.5-7", "0.5-7 keV", "0.5keV-7keV", [0.5, 7], ["0.5-7 keV"], [[0.5, 7]]]
+    "words",
+    ["0.5-7", "0.5-7 keV", "0.5keV-7keV", [0.5, 7], ["0.5-7 keV"], [[0.5, 7]], ["0.5 keV", "7keV"]],
 )
 def test_words_for_a_range(words: object) -> None:
     assert _energies(words) == "0.5-7"

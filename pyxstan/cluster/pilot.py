@@ -336,24 +336,14 @@ def _without_second(
         radius_ratio=False,
     )
     names = layout.names
-    theirs = [n for n in names if n in ("S02", "rc2", "beta2", "x02", "y02")]
-    first = np.array([names.index(n) for n in single.coordinates.layout.names])
-    second = np.array([names.index(n) for n in theirs])
+    single_names = single.coordinates.layout.names
+    first = np.array([names.index(n) for n in single_names])
+    second = np.array([i for i, name in enumerate(names) if name not in single_names])
     rng = np.random.default_rng(3)
-    of = dict(zip(names, priors, strict=True))
-    drawn = {name: of[name].sample(rng, _PRIOR_DRAWS) for name in theirs}
-    usable = drawn["beta2"] > 1 / 6
-    theta = np.zeros((int(usable.sum()), len(names)))
+    superfluous = SuperfluousSecond(coordinates, priors, single.theta, single.scale)
+    theta = np.zeros((_PRIOR_DRAWS, len(names)))
     theta[:, first] = single.theta
-    for name in theirs:
-        value = drawn[name][usable]
-        if name == "beta2":
-            value = np.log(6 * value - 1)
-        elif name in ("S02", "rc2"):
-            value = np.log(value)
-        else:
-            value = value - coordinates.center[name == "y02"]
-        theta[:, names.index(name)] = value
+    theta[:, second] = superfluous.of_prior(_PRIOR_DRAWS, rng).T
     # Cells also follow a second component that is a peak of the first one's core.
     peak = np.array(theta[0])
     S0 = single.values[single.coordinates.layout.names.index("S0")]
@@ -392,7 +382,7 @@ def _without_second(
         best=found.best,
         best_log_likelihood=exact.log_likelihood(coordinates.coefficients(found.best)),
         starts=starts,
-        second=SuperfluousSecond(coordinates, priors, single.theta, single.scale),
+        second=superfluous,
     )
 
 

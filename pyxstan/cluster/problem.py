@@ -53,7 +53,13 @@ class ClusterProblem:
 
         began = time.monotonic()
         rng = np.random.default_rng([seed, 3])
-        theta, lp = second.draws(self.guess.cells, chains, draws, rng)
+        drawn = second.draws(self.guess.cells, chains, draws, rng)
+        if drawn is None:
+            self.notes.append(
+                "sequential Monte Carlo did not reach the posterior of two components: by NUTS"
+            )
+            return None
+        theta, lp = drawn
         values, _ = second.coordinates.values_of_many(np.moveaxis(theta, -1, 0))
         return Draws(
             variables={"x": np.moveaxis(values, 0, -1)},

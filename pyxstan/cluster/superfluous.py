@@ -20,10 +20,14 @@ from numpy.typing import NDArray
 from pyxstan.cluster.cells import Cells, Floats
 from pyxstan.cluster.likelihoods import log_likelihoods
 from pyxstan.cluster.parameters import Coordinates
+from pyxstan.errors import DataError
 from pyxstan.priors import Prior, log_prior_of_many
 
-#: Parameters of the second component alone.
+#: Parameters of the second component alone, and what those are above that have a limit.
 _SECOND = ("S02", "rc2", "beta2", "x02", "y02")
+_ABOVE = {"S02": 0.0, "rc2": 0.0, "beta2": 1 / 6}
+#: How often what a prior has below its limit is drawn anew.
+_REDRAWN = 1000
 #: How much wider than its posterior without a second the first component begins.
 _WIDER = 1.2
 #: Effective part of a population that a step leaves, and the most steps.
@@ -48,8 +52,8 @@ class SuperfluousSecond:
 
     def draws(
         self, cells: Cells, populations: int, draws: int, rng: np.random.Generator
-    ) -> tuple[Floats, Floats]:
-        """Draw from the posterior.
+    ) -> tuple[Floats, Floats] | None:
+        """Draw from the posterior; None if the populations don't get there.
 
         Parameters
         ----------
@@ -63,8 +67,10 @@ class SuperfluousSecond:
         theta, log_density
             Shapes (populations, draws, parameters) and (populations, draws).
         """
-        one = _Population(self, cells, populations, min(max(draws, _FEWEST), _MOST), rng)
-        one.lead()
+        size = min(max(draws + draws % 2, _FEWEST), _MOST)  # in two halves
+        one = _Population(self, cells, populations, size, rng)
+        if not one.lead():
+            return None
         one.move(_LAST_SWEEPS)
         kept = [one.shuffled()]
         while sum(theta.shape[1] for theta, _ in kept) < draws:
@@ -78,7 +84,7 @@ class SuperfluousSecond:
         theta = np.zeros((len(self.coordinates.layout.names), points))
         normal = rng.standard_normal((len(self.theta), points))
         theta[self._first] = self.theta[:, None] + _WIDER * self.scale @ normal
-        theta[self._second] = self._prior(points, rng)
+        theta[self._second] = self.of_prior(points, rng)
         return theta
 
     def log_begin(self, theta: Floats) -> Floats:
@@ -128,15 +134,13 @@ class SuperfluousSecond:
     def _at(self, name: str) -> int:
         return self.coordinates.layout.names.index(name)
 
-    def _prior(self, points: int, rng: np.random.Generator) -> Floats:
+    def of_prior(self, points: int, rng: np.random.Generator) -> Floats:
         """The second component's part of theta, from its prior: (parameters, points)."""
         rows = []
         for i in self._second:
-            name, prior = self.coordinates.layout.names[i], self.priors[i]
-            value = prior.sample(rng, points)
+            name = self.coordinates.layout.names[i]
+            value = _drawn(name, self.priors[i], points, rng)
             if name == "beta2":
-                while (low := value <= 1 / 6).any():
-                    value[low] = prior.sample(rng, int(low.sum()))
                 rows.append(np.log(6 * value - 1))
             elif name in ("S02", "rc2"):
                 rows.append(np.log(value))
@@ -145,7 +149,7 @@ class SuperfluousSecond:
         return np.stack(rows)
 
     def _log_prior(self, theta: Floats) -> Floats:
-        """Log density of what `_prior` draws."""
+        """Log density of what `of_prior` draws."""
         found = np.zeros(theta.shape[1])
         for i in self._second:
             name = self.coordinates.layout.names[i]
@@ -178,8 +182,11 @@ class _Population:
         self.reached = target.log_density(self.theta, cells)
         self.power = 0.0
 
-    def lead(self) -> None:
-        """Raise the power of the posterior from zero to one, each step as far as weights allow."""
+    def lead(self) -> bool:
+        """Raise the power of the posterior from zero to one, each step as far as weights allow.
+
+        Whether it got there.
+        """
         for _ in range(_MOST_STEPS):
             gain = np.maximum(self.reached, -1e300) - self.begun
             gain = gain.reshape(self.populations, -1)
@@ -192,8 +199,9 @@ class _Population:
             ]))  # fmt: skip
             if self.power >= 1 - 1e-12:
                 self.power = 1.0
-                return
+                return True
             self.move(_SWEEPS)
+        return False
 
     def move(self, sweeps: int) -> None:
         """Metropolis moves at the present power."""
@@ -258,3 +266,15 @@ def _effective(log_weight: Floats) -> float:
     """Effective part of a population with these weights."""
     weight = np.exp(log_weight - log_weight.max())
     return float(weight.sum() ** 2 / (weight**2).sum() / len(weight))
+
+
+def _drawn(name: str, prior: Prior, points: int, rng: np.random.Generator) -> Floats:
+    """Values of a parameter of the second component from its prior, above its limit."""
+    value = prior.sample(rng, points)
+    limit = _ABOVE.get(name, -np.inf)
+    for _ in range(_REDRAWN):
+        low = value <= limit
+        if not low.any():
+            return value
+        value[low] = prior.sample(rng, int(low.sum()))
+    raise DataError(f"prior {name}={prior}: hardly any of it is above {limit:.3g}")

@@ -106,6 +106,7 @@ class LinkedSpectra:
                 )
             if not observation.sources:
                 raise DataError(f"{observation.name}: no source is in it")
+            _unique(f"sources of {observation.name}", observation.sources)
             for source in observation.sources:
                 if source not in there:
                     raise DataError(

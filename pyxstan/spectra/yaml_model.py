@@ -24,6 +24,7 @@ populations:
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -47,6 +48,8 @@ _SPECTRUM = (
     "group", "statistic", "constant",
 )  # fmt: skip
 _SOURCE = ("redshift", "components", "absorption")
+#: What YAML calls the key of entries that are taken from elsewhere in the file (<<).
+_MERGED = "tag:yaml.org,2002:merge"
 
 
 def read(path: Path) -> LinkedSpectra:
@@ -79,9 +82,12 @@ def _loaded(text: str) -> Any:
     """The tree of a text in YAML; a key that is there twice is a mistake."""
     import yaml
 
+    _check_commas(text)
+
     def table(loader: Any, node: Any) -> Any:
-        keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-        for (key, _), name in zip(node.value, keys, strict=True):
+        given = [key for key, _ in node.value if key.tag != _MERGED]
+        keys = [loader.construct_object(key, deep=True) for key in given]
+        for key, name in zip(given, keys, strict=True):
             if keys.count(name) > 1:
                 raise yaml.MarkedYAMLError(
                     problem=f"key '{name}' is there twice", problem_mark=key.start_mark
@@ -93,6 +99,25 @@ def _loaded(text: str) -> Any:
 
     Loader.add_constructor("tag:yaml.org,2002:map", table)
     return yaml.load(text, Loader)
+
+
+def _check_commas(text: str) -> None:
+    """Refuse a prior without quotes within braces, where its comma would begin another entry."""
+    import yaml
+
+    tokens = list(yaml.scan(text, yaml.SafeLoader))
+    for token, after in itertools.pairwise(tokens):
+        if (
+            isinstance(token, yaml.ScalarToken)
+            and token.plain
+            and isinstance(after, yaml.FlowEntryToken)
+            and token.value.count("(") > token.value.count(")")
+        ):
+            raise yaml.MarkedYAMLError(
+                problem=f"'{token.value}' ends at a comma: within braces and brackets, quote what "
+                "has one, as in 'normal(0, 1)'",
+                problem_mark=token.start_mark,
+            )
 
 
 def _model(tree: Mapping[str, Any], folder: Path) -> LinkedSpectra:
@@ -124,6 +149,8 @@ def _observation(entry: Any, position: int, folder: Path) -> Observation:
         if given.get(key)
     }
     name, row = given.get("name"), given.get("row")
+    if not (name is None or isinstance(name, str | int | float)):
+        raise DataError(f"{where}: name '{name}' is not a text")
     if row is not None and type(row) is not int:
         raise DataError(f"{where}: row '{row}' is not a whole number")
     extension = given.get("extension")
@@ -144,7 +171,7 @@ def _observation(entry: Any, position: int, folder: Path) -> Observation:
             raise DataError(f"{where}: group: '{group}', expected {{minimum: 20}} or {{by: 4}}")
         sizes = _table(group, f"{where}: group", ("minimum", "by", "background"))
         for key, size in sizes.items():
-            if not isinstance(size, int | float):
+            if type(size) not in (int, float):
                 raise DataError(f"{where}: group: {key} '{size}' is not a number")
         spectrum = spectrum.grouped(**sizes)
     if given.get("notice") is not None:
@@ -187,10 +214,17 @@ def _component(name: str, entry: Any) -> Used:
 def _energies(given: Any) -> str:
     """Ranges in keV as they may be written: "0.5-7 keV", [0.5, 7], [0.5-2, 3-7]."""
     if isinstance(given, list | tuple):
-        if len(given) == 2 and all(type(end) in (int, float) for end in given):
-            return f"{given[0]}-{given[1]}"
-        return ", ".join(_energies(one) for one in given)
+        ranges = [_energies(one) for one in given]
+        return ("-" if len(ranges) == 2 and all(map(_is_number, ranges)) else ", ").join(ranges)
     return re.sub(r"(?<=[\d.])\s*keV\b", "", str(given), flags=re.IGNORECASE)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _table(given: Any, where: str, keys: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -198,7 +232,8 @@ def _table(given: Any, where: str, keys: tuple[str, ...] = ()) -> dict[str, Any]
         raise DataError(f"{where}: expected keys with values")
     for key in given:
         if keys and key not in keys:
-            raise DataError(f"{where}: unknown key '{key}'; there are {', '.join(keys)}")
+            comma = " (quote what has a comma within braces)" if given[key] is None else ""
+            raise DataError(f"{where}: unknown key '{key}'{comma}; there are {', '.join(keys)}")
     return {str(key): value for key, value in given.items()}
 
 
