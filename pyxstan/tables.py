@@ -30,6 +30,9 @@ _MARKS = (99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9, 99999.0, 9999
           1.7976931348623157e308)  # fmt: skip
 #: They are nothing else from here on.
 _SURELY_A_MARK = 1e300
+#: How far a mark is beyond all other values, in parts of itself. Where it is a size that something
+#: may well have (a column of 1e20 atoms), at least so many times as large as they are.
+_FAR, _HUGE, _MANY_TIMES = 0.25, 1e20, 1e3
 #: How formats that astropy reads begin, with its names for them, and ours.
 _FORMATS = (
     (re.compile(rb"# %ECSV"), "ascii.ecsv", "ECSV table"),
@@ -39,10 +42,12 @@ _FORMATS = (
     (re.compile(rb"(?s).*\\begin\{tabular"), "ascii.latex", "LaTeX table"),
     (re.compile(rb"(?s)(\\[^\n]*\n)*\s*\|[^\n]*\|\s*\n\s*\|"), "ascii.ipac", "IPAC table"),
 )
-
+_LATEX = ("ascii.aastex", "ascii.latex")
 #: Markup of LaTeX that stands for a sign, and that for none: marks of notes, fonts.
 _PLAIN = {"\\pm": "+/-", "\\nodata": "", "\\ldots": "", "\\dots": "", "~": " ", "\\,": " "}
 _SYMBOLS = re.compile("|".join(re.escape(mark) for mark in _PLAIN))
+#: What follows the end of a row on its line: its distance to the next, rules.
+_ROW_END = re.compile(r"\\\\(?:\[[^\]\n]*\])?[ \t]*(?=\\(?:hline|\w+rule|tableline|cline)|\n)")
 _NO_TEXT = re.compile(r"\\(tablenotemark|footnotemark|footnote|tnote)\{[^{}]*\}|\\hline")
 
 
@@ -159,14 +164,19 @@ class Table:
 
     def refuse_marks(self, column: str, values: NDArray[np.float64]) -> None:
         """Raise where one of a column's values (NaN where there is none) stands for no value."""
+        for doubt in self.marks(column, values):
+            raise DataError(doubt)
+
+    def marks(self, column: str, values: NDArray[np.float64]) -> list[str]:
+        """Say where the first of a column's values is that seems to stand for no value, if any."""
         import numpy as np
 
         seen = np.flatnonzero(np.isfinite(values))
-        for k in seen[marks_of_nothing(values[seen])][:1]:
-            raise DataError(
-                f"{self.row(k)}: {column} is {values[k]:g}, far from the others: a mark for no "
-                "value? leave it out"
-            )
+        return [
+            f"{self.row(k)}: {column} is {values[k]:g}, far from the others: a mark for no value? "
+            "leave it out"
+            for k in seen[marks_of_nothing(values[seen])][:1]
+        ]
 
     def _factor(self, column: str, unit: str | None) -> float:
         stated = self.units.get(column)
@@ -186,19 +196,25 @@ class Table:
 def marks_of_nothing(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which of some finite numbers seem to be marks for no value, as -999 and 1e30 are.
 
-    They are such numbers, and farther outside the range of all the others than it is wide; or
-    outside, and there more than once.
+    They are such numbers, and farther away from zero than all the others: by a good part of
+    themselves, and by more than the range of the others is wide. One that is there more than once
+    need but stand apart, by several times the largest gap between the others.
     """
     import numpy as np
 
     marks = np.isin(np.abs(values), _MARKS)
     if not marks.any() or marks.all():
         return np.asarray(marks & (np.abs(values) >= _SURELY_A_MARK))
-    low, high = values[~marks].min(), values[~marks].max()
-    beyond = np.maximum(low - values, values - high)
+    others = np.unique(values[~marks])
+    low, high = others[0], others[-1]
+    gap = min(high - low, 3 * np.diff(others).max(initial=0.0))
+    beyond = np.where(values > 0, values - high, low - values)
     _, inverse, count = np.unique(values, return_inverse=True, return_counts=True)
     again = (count > 1)[inverse.reshape(values.shape)]
-    return np.asarray(marks & (beyond > np.where(again, 0.0, high - low)))
+    size = np.abs(values)
+    far = (beyond > _FAR * size) & (beyond > np.where(again, gap, high - low))
+    far &= (size < _HUGE) | (size > _MANY_TIMES * max(-low, high))
+    return np.asarray(marks & far)
 
 
 def read(table: Any, name: str = "table") -> Table:
@@ -327,13 +343,16 @@ def _from_astropy_file(path: Path, kind: str, what: str, *, zipped: bool = False
     try:
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always")
-            table = AstropyTable.read(path, format=kind)
+            given: Path | str = path
+            if kind in _LATEX:
+                given = _ROW_END.sub(r"\\\\\n", path.read_text(encoding="utf-8-sig"))
+            table = AstropyTable.read(given, format=kind)
         if zipped:
             _read_to_the_end(path)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: not a readable {what} ({reason})") from None
-    if kind in ("ascii.aastex", "ascii.latex"):
+    if kind in _LATEX:
         table = _without_markup(table)
     for warning in found:
         if "truncated" in str(warning.message):

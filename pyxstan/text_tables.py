@@ -78,14 +78,15 @@ def _split(line: str) -> list[str]:
 def _between_blanks(
     lines: list[str], kept: list[int], source: str
 ) -> tuple[list[str], list[list[str]], list[int]]:
-    """Cells of fixed width where the columns stand apart, else words."""
+    """Cells of fixed width where the columns stand apart and none of them is empty, else words."""
     kept = [n for n in kept if not _RULE.fullmatch(lines[n])]
     numbers = [n + 1 for n in kept[1:]]
     header = lines[kept[0]].split()
     fields = _fields([lines[n].rstrip() for n in kept])
     if all(len(lines[kept[0]][field].split()) == 1 for field in fields) and len(fields) > 1:
         found = [[lines[n][field].strip().strip('"') for field in fields] for n in kept]
-        return found[0], found[1:], numbers
+        if all(map(any, zip(*found[1:], strict=True))):
+            return found[0], found[1:], numbers
     try:
         rows = [
             next(csv.reader([lines[n].strip().replace("\t", " ")], delimiter=" ",

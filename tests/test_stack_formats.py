@@ -202,6 +202,51 @@ def test_marks_for_no_sample_are_refused(mark: str, tmp_path: Path) -> None:
     assert PosteriorSamples.from_arrays([[-1e3, 2e3], [-999.0, 5.0]]).sizes.tolist() == [2, 2]
 
 
+HONEST = {
+    "percent, rounded": [[95, 96, 97, 98, 99, 99], [90, 92, 99]],
+    "ln of 1e43": [[98.7, 98.8, 99.0], [98.75, 98.6]],
+    "columns of atoms, at the lower end of their prior": [[3e21, 4e21, 1e20], [5e21, 1e20]],
+    "and at the upper one": [[3e19, 4e19, 1e20], [5e19, 6e19]],
+    "luminosities": [[3e36, 4e37, 1e38], [5e36, 1e37]],
+    "below all others": [[3000.0, 3010.0, 999.0], [3020.0, 999.0]],
+}
+
+
+@pytest.mark.parametrize("case", HONEST)
+def test_samples_near_others_are_no_marks(case: str) -> None:
+    found = PosteriorSamples.from_arrays(HONEST[case])
+    assert found.sizes.tolist() == [len(row) for row in HONEST[case]]
+
+
+def test_chains_of_getdist_of_one_object_are_one_object(tmp_path: Path) -> None:
+    (tmp_path / "ngc1.paramnames").write_text("w w\n")
+    for k in (1, 2):
+        (tmp_path / f"ngc1_{k}.txt").write_text(f"1 3 {k}\n3 3 {k}.5\n")
+    data = read_inputs([tmp_path / "ngc1_1.txt", tmp_path / "ngc1_2.txt"], {"name": "w"})
+    assert data.objects == ("ngc1",)
+    assert data.x[:, 0].tolist() == [1.0, 1.5, 2.0, 2.5]
+    np.testing.assert_allclose(data.weights, [1 / 8, 3 / 8, 1 / 8, 3 / 8])
+    assert any("chains of one object are taken together: ngc1" in note for note in data.notes)
+
+
+def test_odd_files_of_one_object_are_refused_in_one_line(tmp_path: Path) -> None:
+    bare = multinest(tmp_path / "m")
+    for text in ('["a", b]', '{"a": 1}', "5"):
+        (tmp_path / "m" / "params.json").write_text(text)
+        with pytest.raises(pyxstan.DataError, match=r"params.json: not a list of names"):
+            read_inputs([bare], {"name": "PhoIndex"})
+    result = {"posterior": {"content": {"a": [1.0, 2.0], "b": [1.0]}}}
+    (tmp_path / "r.json").write_text(json.dumps(result))
+    with pytest.raises(pyxstan.DataError, match=r"r.json: samples: 2 of a, 1 of b"):
+        read_inputs([tmp_path / "r.json"], {"name": "a,b"})
+    for name in ("weights", "logwt"):
+        files = [tmp_path / f"{k}.csv" for k in (1, 2)]
+        for file in files:
+            file.write_text(f"index,{name}\n1.5,1\n1.6,3\n")
+        with pytest.raises(pyxstan.DataError, match=f"1.csv: column '{name}' looks like weights"):
+            read_inputs(files, {"name": "index"})
+
+
 def test_a_result_of_3ml_is_named(tmp_path: Path) -> None:
     """Its rows are parameters, not samples."""
     columns = {"NAME": ["K", "index"], "VALUE": [1.0, -2.0], "SAMPLES": np.zeros((2, 10))}

@@ -156,7 +156,7 @@ def test_a_width_that_shared_samples_hide() -> None:
 def test_a_range_without_the_samples_is_said() -> None:
     samples = np.random.default_rng(5).normal(2, 0.3, (6, 50))
     verdict = str(pyxstan.verdict(fitted("stack_gaussian", samples, low=10.0, high=20.0)))
-    assert "300 of 300 samples are outside of 10 to 20" in verdict
+    assert "100% of the samples, by weight, are outside of 10 to 20" in verdict
     told = {"low": 10.0, "high": 20.0, "priors": {"mean": "normal(2, 1)"}}
     assert "outside of" not in str(pyxstan.verdict(fitted("stack_gaussian", samples, **told)))
 

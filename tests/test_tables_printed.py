@@ -83,6 +83,17 @@ READ = {
         csv("instrument,source,log10_flux,log10_flux_lo,log10_flux_hi", LOGS, LOGS - 0.02,
             LOGS + 0.02), F * 1e-12, 0.02 * LN10),
     "units": (csv("instrument,source,flux [W/m^2],error [mW/m2]", F, 1e3 * ERRORS), F, ERRORS / F),
+    "units of the error alone differ": (
+        csv("instrument,source,flux [W/m^2],Flux_err [mW/m2]", F, 1e3 * ERRORS), F, ERRORS / F),
+    "sides in another unit": (
+        csv("instrument,source,flux [W/m^2],err_lo [mW/m2],err_hi [mW/m2]", F, 1e3 * LOW,
+            1e3 * HIGH), F, MEAN),
+    "dex": (csv("instrument,source,flux [dex],error", LOGS, "0.02"), F * 1e-12, 0.02 * LN10),
+    "dex, sides": (
+        csv("instrument,source,flux [dex],err_lo,err_hi", LOGS, "0.02", "0.03"),
+        F * 1e-12, 0.025 * LN10),
+    "log10 of photons": (
+        csv("instrument,source,log10_flux,error", LOGS + 7, "0.02"), F * 1e-5, 0.02 * LN10),
     "tabs": (csv("instrument,source,flux,error", F, ERRORS, sep="\t"), F, ERRORS / F),
     "semicolons": (csv("instrument,source,flux,error", F, ERRORS, sep=";"), F, ERRORS / F),
     "blanks": (csv("instrument,source,flux,error", F, ERRORS, sep=" "), F, ERRORS / F),
@@ -97,6 +108,11 @@ READ = {
         "instrument source   flux error\n---------- -------- ---- -----\n"
         "pn         SNR E    1.3  0.1\nMOS1       SNR E    1.2  0.1\n"
         "pn         Cyg Loop 2.3  0.2\nMOS1       Cyg Loop 2.5  0.2\n", F, ERRORS / F),
+    "blanks, short rows under long names": (
+        csv("instrument,source,flux,sigma", F, "0.1", sep=" ").replace("E0102", "A")
+        .replace("instrument", "instrument" + " " * 9), F, 0.1),
+    "LaTeX with rules behind rows": (
+        LATEX.replace("\\\\\n", "\\\\[2pt] \\hline\n"), F, ERRORS / F),
     "AASTeX": (AASTEX, F, ERRORS / F),
     "LaTeX": (LATEX, F, ERRORS / F),
 }  # fmt: skip
@@ -111,7 +127,7 @@ def test_read_with_the_right_values(case: str, tmp_path: Path) -> None:
     assert found.sigma is not None
     np.testing.assert_allclose(found.sigma, np.broadcast_to(sigma, 4), rtol=1e-5)
     assert found.instruments == ("pn", "MOS1")
-    assert not found.complaints or case in ("log10, sides",)
+    assert not found.complaints or case in ("log10, sides", "dex, sides")
     assert not found.warnings
 
 
@@ -181,3 +197,23 @@ def test_missing_cells_of_fixed_width_stay_in_their_column(tmp_path: Path) -> No
     found = tables.read(tmp_path / "t.txt").frame
     assert list(found.iloc[0]) == ["pn", "NGC 4151", "1.3", ""]
     assert list(found.iloc[1]) == ["pn", "Mkn", "1.2", "0.1"]
+
+
+def test_a_column_given_in_its_own_unit_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        csv("instrument,source,flux [W/m^2],s (mW/m2)", F, 1e3 * ERRORS)
+    )
+    found = ConcordanceData.from_table(tmp_path / "t.csv", tau=0.05, columns="error:s (mW/m2)")
+    np.testing.assert_allclose(found.sigma, ERRORS / F, rtol=1e-5)
+
+
+def test_what_may_be_a_mark_or_a_note_is_said(tmp_path: Path) -> None:
+    """Of fluxes, which may span decades, and of names, which may well end in an asterisk."""
+    (tmp_path / "t.csv").write_text(csv("instrument,source,flux", [1.3, 999, 2.3, 2.5]))
+    found = ConcordanceData.from_table(tmp_path / "t.csv", tau=0.05)
+    assert any("line 3: flux is 999" in line for line in found.warnings)
+    for mark in ("*", "$^a$", "^{1}", "\u2020", "\u00b9"):
+        text = csv("instrument,source,flux", F)
+        (tmp_path / "t.csv").write_text(text.replace("MOS1", f"pn{mark}", 1), encoding="utf-8")
+        found = ConcordanceData.from_table(tmp_path / "t.csv", tau=0.05)
+        assert any(f"'pn' and 'pn{mark}'" in line for line in found.warnings), mark

@@ -48,6 +48,10 @@ _NO_SOURCE = re.compile(
 )
 #: Names that differ by nothing but these are likely to mean the same.
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+#: Marks of footnotes behind a name.
+_FOOTNOTE = re.compile(
+    r"(?<=\w)\s*(\$?\^\{?[a-z*\d]\}?\$?|[*\u2020\u2021\u00a7\u00aa\u00b9\u00b2\u00b3\u1d43-\u1d61]+)$"
+)
 _NAMED = 8
 #: Logs to base 10 of fluxes in erg/s/cm^2 and of luminosities in erg/s.
 _CGS_DECADES = ((-16.5, -9.0), (36.0, 50.0))
@@ -167,11 +171,11 @@ def _is_empty(table: Table, column: str) -> bool:
 
 
 def look_alikes(names: Sequence[str], what: str) -> tuple[str, ...]:
-    """Warn of names that differ by capitals, blanks or kinds of dashes alone."""
+    """Warn of names that differ by capitals, blanks, kinds of dashes or marks of notes alone."""
     found: dict[str, str] = {}
     pairs = []
     for name in dict.fromkeys(names):
-        plain = unicodedata.normalize("NFKC", name).translate(_DASHES).casefold()
+        plain = unicodedata.normalize("NFKC", _FOOTNOTE.sub("", name)).translate(_DASHES).casefold()
         key = re.sub(r"[\s_]+", "", plain)
         if key in found:
             pairs.append(f"'{found[key]}' and '{name}'")

@@ -154,6 +154,12 @@ def of_long(table: Table) -> Converted:
     return found
 
 
+def with_units(table: Table) -> Table:
+    """The table with the units that stand in brackets behind names of columns."""
+    units = {column: _bare(column)[1] for column in table.frame.columns}
+    return replace(table, units={**{c: unit for c, unit in units.items() if unit}, **table.units})
+
+
 def _quantity(found: Converted) -> tuple[str, set[str], float]:
     """The column that was measured, keys that its errors are named after, and to natural logs."""
     columns = {c: _key(c) for c in found.table.frame.columns}
@@ -190,20 +196,20 @@ class _Role:
 
 def _roles(table: Table, names: set[str], columns: set[str]) -> dict[str, _Role]:
     """Columns that are errors beyond doubt, or ends of an interval, of what has these names."""
-    bare = {c: (_bare(c)[1] == "%" or table.units.get(c) == "%") for c in columns}
+    in_percent = {c: table.units.get(c) == "%" for c in columns}
     found: dict[str, _Role] = {}
     for column in sorted(columns):
         if column[:2] == "E_" and _key(column)[2:] in names:  # CDS: the upper one of e_ and E_
             if f"e_{column[2:]}" in columns:
-                found[column] = _Role("upper", bare[column], maybe_limit=False)
-                found[f"e_{column[2:]}"] = _Role("lower", bare[column], maybe_limit=False)
+                found[column] = _Role("upper", in_percent[column], maybe_limit=False)
+                found[f"e_{column[2:]}"] = _Role("lower", in_percent[column], maybe_limit=False)
             continue
-        key = _key(_WITH_UNIT.sub(r"\1", column) if bare[column] else column)
+        key = _key(_WITH_UNIT.sub(r"\1", column) if _bare(column)[1] else column)
         words = _JOINED.sub(r"_\g<0>_", key).split("_")
         words = [word for word in words if word]
         errors = [word for word in words if word in _ERROR]
         lower, upper = set(words) & _LOWER, set(words) & _UPPER
-        percent = bool(set(words) & _PERCENT) or bare[column]
+        percent = bool(set(words) & _PERCENT) or in_percent[column]
         sided = "lower" if lower and not upper else "upper" if upper and not lower else ""
         beside = {*_ERROR, *_LOWER, *_UPPER, *_PERCENT, *(_RELATIVE if percent else ())}
         rest = "_".join(word for word in words if word not in beside)
@@ -227,14 +233,15 @@ def _take_errors(
         return
     both = [c for c, role in roles.items() if not role.side]
     pair = [[c for c, role in roles.items() if role.side == side] for side in ("lower", "upper")]
-    unit = raw.units.get(quantity) if quantity == "flux" else None
+    logs = factor != 1 or quantity == "log_flux"
+    unit = raw.units.get(quantity, "") if quantity == "flux" else None
     if len(both) == 1 and not any(pair):
         (column,) = both
         if roles[column].percent:
             percent = replace(raw, units={}).numbers(column, positive=True)
             found.put([column], {"sigma": percent / 100})
             found.notes.append(f"column '{column}': percent, made sigma of the natural log")
-        elif quantity not in ("flux", "counts"):
+        elif logs:
             if column == "error" and factor == 1:
                 return  # of a natural log it is called sigma
             found.put([column], {"sigma": _plain(raw, column) * factor})
@@ -248,7 +255,9 @@ def _take_errors(
         if roles[lower].percent == roles[upper].percent and (
             roles[lower].maybe_limit == roles[upper].maybe_limit
         ):
-            _take_sides(found, raw, quantity, (lower, upper), roles[lower], factor, unit)
+            if logs or roles[lower].percent:
+                raw = replace(raw, units={})
+            _take_sides(found, raw, quantity, (lower, upper), roles[lower], unit, factor * logs)
 
 
 def _plain(table: Table, column: str) -> Floats:
@@ -262,15 +271,16 @@ def _take_sides(
     quantity: str,
     pair: tuple[str, str],
     role: _Role,
-    factor: float,
     unit: str | None,
+    factor: float,
 ) -> None:
-    """Lower and upper errors, or limits, as one sigma: their mean in the natural log."""
+    """Lower and upper errors, or limits, as one sigma: their mean in the natural log.
+
+    `factor`: from logs to natural ones; 0 where the values are none.
+    """
     names = f"columns '{pair[0]}' and '{pair[1]}'"
     value = raw.numbers(quantity)
-    logs = quantity not in ("flux", "counts")
-    if logs or role.percent:
-        raw = replace(raw, units={})
+    logs = factor != 0
     low, high = (raw.numbers(column, unit=unit) for column in pair)
     limits = role.maybe_limit and bool((low <= value).all() and (value <= high).all())
     doubtful = logs and max(np.abs(low).max(), np.abs(high).max()) < _NO_ERROR_OF_LOG

@@ -81,8 +81,9 @@ def read_measurements(
     found = tables.read(table, "measurements")
     mapping = parse_mapping(renamed)
     refuse_decades(mapping, found.source)
-    found = found.renamed(mapping)
+    found = conversions.with_units(found).renamed(mapping)
     others = None if instruments is None else tables.read(instruments, "instruments")
+    others = None if others is None else conversions.with_units(others)
     left = parse_names(ignored)
     found, others, left = _without(found, others, left)
     found = conversions.named(found)
@@ -191,6 +192,9 @@ def _long(table: Table) -> _Measurements:
         refuse_fluxes(y, f"{table.source}: column 'log_flux'")
         if not converted.decades:
             notes = ("log_flux is taken for natural logarithms", *notes)
+    doubts = tuple(table.marks("flux", flux)) if flux is not None and quantity == "flux" else ()
+    if flux is None and not converted.decades:
+        doubts = warn_of_decades(y, table.source)
     return _Measurements(
         table=table,
         instrument=table.labels("instrument"),
@@ -202,7 +206,7 @@ def _long(table: Table) -> _Measurements:
         unit=unit,
         poisson=poisson,
         notes=notes,
-        warnings=warn_of_decades(y, table.source) if flux is None else (),
+        warnings=doubts,
         complaints=tuple(converted.complaints),
     )
 

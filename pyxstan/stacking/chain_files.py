@@ -22,6 +22,7 @@ from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.stacking.data import Floats
 from pyxstan.stacking.naming import listed, object_names, some
+from pyxstan.stacking.object_tables import WEIGHT
 from pyxstan.stacking.sample_priors import Recorded, Unknown
 from pyxstan.stacking.text_rows import head_of, is_number, lines_of, numbers_of
 
@@ -56,6 +57,8 @@ class Chain:
     weights: Floats | None = None
     #: By parameter what is said of its prior.
     recorded: Recorded = field(default_factory=dict)
+    #: Columns of a table without ``weight``, among which there may be weights of another name.
+    others: Sequence[str] = ()
 
 
 def refuse_other_formats(path: Path, head: bytes) -> None:
@@ -140,22 +143,49 @@ def read_chains(
     samples, weights, recorded = [], [], []
     for path in paths:
         chain = read_chain(path)
+        for other in chain.others:
+            if other not in wanted and WEIGHT.fullmatch(other.lower()):
+                raise DataError(
+                    f"{path}: column '{other}' looks like weights: call it 'weight', or leave it "
+                    "out"
+                )
         for name in wanted:
             if name not in chain.columns and set(chain.columns) != {""}:
                 raise DataError(f"{path}: no '{name}', but {some(list(chain.columns))}")
         columns = [chain.columns[name if name in chain.columns else ""] for name in wanted]
+        if len({len(column) for column in columns}) > 1:
+            sizes = [f"{len(x)} of {name}" for name, x in zip(wanted, columns, strict=True)]
+            raise DataError(f"{path}: samples: {some(sizes)}, expected as many of each")
         samples.append(np.column_stack(columns))
         weights.append(np.ones(len(samples[-1])) if chain.weights is None else chain.weights)
         recorded.append({name: chain.recorded[name] for name in wanted if name in chain.recorded})
+    objects, members = _by_object(paths)
+    several = [path.name for path, files in zip(objects, members, strict=True) if len(files) > 1]
     return {
-        "samples": samples,
+        "samples": [np.concatenate([samples[k] for k in files]) for files in members],
         "parameters": wanted,
-        "objects": object_names([path.with_name(path.name.split(".")[0]) for path in paths]),
-        "weights": weights,
+        "objects": object_names(objects),
+        "weights": [np.concatenate([weights[k] for k in files]) for files in members],
         "source": str(paths[0]) if len(paths) == 1 else f"{len(paths)} files",
-        "notes": (),
-        "recorded": recorded,
+        "notes": (f"chains of one object are taken together: {some(several)}",) * bool(several),
+        "recorded": [recorded[files[0]] for files in members],
     }
+
+
+def _by_object(paths: Sequence[Path]) -> tuple[list[Path], list[list[int]]]:
+    """What objects are named after, and the files of each: of GetDist, one or several chains."""
+    objects: list[Path] = []
+    members: list[list[int]] = []
+    for k, path in enumerate(paths):
+        names = _names_of_getdist(path) if path.suffix == ".txt" else None
+        numbered = names is not None and names.stem != path.stem
+        named = names.with_suffix("") if numbered and names else None
+        if named in objects and path not in paths[:k]:
+            members[objects.index(named)].append(k)
+        else:
+            objects.append(named or path.with_name(path.name.split(".")[0]))
+            members.append([k])
+    return objects, members
 
 
 def _rows(path: Path, columns: int | None = None) -> Floats:
@@ -180,7 +210,12 @@ def _multinest(path: Path) -> Chain:
     root = path.name.removesuffix(_EQUAL_WEIGHTS)
     stated = path.with_name(f"{root}params.json")
     if stated.exists():
-        names = json.loads(stated.read_text())
+        try:
+            names = json.loads(stated.read_text())
+        except ValueError as error:
+            raise DataError(f"{stated}: not a list of names in JSON ({error})") from None
+        if not isinstance(names, list):
+            raise DataError(f'{stated}: not a list of names, as in ["log(nH)", "PhoIndex"]')
     elif (other := path.with_name(f"{root.rstrip('-_.')}.paramnames")).exists():
         names = _paramnames(other)
     else:
@@ -266,7 +301,7 @@ def _table(path: Path) -> Chain:
         if name != "weight" and _holds_numbers(table, name):
             numeric[name] = table.numbers(name)
     weights = table.numbers("weight") if "weight" in table.frame.columns else None
-    return Chain(numeric, weights)
+    return Chain(numeric, weights, others=() if weights is not None else tuple(numeric))
 
 
 def _one_column(path: Path) -> Floats | None:

@@ -20,7 +20,7 @@ from pyxstan.tables import Table
 #: of the table's spacing, and to 3e-5 where it is a tenth.
 _POINTS = 12
 #: Other names of weights than ours: not to be dropped in silence.
-_WEIGHT = re.compile(r"(log_?)?(importance_?)?w(t|ts|gt|eights?)?|importance|ln_?w(eight)?s?")
+WEIGHT = re.compile(r"(log_?)?(importance_?)?w(t|ts|gt|eights?)?|importance|ln_?w(eight)?s?")
 
 
 def read_frame(frame: Any, parameters: str | Sequence[str]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def read_frame(frame: Any, parameters: str | Sequence[str]) -> dict[str, Any]:
     used = {"object", "weight", *wanted}
     rest = [str(name) for name in [*table.frame.columns, *table.unusable] if name not in used]
     for name in rest:
-        if _WEIGHT.fullmatch(name.lower()):
+        if WEIGHT.fullmatch(name.lower()):
             raise DataError(
                 f"{table.source}: column '{name}' looks like weights: call it 'weight', or leave "
                 "it out"

@@ -165,12 +165,12 @@ def at_least_width(name: str, widths: Floats, least: float) -> list[str]:
 def outside(data: PosteriorSamples, low: float, high: float) -> list[str]:
     """Say where a range that limits the population's place has few of the samples in it."""
     x = data.x[:, 0]
-    count = int(((x < low) | (x > high)).sum())
-    if count <= _MOST_OUTSIDE * len(x):
+    part = float(data.weights[(x < low) | (x > high)].sum() / data.weights.sum())
+    if part <= _MOST_OUTSIDE:
         return []
     return [
-        f"{count} of {len(x)} samples are outside of {low:g} to {high:g}, the range in which the "
-        "population's place is looked for: widen low and high, or set its prior"
+        f"{part:.0%} of the samples, by weight, are outside of {low:g} to {high:g}, the range in "
+        "which the population's place is looked for: widen low and high, or set its prior"
     ]
 
 
