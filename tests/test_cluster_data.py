@@ -87,6 +87,33 @@ def test_seconds_that_no_telescope_takes_are_doubted(files: dict[str, Path]) -> 
     assert ClusterImage.from_fits(**files, exposure_unit="cm2 s").warnings == ()
 
 
+@pytest.mark.parametrize(("unit", "peak"), [("cm2", "2e+07 cm2"), ("relative", "2e+07")])
+def test_areas_that_no_telescope_has_are_doubted(
+    files: dict[str, Path], unit: str, peak: str
+) -> None:
+    image = ClusterImage.from_fits(**files, exposure_unit=unit)
+    assert any(
+        f"exp.fits: exposure_unit says {unit}, but the peak is {peak}: is the map" in line
+        for line in image.warnings
+    )
+
+
+def test_a_peak_of_the_exposure_that_no_other_pixel_has() -> None:
+    """Where one pixel is hot, it decides which others are fitted."""
+    field = np.linspace(0.5, 1.0, NY * NX).reshape(SHAPE) * 2e7
+    assert ClusterImage.from_arrays(COUNTS, field).warnings == ()
+    field[7, 3] = 1.7 * 2e7
+    (line,) = ClusterImage.from_arrays(COUNTS, field).warnings
+    assert line.startswith(
+        "exposure: the peak of the exposure, pixel (3, 7) (pixels from 0), is 1.71 times what 99%"
+    )
+    assert ClusterImage.from_arrays(COUNTS, field, min_exposure=0).warnings == ()
+    field[7, 3] = 1e12
+    words = r"^image: 1 pixels to fit, .*: exposure above 0.5 of its peak in 1, 0 of .*\(3, 7\)"
+    with pytest.raises(DataError, match=words):
+        ClusterImage.from_arrays(COUNTS, field)
+
+
 def test_units_of_arrays() -> None:
     area = ClusterImage.from_arrays(COUNTS, EXPOSURE, exposure_unit="cm**2 sec")
     assert (area.exposure_unit, area.brightness_unit) == ("cm2 s", "counts/s/cm2/pixel")

@@ -30,6 +30,7 @@ from pyxstan.cluster.pixel_values import (
     numbers,
     pixel,
     same_shape,
+    spike,
 )
 from pyxstan.errors import DataError
 
@@ -342,6 +343,17 @@ def assembled(
         background = checked_map(values, background_map.name, "background", good, said)
     masked = int((bright & ~good).sum())
     above = f"above {fraction:g} of its peak" if fraction else "above 0"
+    doubts = list(warnings)
+    doubt = spike(exposed, exposure.name) if fraction else ""
+    if doubt:
+        said.append(doubt)
+        doubts.append(doubt)
+    if good.sum() < _FEWEST_PIXELS:
+        raise DataError(
+            f"{counts.name}: {good.sum() or 'no'} pixels to fit, expected at least "
+            f"{_FEWEST_PIXELS}: exposure {above} in {bright.sum()}, {masked} of them masked"
+            f"{'; ' * bool(doubt) + doubt}"
+        )
     said.append(
         f"{int(good.sum())} of {good.size} pixels to fit: exposure {above}, {masked} masked"
     )
@@ -353,7 +365,7 @@ def assembled(
         background_map=background,
         wcs=wcs,
         source=counts.name,
-        warnings=tuple(warnings),
+        warnings=tuple(doubts),
         notes=tuple(said),
     )
 

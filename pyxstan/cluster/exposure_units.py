@@ -19,6 +19,10 @@ _LARGEST_AREA = 5000.0
 _SMALLEST_AREA = 10.0
 _SMALLEST_AREA_TIME = 1e6
 _LONGEST_TIME = 1e7
+#: A user's unit is doubted above this peak.
+_LARGEST = {
+    "s": _LONGEST_TIME, "cm2": 20 * _LARGEST_AREA, "relative": 1.5, "cm2 s": math.inf,
+}  # fmt: skip
 #: Peak of a map in s, as a fraction of EXPOSURE: dead time and vignetting one way, and slightly
 #: different good time intervals the other.
 _TIME_FRACTIONS = (0.5, 1.2)
@@ -120,9 +124,11 @@ def exposure_unit(
         if found is None:
             raise DataError(f"exposure_unit '{given}' is not {_KNOWN}")
         why = "as given by exposure_unit"
-        if found[0] == "s" and peak * found[1] > _LONGEST_TIME:
+        unit, largest = found[0], peak * found[1]
+        if largest > _LARGEST[unit]:
+            shown = "" if unit == "relative" else f" {unit}"
             doubts = [
-                f"{chart.source}: exposure_unit says s, but the peak is {peak * found[1]:g} s: "
+                f"{chart.source}: exposure_unit says {unit}, but the peak is {largest:g}{shown}: "
                 "is the map in cm2 s?"
             ]
     elif stated is not None and stated[2] is not None:
@@ -146,9 +152,9 @@ def _doubts(source: str, found: tuple[str, float], peak: float, time: Any) -> li
     """What makes the unit of the header hard to believe."""
     unit, largest = found[0], peak * found[1]
     if unit == "relative":
-        strange = largest > 1.5
+        strange = largest > _LARGEST[unit]
     elif unit == "cm2":
-        strange = not 1.5 < largest < 20 * _LARGEST_AREA
+        strange = not 1.5 < largest < _LARGEST[unit]
     elif not _is_positive(time):
         strange = largest > _LONGEST_TIME if unit == "s" else largest < _SMALLEST_AREA_TIME
     else:

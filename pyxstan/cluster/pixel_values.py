@@ -18,6 +18,8 @@ Bools = NDArray[np.bool_]
 _MOST_COUNTS = 2.0**53
 #: Scaled integers and transforms leave counts this far from whole numbers, relatively.
 _ROUNDING = 1e-6
+#: An exposure is doubted that is so many times what this percentage of the exposed pixels have.
+_SPIKE, _USUAL = 1.5, 99
 FROM = "(pixels from 0)"
 
 
@@ -111,6 +113,20 @@ def is_no_amount(array: Floats) -> Bools:
     """Where values are negative or not finite."""
     with np.errstate(invalid="ignore"):
         return np.asarray(~((array >= 0) & (array < np.inf)))
+
+
+def spike(values: Floats, source: str) -> str:
+    """Say if the largest exposure is one that hardly any pixel has; empty if it isn't."""
+    usual = float(np.percentile(values[values > 0], _USUAL))
+    largest = float(values.max())
+    if largest <= _SPIKE * usual:
+        return ""
+    x, y = first(values == largest)
+    return (
+        f"{source}: the peak of the exposure, pixel ({x}, {y}) {FROM}, is {largest / usual:.3g} "
+        f"times what {_USUAL}% of the exposed pixels have at most: min_exposure counts from it, "
+        "set the pixel to 0 if it is wrong"
+    )
 
 
 def holes(field: Bools) -> Bools:
