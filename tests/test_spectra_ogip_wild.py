@@ -526,6 +526,27 @@ def test_where_the_area_is(options: dict[str, Any], takes: bool, words: str, fol
             read(folder, pha())
 
 
+def test_a_matrix_that_loses_nearly_all_photons(folder: Path) -> None:
+    put(folder / "a.rmf", matrix(values=1e-3), ebounds())
+    assert said(read(folder, pha()), "makes no more than 0.001 counts of a photon at any energy")
+    put(folder / "a.rmf", matrix(values=[1.0, 1e-3, 0, 0]), ebounds())
+    assert not said(read(folder, pha()), "of a photon at any energy")
+
+
+def test_channels_in_another_unit(folder: Path) -> None:
+    put(folder / "a.rmf", matrix(), ebounds(low=1e3 * EDGES[:-1], high=1e3 * EDGES[1:]))
+    spectrum = read(folder, pha())
+    assert folded(spectrum) == pytest.approx(FOLDED)
+    assert said(spectrum, "EBOUNDS are from 1000 to 5000 keV, energies from 1 to 5 keV")
+
+
+def test_a_folder_is_no_spectrum(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for place in (".", "..", folder):
+        with pytest.raises(DataError):
+            Spectrum.from_ogip(place)
+
+
 @pytest.mark.parametrize("unit", ["cm2", "cm^2", "CM**2", "cm**2 count/photon", "count cm2 / ph"])
 def test_units_of_areas(unit: str, folder: Path) -> None:
     put(folder / "a.arf", areas(unit=unit))
@@ -609,6 +630,8 @@ def test_systematic_errors(folder: Path) -> None:
         spectrum = read(folder, hdu)
         assert spectrum.errors == pytest.approx([np.sqrt(101)] * 4)
         assert said(spectrum, "SYS_ERR, up to 0.1 of the counts")
+        assert not said(spectrum, "percent")
+    assert said(read(folder, rates([1.0] * 4, [0.01] * 4, SYS_ERR=5.0)), "is it in percent?")
     assert said(read(folder, pha(SYS_ERR=0.1)), "is not used: counts are Poisson's")
     with pytest.raises(DataError, match=r"row 1: SYS_ERR is -0\.1, expected a fraction from 0 up"):
         read(folder, rates([1.0] * 4, [0.01] * 4, SYS_ERR=-0.1))

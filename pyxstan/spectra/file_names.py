@@ -140,6 +140,8 @@ def _is_file(path: Path) -> bool:
 def _variants(path: Path) -> Iterator[Path]:
     """A path, and the same compressed or not."""
     yield path
+    if not path.name:
+        return
     for suffix in _COMPRESSED:
         yield path.with_name(path.name + suffix)
         if path.name.endswith(suffix):

@@ -238,8 +238,9 @@ def _with_systematic(
     if errors is None:
         notes.append(f"{found.source}: SYS_ERR, up to {most:g}, is not used: counts are Poisson's")
         return None
+    doubt = ": is it in percent?" if most > 1 else ""
     notes.append(
         f"{found.source}: SYS_ERR, up to {most:g} of the counts, is added to the errors in "
-        "quadrature"
+        f"quadrature{doubt}"
     )
     return np.hypot(errors, part * counts)

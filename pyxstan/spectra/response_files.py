@@ -37,8 +37,8 @@ _APART = (
     "HDUCLAS3", "TSTART", "TSTOP", "DATE-OBS", "TIME-OBS", "DATE-END", "TIME-END", "INSTRUME",
     "DETNAM", "FILTER", "GRATING", "ORDER", "TG_M", "TG_PART", "TG_SRCID",
 )  # fmt: skip
-#: More counts than this of one photon are no redistribution.
-_MOST = 1.5
+#: More counts than this of one photon are no redistribution, fewer at every energy hardly one.
+_MOST, _LEAST = 1.5, 0.1
 
 
 def read_response(rmf: str | os.PathLike[str], arf: str | os.PathLike[str] | None) -> Response:
@@ -87,6 +87,12 @@ def read_response(rmf: str | os.PathLike[str], arf: str | os.PathLike[str] | Non
                 f"{place}: no ARF given, and the matrix makes up to {most:.4g} counts of a photon: "
                 "an effective area of about 1 cm2, or none, is in it"
             )
+    bottom, top = channels.low.min(), channels.high.max()
+    if bottom >= every.high[-1] or top <= every.low[0]:
+        notes.append(
+            f"{place}: EBOUNDS are from {bottom:g} to {top:g} keV, energies from {every.low[0]:g} "
+            f"to {every.high[-1]:g} keV: ranges of energies (notice, ignore) count by EBOUNDS"
+        )
     first = offsets[0] if channels.first is None else channels.first
     every, matrix, area = without_gaps(every, matrix, area, str(place), notes)
     return Response(
@@ -196,6 +202,11 @@ def _check_sums(matrix: Sparse, place: Place, notes: list[str]) -> None:
         notes.append(
             f"{place}: the matrix makes up to {most:.4g} counts of a photon: is the effective area "
             "in it besides the ARF's?"
+        )
+    elif most < _LEAST:
+        notes.append(
+            f"{place}: the matrix makes no more than {most:.4g} counts of a photon at any energy: "
+            "is that its efficiency? Else fluxes are wrong by it"
         )
 
 
