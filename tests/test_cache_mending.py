@@ -285,6 +285,25 @@ def test_a_folder_that_is_swept_before_it_is_locked_is_made_anew(
     assert not mine.exists()
 
 
+def test_a_file_system_of_one_mode_for_all_folders_is_no_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    make, count = tempfile.mkdtemp, 0
+
+    def made(**options: Any) -> str:
+        nonlocal count
+        count += 1
+        assert count == 1
+        folder = make(**options)
+        Path(folder).chmod(0o777)
+        return folder
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made)
+    with run_folders.run_folder() as mine:
+        assert (mine / "lock").is_file()
+
+
 def test_pruning(seeded_cache: Path) -> None:
     executable = build(COIN)
     unused = seeded_cache / "programs" / "0123-4567"

@@ -117,6 +117,7 @@ def test_samples_without_noise() -> None:
     same = np.full((5, 20), 2.0)
     for fit in (
         lambda: fitted("stack_gaussian", same, low=0.0, high=4.0),
+        lambda: fitted("stack_gaussian", same),
         lambda: stack(PosteriorSamples.from_arrays(same), 0, 4, 4, progress=False),
     ):
         with pytest.raises(pyxstan.DataError, match="of all 5 objects is 2: a population without"):
@@ -124,6 +125,7 @@ def test_samples_without_noise() -> None:
     values = np.random.default_rng(1).normal(2, 0.3, 12)
     idata = fitted("stack_gaussian", np.tile(values[:, None], 20), low=0.0, high=4.0)
     assert "values known without any error" in attributes(idata)["notes"]
+    assert "effective samples" not in str(pyxstan.verdict(idata))  # there is nothing to draw
     sd = float(group(idata, "posterior")["sd"].mean())
     s = np.geomspace(0.01, 4, 4000)
     log_p = -11 * np.log(s) - 0.5 * 12 * values.var() / s**2 + np.log(s)

@@ -266,8 +266,9 @@ def refuse_exact(data: ConcordanceData, design: Design, spread: Floats) -> None:
     exact = np.flatnonzero(design.informed(data) & (spread < _EXACT))
     if exact.size:
         raise DataError(
-            f"variances=unknown: the measurements by {named([data.instruments[i] for i in exact])} "
-            f"agree to the last digit: no scatter can be measured; {_remedy(data, 'unknown')}"
+            "variances=unknown: half of the measurements, or more, by "
+            f"{named([data.instruments[i] for i in exact])} agree to the last digit (rounded?): no "
+            f"scatter can be measured; {_remedy(data, 'unknown')}"
         )
 
 

@@ -62,13 +62,15 @@ def _locked_folder() -> tuple[Path, BaseFileLock]:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         lock = FileLock(folder / _LOCK)
         try:
+            made = folder.lstat()
             lock.acquire()  # makes the folder again, for all to read, if it is gone
             status = folder.lstat()
-            private = status.st_uid == os.getuid() and not status.st_mode & 0o077
-            if private and (folder / _LOCK).is_file():
+            # compared, as there are file systems where all folders have one owner and mode
+            ours = made.st_uid == status.st_uid and made.st_mode == status.st_mode
+            if ours and made.st_ino == status.st_ino and (folder / _LOCK).is_file():
                 return folder, lock
             lock.release()
-            if status.st_uid == os.getuid():
+            if made.st_uid == status.st_uid:
                 shutil.rmtree(folder, ignore_errors=True)
         except FileNotFoundError:
             continue

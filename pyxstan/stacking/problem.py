@@ -278,6 +278,13 @@ def _range(
     x = data.x[:, 0]
     low = float(x.min()) if options["low"] is None else options["low"]
     high = float(x.max()) if options["high"] is None else options["high"]
+    if low == high and options["low"] is None and options["high"] is None:
+        if model != HISTOGRAM:
+            support.noiseless(data, model)  # or an error that says more
+        raise DataError(
+            f"{data.source}: every sample of {data.parameters[0]} is {low:g}, which is no range: "
+            "give low and high"
+        )
     on = parents.checked_range(low, high)
     edges = edges_of(model, on, options)
     if edges is not None:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from pyxstan.errors import DataError
@@ -77,7 +78,7 @@ class Support:
                 f"Monte Carlo noise: variance of ln L {variance:.2g}, expected below "
                 f"{LARGEST_VARIANCE:g} (most from {names}): draw more samples of these objects"
             )
-        few = np.flatnonzero(self.effective < FEWEST)
+        few = np.flatnonzero((self.effective < FEWEST) & ~exactly_known(data))
         if few.size:
             order = few[np.argsort(self.effective[few])][:_NAMED]
             names = ", ".join(f"{data.objects[i]} ({self.effective[i]:.1f})" for i in order)
@@ -110,12 +111,9 @@ def noiseless(data: PosteriorSamples, model: str) -> list[str]:
         All samples of all objects are equal: the likelihood grows without limit as the population's
         width goes to zero.
     """
-    low = np.minimum.reduceat(data.x, data.start[:-1])
-    high = np.maximum.reduceat(data.x, data.start[:-1])
-    close = _EQUAL * np.maximum(np.abs(low), np.abs(high))
-    equal = (high - low <= close).all(axis=1)
-    for name, column, size in zip(data.parameters, data.x.T, close.T, strict=True):
-        if len(data.objects) > 1 and np.ptp(column) <= size.max():
+    equal = exactly_known(data)
+    for name, column in zip(data.parameters, data.x.T, strict=True):
+        if len(data.objects) > 1 and np.ptp(column) <= _EQUAL * np.abs(column).max():
             raise DataError(
                 f"{data.source}: every sample of {name} of all {len(data.objects)} objects is "
                 f"{column[0]:.6g}: a population without any width, to which {model} can't be fitted"
@@ -129,6 +127,14 @@ def noiseless(data: PosteriorSamples, model: str) -> list[str]:
         if not equal.all()
         else "the samples of each object are all equal: taken as values known without any error"
     ]
+
+
+def exactly_known(data: PosteriorSamples) -> NDArray[np.bool_]:
+    """Of which objects all samples are equal, shape (N,)."""
+    low = np.minimum.reduceat(data.x, data.start[:-1])
+    high = np.maximum.reduceat(data.x, data.start[:-1])
+    equal = high - low <= _EQUAL * np.maximum(np.abs(low), np.abs(high))
+    return np.asarray(equal.all(axis=1))
 
 
 def shared(data: PosteriorSamples) -> tuple[float, float] | None:
