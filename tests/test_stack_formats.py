@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from astropy import units as u
 from astropy.table import Table
 from scipy import stats
@@ -227,6 +228,31 @@ def test_chains_of_getdist_of_one_object_are_one_object(tmp_path: Path) -> None:
     assert data.x[:, 0].tolist() == [1.0, 1.5, 2.0, 2.5]
     np.testing.assert_allclose(data.weights, [1 / 8, 3 / 8, 1 / 8, 3 / 8])
     assert any("chains of one object are taken together: ngc1" in note for note in data.notes)
+
+
+def test_units_of_tables_of_one_object_that_differ(tmp_path: Path) -> None:
+    for k, unit, x in ((1, "keV", [1.0, 2.0]), (2, "eV", [3000.0, 4000.0])):
+        Table({"kT": x * u.Unit(unit)}).write(tmp_path / f"{k}.fits")
+    data = read_inputs([tmp_path / "1.fits", tmp_path / "2.fits"], {"name": "kT"})
+    np.testing.assert_allclose(data.x[:, 0], [1, 2, 3, 4])
+    assert any("converted to 'keV'" in note for note in data.notes)
+
+
+def test_columns_of_one_object_that_are_no_numbers(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("x,y\n1,2\n2,oops\n")
+    with pytest.raises(pyxstan.DataError, match=r"1.csv: line 3: y is 'oops'"):
+        PosteriorSamples.from_files([tmp_path / "1.csv"], "y")
+    Table({"kT": [1 + 1j, 2]}).write(tmp_path / "1.fits")
+    with pytest.raises(pyxstan.DataError, match=r"1.fits: column 'kT' is complex128"):
+        PosteriorSamples.from_files([tmp_path / "1.fits"], "kT")
+
+
+@pytest.mark.parametrize("priors", ["flat", "[1]"])
+def test_attributes_of_another_program_are_not_ours(priors: str, tmp_path: Path) -> None:
+    posterior = xr.Dataset({"a": (("chain", "draw"), np.arange(8.0).reshape(2, 4))})
+    xr.Dataset(attrs={"model": "tbabs*po", "priors": priors}).to_netcdf(tmp_path / "1.nc")
+    posterior.to_netcdf(tmp_path / "1.nc", mode="a", group="posterior")
+    assert PosteriorSamples.from_netcdf(tmp_path / "1.nc", "a").sizes.tolist() == [8]
 
 
 def test_odd_files_of_one_object_are_refused_in_one_line(tmp_path: Path) -> None:

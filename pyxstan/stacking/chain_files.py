@@ -57,8 +57,8 @@ class Chain:
     weights: Floats | None = None
     #: By parameter what is said of its prior.
     recorded: Recorded = field(default_factory=dict)
-    #: Columns of a table without ``weight``, among which there may be weights of another name.
-    others: Sequence[str] = ()
+    #: The table that it was read from, if from one with names.
+    table: tables.Table | None = None
 
 
 def refuse_other_formats(path: Path, head: bytes) -> None:
@@ -140,15 +140,11 @@ def read_chains(
     """
     wanted = listed(parameters)
     paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
-    samples, weights, recorded = [], [], []
+    samples, weights, recorded, units = [], [], [], []
     for path in paths:
         chain = read_chain(path)
-        for other in chain.others:
-            if other not in wanted and WEIGHT.fullmatch(other.lower()):
-                raise DataError(
-                    f"{path}: column '{other}' looks like weights: call it 'weight', or leave it "
-                    "out"
-                )
+        if chain.table is not None:
+            _check_columns(chain.table, wanted)
         for name in wanted:
             if name not in chain.columns and set(chain.columns) != {""}:
                 raise DataError(f"{path}: no '{name}', but {some(list(chain.columns))}")
@@ -159,6 +155,7 @@ def read_chains(
         samples.append(np.column_stack(columns))
         weights.append(np.ones(len(samples[-1])) if chain.weights is None else chain.weights)
         recorded.append({name: chain.recorded[name] for name in wanted if name in chain.recorded})
+        units.append({} if chain.table is None else chain.table.units)
     objects, members = _by_object(paths)
     several = [path.name for path, files in zip(objects, members, strict=True) if len(files) > 1]
     return {
@@ -169,7 +166,22 @@ def read_chains(
         "source": str(paths[0]) if len(paths) == 1 else f"{len(paths)} files",
         "notes": (f"chains of one object are taken together: {some(several)}",) * bool(several),
         "recorded": [recorded[files[0]] for files in members],
+        "units": [units[files[0]] for files in members],
     }
+
+
+def _check_columns(table: tables.Table, wanted: Sequence[str]) -> None:
+    """Raise where one that is wanted isn't numbers, or weights have another name than ours."""
+    for name in filter(table.has, wanted):
+        table.numbers(name)
+    if "weight" in table.frame.columns:
+        return
+    for name in map(str, table.frame.columns):
+        if name not in wanted and WEIGHT.fullmatch(name.lower()):
+            raise DataError(
+                f"{table.source}: column '{name}' looks like weights: call it 'weight', or leave "
+                "it out"
+            )
 
 
 def _by_object(paths: Sequence[Path]) -> tuple[list[Path], list[list[int]]]:
@@ -301,7 +313,7 @@ def _table(path: Path) -> Chain:
         if name != "weight" and _holds_numbers(table, name):
             numeric[name] = table.numbers(name)
     weights = table.numbers("weight") if "weight" in table.frame.columns else None
-    return Chain(numeric, weights, others=() if weights is not None else tuple(numeric))
+    return Chain(numeric, weights, table=table)
 
 
 def _one_column(path: Path) -> Floats | None:

@@ -31,7 +31,12 @@ def recorded_priors(file: Path, attrs: Mapping[str, Any], names: Sequence[str]) 
     """The priors that a fit records, by the names of what is stacked."""
     if "model" not in attrs or "priors" not in attrs:
         return {}
-    stated = json.loads(str(attrs["priors"]))
+    try:
+        stated = json.loads(str(attrs["priors"]))
+    except ValueError:
+        stated = None
+    if not isinstance(stated, dict):  # of another program that has attributes of these names
+        return {}
     found: dict[str, Prior | str | Unknown] = {}
     for name in names:
         variable, _, label = name.removesuffix("]").partition("[")
