@@ -287,6 +287,10 @@ KNOWN = {
     "object twice": known(
         "known.csv: line 4: object 'a' is there twice", "object,z\na,1\nb,1\na,2\n"
     ),
+    "redshift that is a mark for none": known(
+        "known.csv: line 3: z is -99, far from the others: a mark for no value? leave it out",
+        "object,z\na,0.1\nb,-99\n",
+    ),
     "no covariate": known(
         "known.csv: no column of a covariate beside 'object'", "object\na\nb\n"
     ),
@@ -471,6 +475,11 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "covariate that is nan": (
         lambda: PosteriorSamples.from_arrays([[1], [2]], covariates={"z": [1, np.nan]}),
         "covariate z: object '2' has nan, expected a finite number",
+    ),
+    "covariate that is a mark for none": (
+        lambda: PosteriorSamples.from_arrays([[1], [2], [3]], covariates={"z": [1, -99, 1.2]}),
+        "covariate z: object '2' has -99, far from the others: a mark for no value? "
+        "leave the object out",
     ),
     "covariates of another kind": (
         lambda: PosteriorSamples.from_arrays([[1]], covariates=[0.1]),

@@ -167,6 +167,8 @@ REFUSED = {
     "names with a blank": (
         csv("instrument,source,flux", F, sep=" ").replace("E0102", "1E 0102"),
         "line 2: columns are separated by blanks, 4 words, but the header has 3"),
+    "a flux in a unit that isn't known": (
+        csv("instrument,source,Flux (mCrab)", F), r"but Flux \(mCrab\): which it is, columns="),
     "bars": (csv("instrument,source,flux", F, sep="|"), "columns are separated by '|'"),
 }  # fmt: skip
 

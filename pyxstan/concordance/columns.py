@@ -117,7 +117,7 @@ def left_aside(
             continue
         remedy = "it would not be used"
         if of_areas and what == "errors":
-            remedy = "call the prior standard deviation of B 'tau'"
+            remedy = "call the prior standard deviation of B 'tau' (5% is 0.05)"
         elif of_areas and what == "an effective area":
             remedy = "the natural log of a nominal area is 'b'"
         elif what == "errors":

@@ -141,7 +141,9 @@ def _long(table: Table) -> _Measurements:
     table = converted.table
     given = [name for name in _QUANTITIES if name in table.frame.columns]
     if len(given) != 1:
-        what = f"both '{given[0]}' and '{given[1]}'" if given else "none"
+        there = some([c for c in map(str, table.frame.columns) if c not in _KNOWN])
+        what = f"none, but {there}: which it is, columns=flux:NAME says" if there else "none"
+        what = f"both '{given[0]}' and '{given[1]}'" if given else what
         raise DataError(f"{table.source}: expected one column of {', '.join(_QUANTITIES)}, {what}")
     quantity = given[0]
     columns = set(table.frame.columns)
@@ -514,6 +516,8 @@ def _instrument_priors(
     columns = set(table.frame.columns)
     size = len(names)
     b = table.numbers("b", unit="") if "b" in columns else np.zeros(size)
+    if "b" in columns:
+        table.refuse_marks("b", b)
     tau = (
         table.numbers("tau", unit="", positive=True) if "tau" in columns else np.full(size, np.nan)
     )

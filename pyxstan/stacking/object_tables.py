@@ -133,7 +133,10 @@ def read_covariates(covariates: Any, objects: Sequence[str]) -> dict[str, Floats
         frame=table.frame.iloc[rows].reset_index(drop=True),
         row_numbers=[table.row_numbers[row] for row in rows],
     )
-    return {name: ours.numbers(name) for name in names}
+    found = {name: ours.numbers(name) for name in names}
+    for name, values in found.items():
+        ours.refuse_marks(name, values)
+    return found
 
 
 def _one_each(name: str, values: Any, objects: Sequence[str]) -> Floats:
@@ -151,6 +154,11 @@ def _one_each(name: str, values: Any, objects: Sequence[str]) -> Floats:
         k = int(np.argmin(finite))
         raise DataError(
             f"covariate {name}: object '{objects[k]}' has {found[k]:g}, expected a finite number"
+        )
+    for k in np.flatnonzero(tables.marks_of_nothing(found))[:1]:
+        raise DataError(
+            f"covariate {name}: object '{objects[k]}' has {found[k]:g}, far from the others: a "
+            "mark for no value? leave the object out"
         )
     return found
 
