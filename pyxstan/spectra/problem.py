@@ -12,6 +12,7 @@ import numpy as np
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.spectra.coordinates import Coordinates
+from pyxstan.spectra.doubts import doubts
 from pyxstan.spectra.folding import Floats, Folded, all_folded, check_reached, stan_data
 from pyxstan.spectra.parameters import Parameters
 from pyxstan.spectra.starting import Start, guess
@@ -143,7 +144,11 @@ def prepare(
     notes += _of_lines(data, parameters, spectra)
     notes += parameters.cut()
     unused, warnings = _unused_backgrounds(data, spectra)
-    start = guess(parameters, spectra)
+    doubted = doubts(data, parameters, spectra)
+    try:
+        start = guess(parameters, spectra)
+    except DataError as error:
+        raise DataError("; ".join([str(error), *doubted])) from None
     coordinates = start.coordinates
     notes += [f"several solutions, chains start at each: {one}" for one in start.solutions()]
     sources = {
@@ -162,7 +167,7 @@ def prepare(
             **coordinates.stan_data(),
         },
         notes=notes + unused,
-        warnings=warnings,
+        warnings=warnings + doubted,
         attributes={"cross_sections": json.dumps(sources)} if sources else {},
         priors={name: str(prior) for name, prior in parameters.priors.items()},
         start=start,

@@ -1,0 +1,64 @@
+"""Values and priors in another unit, or of another sign, than they seem: a warning of the fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from spectra_models import one
+
+from pyxstan.errors import DataError
+from pyxstan.spectra import component
+from pyxstan.spectra.model import Absorber
+from pyxstan.spectra.problem import prepare
+
+
+def warned(used: Any, NH: Any) -> list[str]:
+    data = one(used, statistic="wstat", absorption={"gas": Absorber(NH)})
+    return prepare("linked_spectra", data, {}, {}).warnings
+
+
+def powerlaw(index: Any = -2.0) -> Any:
+    return component("powerlaw", K="lognormal(-7, 1)", index=index)
+
+
+def line(mu: Any) -> Any:
+    return component("gaussian_line", F="lognormal(-7, 1)", mu=mu, sigma=0.1)
+
+
+@pytest.mark.parametrize(
+    ("used", "NH", "words"),
+    [
+        (powerlaw(), 2e21, "src.gas.NH: about 2e+21, in 10^22 cm^-2, lets nothing through: if that "
+         "is in cm^-2, it is 0.2 here"),
+        (powerlaw(), "loguniform(1e20, 1e22)", "src.gas.NH: about 1e+21, in 10^22"),
+        (powerlaw(1.7), 0.1, "src.c.index: about 1.7 is a flux that rises as E^1.7: a photon index "
+         "of 1.7 is -1.7 here"),
+        (powerlaw("uniform(1, 3)"), 0.1, "src.c.index: about 2 is a flux that rises"),
+        (line(6400.0), 0.1, "src.c.mu: about 6400 keV is outside the energies of the spectra"),
+        (line("normal(6400, 10)"), 0.1, "src.c.mu: about 6400 keV is outside the energies"),
+        (component("blackbody", K="lognormal(-7, 1)", kT="normal(1000, 10)"), 0.1,
+         "src.c.kT: about 1000 keV is far above"),
+    ],
+)  # fmt: skip
+def test_doubted(used: Any, NH: Any, words: str) -> None:
+    (warning,) = warned(used, NH)
+    assert warning.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("used", "NH"),
+    [
+        (powerlaw(), "2e21 cm-2"), (powerlaw("normal(-1.8, 0.5)"), "loguniform(0.01, 100)"),
+        (powerlaw("uniform(-3, 3)"), 0.0), (line(6.4), 0.1), (line("normal(6.4, 0.1)"), 0.1),
+        (component("bremsstrahlung", K="lognormal(-7, 1)", kT="uniform(1, 20)"), 0.1),
+    ],
+)  # fmt: skip
+def test_not_doubted(used: Any, NH: Any) -> None:
+    assert warned(used, NH) == []
+
+
+def test_a_model_that_is_impossible_says_what_is_doubted() -> None:
+    data = one(absorption={"gas": Absorber(2e21)})
+    with pytest.raises(DataError, match=r"can't make these counts.*; src\.gas\.NH: about 2e\+21"):
+        prepare("linked_spectra", data, {}, {})
