@@ -23,6 +23,8 @@ _LARGEST_RESIDUAL = 4.0
 _TAIL, _AT_LIMIT = 0.025, 1.25
 #: and its median is below this part of that of all instruments.
 _FAR_BETTER = 0.5
+#: Draws that an interval takes, at least.
+_FEWEST_DRAWS = 100
 #: A chi^2 as extreme as this in either direction speaks against the given errors.
 _IMPROBABLE = 1e-3
 
@@ -85,7 +87,8 @@ def _no_lower_limit(problem: ConcordanceProblem, sigma: xr.DataArray) -> list[st
     """Name instruments far better than the others, whose sigma the default prior holds up."""
     from scipy.stats import gamma
 
-    if problem.variances != "unknown" or problem.scatter_spread is None:
+    few = sigma.sizes["chain"] * sigma.sizes["draw"] < _FEWEST_DRAWS
+    if few or problem.variances != "unknown" or problem.scatter_spread is None:
         return []
     shape, scale = np.asarray(problem.stan_data["sigma_prior"])[:, problem.slots]
     limit = np.sqrt(scale / gamma.ppf(1 - _TAIL, shape))
