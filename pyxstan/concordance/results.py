@@ -41,6 +41,8 @@ def groups(problem: ConcordanceProblem, draws: Draws, seed: int) -> dict[str, xr
         observed = {"counts": ("measurement", data.counts, {"units": "count"})}
     found["observed_data"] = xr.Dataset(observed, coords=measurement)
     problem.complaints.extend(reservations.of_fit(problem, posterior))
+    if "sigma" in posterior:
+        problem.notes.extend(reservations.no_lower_limit(problem, posterior["sigma"]))
     influence, formula = _influence(problem, posterior)
     constant: dict[str, Any] = {
         "b": ("instrument", data.b, {"long_name": "log nominal effective area"}),
