@@ -34,7 +34,7 @@ def cells(text: str, source: str) -> tuple[list[str], list[list[str]], list[int]
     if not kept:
         raise DataError(f"{source}: no header with the names of the columns")
     first = lines[kept[0]]
-    separator = next((mark for mark in _SEPARATORS if mark in first), "")
+    separator = _separator(first)
     if not separator and "|" in first:
         raise DataError(f"{source}: columns are separated by '|', expected commas")
     between_blanks = not separator and len(kept) > 1 and len(first.split()) > 1
@@ -71,8 +71,13 @@ def _commented_header(lines: list[str], first: int) -> int | None:
 
 
 def _split(line: str) -> list[str]:
-    separator = next((mark for mark in _SEPARATORS if mark in line), None)
-    return [cell.strip() for cell in line.split(separator)]
+    return [cell.strip() for cell in line.split(_separator(line) or None)]
+
+
+def _separator(line: str) -> str:
+    """What is there most often of what separates columns; empty if there is none."""
+    most = max(_SEPARATORS, key=line.count)
+    return most if most in line else ""
 
 
 def _between_blanks(

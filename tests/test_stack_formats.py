@@ -84,6 +84,18 @@ def test_angles_that_wrap(name: str) -> None:
     assert not PosteriorSamples.from_arrays([[358, 1]], parameters="norm").complaints
 
 
+def test_phases_in_turns_that_wrap() -> None:
+    around = [[0.02, 0.98, 0.05, 0.96], [0.01, 0.03, 0.97, 0.99]]
+    data = PosteriorSamples.from_arrays(around, parameters="phase")
+    assert "on both sides of 0 = 1: unwrap" in data.complaints[0]
+    half = [[-0.48, 0.49, 0.47], [0.46, 0.44, -0.47]]
+    data = PosteriorSamples.from_arrays(half, parameters="orbital_phase")
+    assert "on both sides of -0.5 = 0.5: unwrap" in data.complaints[0]
+    assert not PosteriorSamples.from_arrays(around, parameters="ra").complaints
+    inside = PosteriorSamples.from_arrays([[0.1, 0.4], [0.5, 0.9]], parameters="phase")
+    assert not inside.complaints
+
+
 def test_names_with_blanks(tmp_path: Path) -> None:
     """UltraNest's header does not tell where a name ends; its list of them does."""
     equal_weighted(tmp_path / "a", {"log nH": ROWS[:, 1].tolist(), "photon index": [1, 2, 3, 4]})

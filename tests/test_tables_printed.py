@@ -95,6 +95,9 @@ READ = {
     "log10 of photons": (
         csv("instrument,source,log10_flux,error", LOGS + 7, "0.02"), F * 1e-5, 0.02 * LN10),
     "tabs": (csv("instrument,source,flux,error", F, ERRORS, sep="\t"), F, ERRORS / F),
+    "tabs, and a comma in a name": (
+        csv("instrument,source,flux,error,note", F, ERRORS, "-", sep="\t").replace(
+            "note", "note, if any"), F, ERRORS / F),
     "semicolons": (csv("instrument,source,flux,error", F, ERRORS, sep=";"), F, ERRORS / F),
     "blanks": (csv("instrument,source,flux,error", F, ERRORS, sep=" "), F, ERRORS / F),
     "byte order mark, CRLF": (

@@ -25,6 +25,8 @@ _CIRCULAR = re.compile(
 )
 _CIRCLES = ((0.0, 360.0), (-180.0, 180.0), (0.0, 180.0), (-90.0, 90.0), (0.0, 24.0),
             (0.0, 2 * np.pi), (-np.pi, np.pi), (0.0, np.pi))  # fmt: skip
+#: Those of a phase, which may be in turns.
+_OF_PHASES = ((0.0, 1.0), (-0.5, 0.5), *_CIRCLES)
 #: Samples within this part of the circle from its ends, and none in its middle half: they wrap.
 _END = 0.125
 
@@ -184,7 +186,7 @@ def wrapped(data: PosteriorSamples) -> list[str]:
         if not _CIRCULAR.search(name.lower()):
             continue
         x = data.x[:, column]
-        for low, high in _CIRCLES:
+        for low, high in _OF_PHASES if "phase" in name.lower() else _CIRCLES:
             if x.min() < low or x.max() > high or x.max() - x.min() < 0.5 * (high - low):
                 continue
             place = (x - low) / (high - low)
