@@ -37,6 +37,8 @@ def line(mu: Any) -> Any:
         (powerlaw("uniform(1, 3)"), 0.1, "src.c.index: about 2 is a flux that rises"),
         (line(6400.0), 0.1, "src.c.mu: about 6400 keV is outside the energies of the spectra"),
         (line("normal(6400, 10)"), 0.1, "src.c.mu: about 6400 keV is outside the energies"),
+        (component("band", K="lognormal(-7, 1)", alpha="normal(-2.2, 1)", beta=-2.1, xp=300), 0.1,
+         "src.c: about alpha = -2.2 and beta = -2.1, expected alpha above beta and above -2"),
         (component("blackbody", K="lognormal(-7, 1)", kT="normal(1000, 10)"), 0.1,
          "src.c.kT: about 1000 keV is far above"),
     ],
@@ -51,6 +53,9 @@ def test_doubted(used: Any, NH: Any, words: str) -> None:
     [
         (powerlaw(), "2e21 cm-2"), (powerlaw("normal(-1.8, 0.5)"), "loguniform(0.01, 100)"),
         (powerlaw("uniform(-3, 3)"), 0.0), (line(6.4), 0.1), (line("normal(6.4, 0.1)"), 0.1),
+        (component("powerlaw_flux", F="lognormal(-7, 1)", index=-1, a=2, b="7 keV"), 0.1),
+        (component("band", K="lognormal(-7, 1)", alpha=-1, beta=-2.3, xp=300), 0.1),
+        (component("cutoff_powerlaw", K="lognormal(-7, 1)", index=-1, xc=300), 0.1),
         (component("bremsstrahlung", K="lognormal(-7, 1)", kT="uniform(1, 20)"), 0.1),
     ],
 )  # fmt: skip
@@ -59,6 +64,11 @@ def test_not_doubted(used: Any, NH: Any) -> None:
 
 
 def test_a_model_that_is_impossible_says_what_is_doubted() -> None:
+    band = component("band", K="lognormal(-7, 1)", alpha=-2.5, beta=-2, xp=300)
+    with pytest.raises(
+        DataError, match=r"can't make these.*; src\.c: about alpha = -2\.5 and beta"
+    ):
+        prepare("linked_spectra", one(band), {}, {})
     data = one(absorption={"gas": Absorber(2e21)})
     with pytest.raises(DataError, match=r"can't make these counts.*; src\.gas\.NH: about 2e\+21"):
         prepare("linked_spectra", data, {}, {})

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyxstan.spectra.components import COMPONENTS
+
 if TYPE_CHECKING:
     from pyxstan.spectra.data import LinkedSpectra
     from pyxstan.spectra.folding import Folded
@@ -31,7 +33,12 @@ def doubts(data: LinkedSpectra, parameters: Parameters, spectra: list[Folded]) -
         edges = np.concatenate([one.grid.edges for one in spectra if source in one.sources])
         low, high = float(edges.min()), float(edges.max())
         for label, used in source.components.items():
-            found += _of_component(used.kind, f"{source.name}.{label}", typical, low, high)
+            name = f"{source.name}.{label}"
+            found += _of_component(used.kind, name, typical, low, high)
+            own = {each: typical[f"{name}.{each}"] for each in used.settings}
+            values = {each: np.asarray(x) for each, x in {**used.constants, **own}.items()}
+            if mistake := COMPONENTS[used.kind].mistake(values):
+                found.append(f"{name}: about {mistake}")
     return found
 
 
