@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: In 10^22 cm^-2 and above it, no gas lets X-rays through.
 _OPAQUE = 1e4
 #: Photon spectra that rise faster than this power of the energy are rare.
-_RISING = 1.0
+_RISING = 1.2
 #: How far a temperature is above the highest energy at most, as a factor.
 _HOT = 30.0
 
@@ -54,7 +54,7 @@ def _of_component(
     kind: str, name: str, typical: dict[str, float], low: float, high: float
 ) -> Iterator[str]:
     index = typical.get(f"{name}.index", -2.0)
-    if index >= _RISING:
+    if index > _RISING:
         yield (
             f"{name}.index: about {index:.3g} is a flux that rises as E^{index:.3g}: a photon "
             f"index of {index:.3g} is {-index:.3g} here"
