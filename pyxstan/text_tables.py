@@ -118,3 +118,12 @@ def _fields(lines: list[str]) -> list[slice]:
     starts = [k for k in range(width) if filled[k] and not (k and filled[k - 1])]
     ends = [k for k in range(1, width + 1) if filled[k - 1] and not filled[k]]
     return [slice(start, end) for start, end in zip(starts, ends, strict=True)]
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -25,6 +25,7 @@ from pyxstan.cluster.region_shapes import Canvas, Physical
 from pyxstan.cluster.region_tables import is_region_table, read_region_table
 from pyxstan.errors import DataError
 from pyxstan.fits_files import content, reason, unpacked
+from pyxstan.text_tables import is_number
 
 if TYPE_CHECKING:
     from pyxstan.cluster.readers import FitsImage
@@ -106,7 +107,7 @@ def load_mask(
             return Mask(nothing, nothing)
         raise DataError(f"{path}: the file is empty, or holds nothing but comments")
     table = _without_header(path, written)
-    if table and _is_number(_cells(table[0][1])[0]):
+    if table and is_number(_cells(table[0][1])[0]):
         return Mask(_from_circles(path, table, canvas.shape), nothing)
     pixels, notes = read_region_text(path, lines, canvas)
     return Mask(pixels, nothing, tuple(f"mask {path}: {note}" for note in notes))
@@ -141,20 +142,12 @@ def _cells(line: str) -> list[str]:
     return re.split(r"\s*[,;|]\s*|\s+", line)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _without_header(path: Path, lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """Rows of a table of circles, if the first line names its columns or is one of them."""
     names = [cell.lower() for cell in _cells(lines[0][1])]
     if not all(re.fullmatch(r"[a-z_]+", name) for name in names) or len(lines) < 2:
         return lines
-    if not _is_number(_cells(lines[1][1])[0]):
+    if not is_number(_cells(lines[1][1])[0]):
         return lines
     if len(names) == 3 and names[:2] == ["x", "y"] and names[2] in ("r", "rad", "radius"):
         return lines[1:]
@@ -173,7 +166,7 @@ def _from_circles(path: Path, lines: list[tuple[int, str]], shape: tuple[int, in
         if len(cells) != 3:
             raise DataError(f"{path}: line {number}: {len(cells)} cells, expected x y radius")
         for cell in cells:
-            if not (_is_number(cell) and math.isfinite(float(cell))):
+            if not (is_number(cell) and math.isfinite(float(cell))):
                 raise DataError(f"{path}: line {number}: '{cell}' is not a finite number")
         x, y, radius = map(float, cells)
         if radius <= 0:

@@ -41,6 +41,7 @@ from pyxstan.spectra.data import LinkedSpectra, Observation
 from pyxstan.spectra.model import Absorber, Population, Source, Used, component
 from pyxstan.spectra.spectrum import Spectrum
 from pyxstan.spectra.writing import write_response, write_spectrum
+from pyxstan.text_tables import is_number
 
 _TOP = ("spectra", "sources", "coefficients", "populations")
 _SPECTRUM = (
@@ -215,16 +216,8 @@ def _energies(given: Any) -> str:
     """Ranges in keV as they may be written: "0.5-7 keV", [0.5, 7], [0.5-2, 3-7]."""
     if isinstance(given, list | tuple):
         ranges = [_energies(one) for one in given]
-        return ("-" if len(ranges) == 2 and all(map(_is_number, ranges)) else ", ").join(ranges)
+        return ("-" if len(ranges) == 2 and all(map(is_number, ranges)) else ", ").join(ranges)
     return re.sub(r"(?<=[\d.])\s*keV\b", "", str(given), flags=re.IGNORECASE)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _table(given: Any, where: str, keys: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from pyxstan.stacking.data import Floats
 from pyxstan.stacking.naming import listed, object_names, some
 from pyxstan.stacking.object_tables import WEIGHT
 from pyxstan.stacking.sample_priors import Recorded, Unknown
-from pyxstan.stacking.text_rows import head_of, is_number, lines_of, numbers_of
+from pyxstan.stacking.text_rows import head_of, lines_of, numbers_of
+from pyxstan.text_tables import is_number
 
 _EXPECTED = "samples (text, runs of UltraNest, netCDF or a table)"
 _EQUAL_WEIGHTS = "post_equal_weights.dat"

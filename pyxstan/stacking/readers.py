@@ -17,7 +17,8 @@ from pyxstan.stacking.data import Floats, PosteriorSamples
 from pyxstan.stacking.naming import listed, object_names, some
 from pyxstan.stacking.object_tables import read_covariates, read_frame, read_selection
 from pyxstan.stacking.runs import find_runs, folders_of_runs, is_run, parameters_of, read_runs
-from pyxstan.stacking.text_rows import head_of, is_number, lines_of, read_text
+from pyxstan.stacking.text_rows import head_of, lines_of, read_text
+from pyxstan.text_tables import is_number
 
 if TYPE_CHECKING:
     import xarray as xr

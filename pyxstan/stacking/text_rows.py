@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pyxstan.errors import DataError
 from pyxstan.tables import marks_of_nothing
+from pyxstan.text_tables import is_number
 
 if TYPE_CHECKING:
     from pyxstan.stacking.data import Floats
@@ -159,12 +160,3 @@ def numbers_of(where: str, words: Sequence[str]) -> list[float]:
         bad = next(word for word in words if not is_number(word))
         shown = bad if len(bad) <= 40 else f"{bad[:40]}..."
         raise DataError(f"{where}: {shown!r} is not a number") from None
-
-
-def is_number(word: str) -> bool:
-    """Whether a word is a number."""
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
