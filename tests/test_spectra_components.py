@@ -144,35 +144,6 @@ def test_flux_and_integrals(name: str, values: dict[str, float], grid: str) -> N
     assert (np.abs(found - wanted) <= allowed * np.abs(wanted) + 1e-200).all()
 
 
-@pytest.mark.parametrize("absorbed", [False, True], ids=["bare", "absorbed"])
-@pytest.mark.parametrize(("name", "values"), CASES)
-def test_partials(name: str, values: dict[str, float], absorbed: bool) -> None:
-    component, edges = COMPONENTS[name], np.geomspace(0.4, 900.0, 150)
-    low, high = edges[:-1], edges[1:]
-    through = transmission(edges) if absorbed else None
-
-    def integral(**changed: float) -> np.ndarray:
-        return component.integral(low, high, through, **(values | changed))
-
-    found = component.partials(low, high, through, **values)
-    assert list(found) == [p.name for p in component.parameters]
-    for p in component.parameters:
-        x = values[p.name]
-        step = 1e-4 * abs(x)
-        # three central differences, whose errors of second and fourth order cancel
-        d = [(integral(**{p.name: x + h}) - integral(**{p.name: x - h})) / (2 * h)
-             for h in (step, step / 2, step / 4)]  # fmt: skip
-        better = [(4 * d[1] - d[0]) / 3, (4 * d[2] - d[1]) / 3]
-        wanted = (16 * better[1] - better[0]) / 15
-        kept = np.ones(len(low), bool)
-        if name == "band":
-            # differences don't see the break move through a node
-            xb = (values["alpha"] - values["beta"]) * values["xp"] / (2 + values["alpha"])
-            kept = (high < 0.9 * xb) | (low > 1.1 * xb)
-        scale = np.abs(wanted) + 1e-3 * integral() / abs(x) + 1e-280
-        assert (np.abs(found[p.name] - wanted) / scale)[kept].max() < 1e-7
-
-
 def test_flux_of_a_power_law_between_its_ends() -> None:
     for index in (-3.0, -1.0, -1.0 + 1e-13, 0.0, 2.0):
         assert COMPONENTS["powerlaw_flux"].integral(
@@ -185,9 +156,11 @@ def test_power_law_is_smooth_at_minus_one() -> None:
     for name, norm in (("powerlaw", "K"), ("powerlaw_flux", "F")):
         component = COMPONENTS[name]
         found = component.integral(3.0, 17.0, **{norm: 1.0}, index=index)
-        slopes = component.partials(3.0, 17.0, **{norm: 1.0}, index=index)["index"]
-        np.testing.assert_allclose(found, found[3] + slopes[3] * (index + 1), rtol=1e-5)
-        np.testing.assert_allclose(slopes, slopes[3], rtol=1e-2)
+        slope = (found[-1] - found[0]) / 2e-3
+        np.testing.assert_allclose(found, found[3] + slope * (index + 1), rtol=1e-5)
+        if name == "powerlaw":
+            exact = 0.5 * (np.log(17.0) ** 2 - np.log(3.0) ** 2)
+            assert slope == pytest.approx(exact, rel=1e-5)
 
 
 def test_fluxes_of_the_tutorial() -> None:
@@ -203,11 +176,6 @@ def test_band_is_continuous_at_its_break() -> None:
     at = 1.5 * 300 / 1.2
     below, above = component.flux([at * (1 - 1e-12), at * (1 + 1e-12)], **v)
     assert below == pytest.approx(above, rel=1e-10)
-    ends = [at * (1 - 1e-9), at * (1 - 0.9e-9)], [at * (1 + 0.9e-9), at * (1 + 1e-9)]
-    means = [component.partials(*map(np.array, e), **v) for e in zip(*ends, strict=True)]
-    for name in v:
-        one, other = (float(m[name]) / float(m["K"]) for m in means)
-        assert one == pytest.approx(other, abs=1e-6)
     energies = np.geomspace(10, 1e4, 20_001)
     assert energies[np.argmax(energies**2 * component.flux(energies, **v))] == pytest.approx(
         300, rel=1e-3
@@ -240,8 +208,6 @@ def test_nothing_overflows() -> None:
     ):
         assert np.isfinite(found).all()
         assert (found >= 0).all()
-    slopes = COMPONENTS["blackbody"].partials(e, 2 * e, K=1.0, kT=1.0)
-    assert all(np.isfinite(x).all() for x in slopes.values())
 
 
 def test_a_sharp_line_is_in_one_bin() -> None:
@@ -250,9 +216,6 @@ def test_a_sharp_line_is_in_one_bin() -> None:
     found = line.integral(low, high, **sharp)
     assert found.tolist() == [0, 0, 0, 0, 2, 0, 0, 0, 0, 0]
     np.testing.assert_array_equal(line.integral(low, high, **(sharp | {"sigma": 1e-9})), found)
-    partials = line.partials(low, high, **sharp)
-    assert partials["F"].tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 0]
-    assert not partials["mu"].any()
     # one that is on an edge is in the bin that begins there
     edges = np.array([1.0, 2.0, 3.0])
     on_edge = line.integral(edges[:-1], edges[1:], F=2.0, mu=2.0, sigma=0.0)

@@ -1,16 +1,16 @@
-"""What a component of a spectrum is, and its integrals over energy bins with their derivatives.
+"""What a component of a spectrum is, and its integrals over energy bins.
 
 The components themselves are in `pyxstan.spectra.components`, with all formulas.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from pyxstan.errors import DataError
 
@@ -19,8 +19,6 @@ Floats = npt.NDArray[np.float64]
 Numbers = npt.ArrayLike
 #: Values of parameters and constants by name, broadcast against the energies.
 Values = Mapping[str, Floats]
-#: An integral over bins, and its derivatives by the name of the parameter.
-Integral = tuple[Floats, dict[str, Floats]]
 #: What absorption lets through at the lower end, the middle and the upper end of each bin.
 Transmission = tuple[Numbers, Numbers, Numbers]
 
@@ -30,10 +28,10 @@ _SIMPSON = (1.0, 4.0, 1.0)
 _NARROW, _SERIES, _GONE = 0.03, 0.5, 300.0
 #: ln(high / low) of the widest bin that is integrated in one part.
 _WIDEST = 0.1
-_N = np.arange(19)
-#: Coefficients of the weights at the upper end and in the middle, see `falling_weights`.
-_HIGH = 6 * (1 - _N) / special.factorial(_N + 3)
-_MIDDLE = 12 * (2 * _N[:10] + 2) / special.factorial(2 * _N[:10] + 3)
+#: Coefficients of the weights at the upper end, of even and of odd powers, and in the middle, see
+#: `falling_weights`: as many as numbers of 16 digits see up to `_SERIES`.
+_EVEN, _ODD = (tuple(6 * (1 - n) / math.factorial(n + 3) for n in range(k, 18, 2)) for k in (0, 1))
+_MIDDLE = tuple(12 * (2 * n + 2) / math.factorial(2 * n + 3) for n in range(7))
 
 
 @dataclass(frozen=True)
@@ -66,16 +64,11 @@ class Shape:
 
     #: Flux at some energies.
     flux: Callable[[Floats, Values], Floats]
-    #: Derivatives of its logarithm with respect to the parameters other than the norm.
-    log_slopes: Callable[[Floats, Values], dict[str, Floats]]
-    #: Integral over bins and its derivatives; Simpson's rule if None.
-    exact: Callable[[Floats, Floats, Values], Integral] | None = None
+    #: Integral over bins; Simpson's rule if None.
+    exact: Callable[[Floats, Floats, Values], Floats] | None = None
     #: Weights of what absorption lets through at the lower end, the middle and the upper end of
-    #: each bin, and their derivatives by the name of the parameter; of one that may be narrower
-    #: than a bin. None: the flux at these points is the weight.
-    through: (
-        Callable[[Floats, Floats, Values], tuple[list[Floats], dict[str, list[Floats]]]] | None
-    ) = None
+    #: each bin, of one that may be narrower than a bin. None: the flux there is the weight.
+    through: Callable[[Floats, Floats, Values], list[Floats]] | None = None
     #: Parameter that the flux falls with as exp(-E / parameter), beside a factor that is smooth.
     fold: str | None = None
 
@@ -86,7 +79,7 @@ def _nothing(_: Values) -> str:
 
 @dataclass(frozen=True)
 class Component:
-    """A component: its parameters, its flux, and its integrals with their derivatives."""
+    """A component: its parameters, its flux, and its integrals."""
 
     name: str
     #: Its number in the Stan program.
@@ -147,7 +140,7 @@ class Component:
             Ends of the bins in keV, 0 < low < high.
         transmission
             What absorption lets through at the lower end, the middle and the upper end of each
-            bin; or derivatives of that, for a derivative of the integral.
+            bin.
         **values
             As in `flux`.
 
@@ -156,25 +149,6 @@ class Component:
         ndarray
             Shape of the values, then the bins.
         """
-        return self._integrals(low, high, transmission, values)[0]
-
-    def partials(
-        self,
-        low: Numbers,
-        high: Numbers,
-        transmission: Transmission | None = None,
-        **values: Numbers,
-    ) -> dict[str, Floats]:
-        """Derivatives of `integral` with respect to each parameter, by its name."""
-        return self._integrals(low, high, transmission, values)[1]
-
-    def _integrals(
-        self,
-        low: Numbers,
-        high: Numbers,
-        transmission: Transmission | None,
-        values: Mapping[str, Numbers],
-    ) -> Integral:
         ends = _bins(low, high)
         through = None
         if transmission is not None:
@@ -184,84 +158,51 @@ class Component:
         v = self._values(values, ends[0].ndim)
         with np.errstate(over="ignore"):
             if self.shape.exact is None:
-                one, slopes = self._simpson(*ends, through, v)
+                one = self._simpson(*ends, through, v)
+            elif through is None:
+                one = self.shape.exact(*ends, v)
             else:
-                one, slopes = self.shape.exact(*ends, v)
-                if through is not None:
-                    one, slopes = self._absorbed(*ends, through, v, one, slopes)
-        norm = v[self.norm]
-        total = np.asarray(norm * one)
-        found = {self.norm: one} | {name: norm * slope for name, slope in slopes.items()}
-        return total, {p.name: np.broadcast_to(found[p.name], total.shape) for p in self.parameters}
+                one = self._absorbed(*ends, through, v)
+        return np.asarray(v[self.norm] * one)
 
-    def _in_parts(self, low: Floats, high: Floats, values: Mapping[str, Numbers]) -> Integral:
+    def _in_parts(self, low: Floats, high: Floats, values: Mapping[str, Numbers]) -> Floats:
         """Integrals over wide bins, as sums over parts of them."""
         edges, first = parts(low.ravel(), high.ravel())
-        total, slopes = self._integrals(edges[:, 0], edges[:, 1], None, values)
-
-        def summed(x: Floats) -> Floats:
-            return np.add.reduceat(x, first, axis=-1).reshape(*x.shape[:-1], *low.shape)
-
-        return summed(total), {name: summed(slope) for name, slope in slopes.items()}
+        total = self.integral(edges[:, 0], edges[:, 1], None, **values)
+        return np.add.reduceat(total, first, axis=-1).reshape(*total.shape[:-1], *low.shape)
 
     def _simpson(
         self, low: Floats, high: Floats, through: list[Floats] | None, v: Values
-    ) -> Integral:
-        """Integral and derivatives for a norm of one."""
-        one: Floats = np.zeros(())
-        slopes: dict[str, Floats] = {p.name: np.zeros(()) for p in self.parameters[1:]}
+    ) -> Floats:
+        """Integral for a norm of one."""
         fold = self.shape.fold
         weights: Sequence[Floats | float] = _SIMPSON
-        weight_slopes: Sequence[Floats] = ()
         if fold is not None:
-            half = 0.5 * (high - low) / v[fold]
-            weights, by_half = falling_weights(half)
-            weight_slopes = [-w * half / v[fold] for w in by_half]
+            weights = falling_weights(0.5 * (high - low) / v[fold])
+        one: Floats = np.zeros(())
         for k, energy in enumerate((low, 0.5 * (low + high), high)):
-            part = (high - low) / 6 * self.shape.flux(energy, v)
-            if through is not None:
-                part = part * through[k]
-            s = part * weights[k]
-            one = one + s
-            for name, slope in self.shape.log_slopes(energy, v).items():
-                slopes[name] = slopes[name] + s * slope
-            if fold is not None:
-                slopes[fold] = slopes[fold] + part * weight_slopes[k]
-        return one, slopes
+            part = weights[k] * self.shape.flux(energy, v)
+            one = one + (part if through is None else part * through[k])
+        return np.asarray((high - low) / 6 * one)
 
     @property
     def narrow(self) -> bool:
         """Whether it may be narrower than a bin."""
         return self.shape.through is not None
 
-    def _absorbed(
-        self,
-        low: Floats,
-        high: Floats,
-        through: list[Floats],
-        v: Values,
-        one: Floats,
-        slopes: dict[str, Floats],
-    ) -> Integral:
-        """An exact integral times the mean of what is let through."""
+    def _absorbed(self, low: Floats, high: Floats, through: list[Floats], v: Values) -> Floats:
+        """Integral of what is let through, for a norm of one that has an exact one."""
+        assert self.shape.exact is not None
         if self.shape.through is not None:
-            weights, weight_slopes = self.shape.through(low, high, v)
-            total = np.asarray(sum(w * a for w, a in zip(weights, through, strict=True)))
-            return total, {
-                name: np.asarray(sum(w * a for w, a in zip(each, through, strict=True)))
-                for name, each in weight_slopes.items()
-            }
+            weights = self.shape.through(low, high, v)
+            return np.asarray(sum(w * a for w, a in zip(weights, through, strict=True)))
         nodes = (low, 0.5 * (low + high), high)
         weights = [w * self.shape.flux(e, v) for w, e in zip(_SIMPSON, nodes, strict=True)]
         total = weights[0] + weights[1] + weights[2]
+        passed = weights[0] * through[0] + weights[1] * through[1] + weights[2] * through[2]
         # where the flux underflows, so does its integral
-        weights = [w / np.where(total > 0, total, 1.0) for w in weights]
-        mean = weights[0] * through[0] + weights[1] * through[1] + weights[2] * through[2]
-        found = {name: slope * mean for name, slope in slopes.items()}
-        for energy, w, a in zip(nodes, weights, through, strict=True):
-            for name, slope in self.shape.log_slopes(energy, v).items():
-                found[name] = found[name] + one * w * slope * (a - mean)
-        return one * mean, found
+        mean = passed / np.where(total > 0, total, 1.0)
+        return np.asarray(self.shape.exact(low, high, v) * mean)
 
     def _values(self, given: Mapping[str, Numbers], axes: int) -> dict[str, Floats]:
         """Parameters and constants with `axes` axes more, for the energies."""
@@ -287,7 +228,7 @@ class Component:
         return found
 
 
-def falling_weights(half: Floats) -> tuple[list[Floats], list[Floats]]:
+def falling_weights(half: Floats) -> list[Floats]:
     """Weights of a rule of integration for s(E) exp(-E / fold), exact where s is a parabola.
 
     In units of a sixth of the bin they are 1, 4 and 1 where the bin is narrow (Simpson's rule).
@@ -304,32 +245,23 @@ def falling_weights(half: Floats) -> tuple[list[Floats], list[Floats]]:
 
     Returns
     -------
-    weights, slopes
-        At the lower end, in the middle and at the upper end, and their derivatives.
+    weights
+        At the lower end, in the middle and at the upper end.
     """
     narrow, wide = half <= _NARROW, half > _SERIES
-    found = [np.full(half.shape, w) for w in (*_SIMPSON, 0.0, 0.0, 0.0)]
+    found = [np.full(half.shape, w) for w in _SIMPSON]
     for chosen, rule in ((~narrow & ~wide, _series), (wide, _closed)):
         if chosen.any():
             for one, w in zip(found, rule(half[chosen]), strict=True):
                 one[chosen] = w
-    return found[:3], found[3:]
+    return found
 
 
 def _series(t: Floats) -> list[Floats]:
-    """The weights, then their derivatives, where the closed form would lose digits."""
-    value = np.polynomial.polynomial.polyval
-    x, even, slope = 2 * t, _N % 2 == 0, (_HIGH * _N)[1:]
-    same, other = value(x, np.where(even, _HIGH, 0)), value(x, np.where(even, 0, _HIGH))
-    same_slope, other_slope = (value(x, np.where(k[1:], slope, 0)) for k in (~even, even))
-    found = [
-        same - other,
-        value(t * t, _MIDDLE),
-        same + other,
-        2 * (other_slope - same_slope),
-        2 * t * value(t * t, (_MIDDLE * _N[:10])[1:]),
-        2 * (same_slope + other_slope),
-    ]
+    """The weights where the closed form would lose digits."""
+    t2 = t * t
+    even, odd = np.polyval(_EVEN[::-1], 4 * t2), 2 * t * np.polyval(_ODD[::-1], 4 * t2)
+    found = [even - odd, np.polyval(_MIDDLE[::-1], t2), even + odd]
     return [np.asarray(w, dtype=np.float64) for w in found]
 
 
@@ -338,15 +270,11 @@ def _closed(t: Floats) -> list[Floats]:
     t = np.minimum(t, _GONE)
     up = np.exp(t)
     down = 1 / up
-    s, c = 0.5 * (up - down), 0.5 * (up + down)
-    d = -4 * s / t**2 + 12 * c / t**3 - 12 * s / t**4
+    t2, t3 = t * t, t * t * t
     found = [
-        1.5 * (2 / t - (down**2 + 3) / t**2 + 2 * (1 - down**2) / t**3),
-        12 * (t * c - s) / t**3,
-        1.5 * (-2 / t - (up**2 + 3) / t**2 + 2 * (up**2 - 1) / t**3),
-        1.5 * down * d,
-        -3 * d,
-        1.5 * up * d,
+        1.5 * (2 / t - (down**2 + 3) / t2 + 2 * (1 - down**2) / t3),
+        6 * (t * (up + down) - (up - down)) / t3,
+        1.5 * (-2 / t - (up**2 + 3) / t2 + 2 * (up**2 - 1) / t3),
     ]
     return [np.asarray(w, dtype=np.float64) for w in found]
 

@@ -26,8 +26,7 @@ with g = index + 1 and x = g L / 2, which has no special case but sinh(x) / x = 
 With absorption, which lets the fractions A of the photons at l, m and h through, the integral is
 multiplied by [w_l A_l + 4 w_m A_m + w_h A_h] / [w_l + 4 w_m + w_h], with the weights w = s(E). The
 line may be much narrower than the bin: there A is the parabola through its three values, whose mean
-over the line follows from the line's moments in the bin. All are linear in A: the derivative with
-respect to anything that A depends on is the same integral with the derivative of A in its place.
+over the line follows from the line's moments in the bin.
 
 >>> COMPONENTS["powerlaw"].integral([1.0, 2.0], [2.0, 4.0], K=1.0, index=-2.0)
 array([0.5 , 0.25])

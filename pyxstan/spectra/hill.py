@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
 from pyxstan.spectra import likelihood
@@ -19,9 +20,10 @@ NOWHERE = -1e300
 
 @dataclass(frozen=True, eq=False)
 class Parabola:
-    """A log density by its slope and its information at one point, in the coordinates that move."""
+    """A log density by its height, slope and information at a point, where coordinates move."""
 
     origin: Floats
+    height: float
     slope: Floats
     information: Floats
 
@@ -48,21 +50,24 @@ class Hill:
         values = self.parameters.named(x)
         with np.errstate(all="ignore"):
             for one in self.spectra:
-                total = total + one.log_likelihood(one.expected(values)).sum(axis=-1)
+                total = total + _log_likelihood(one, one.expected(values))
         if self.others is not None:
             total = total + self.others.heights(v)
-        return np.asarray(np.nan_to_num(total, nan=NOWHERE, posinf=NOWHERE, neginf=NOWHERE))
+        return _somewhere(total)
 
     def parabolas(self, v: Floats) -> tuple[Parabola, list[Parabola]]:
         """The prior's and each spectrum's, in the moving coordinates."""
         size = len(self.moving)
         unit = np.eye(len(v))[self.moving]
-        x, log_prior = self._values(np.concatenate([v + STEP * unit, v - STEP * unit, v[None]]))
-        values = self.parameters.named(x)
-        _, around = self._values(v + 0.1 * np.concatenate([unit, -unit]))
-        curvature = -(around[:size] + around[size:] - 2 * log_prior[-1]) / 0.01
-        slope = (log_prior[:size] - log_prior[size:-1]) / (2 * STEP)
-        prior = Parabola(v, slope, np.diag(np.maximum(np.nan_to_num(curvature), 1e-3)))
+        steps = np.concatenate([STEP * unit, -STEP * unit, np.zeros_like(v[None])])
+        wide = 0.1 * np.concatenate([unit, -unit])
+        x, log_prior = self._values(v + np.concatenate([steps, wide]))
+        values = self.parameters.named(x[: len(steps)])
+        around, height = log_prior[len(steps) :], log_prior[2 * size]
+        curvature = -(around[:size] + around[size:] - 2 * height) / 0.01
+        slope = (log_prior[:size] - log_prior[size : 2 * size]) / (2 * STEP)
+        information = np.diag(np.maximum(np.nan_to_num(curvature), 1e-3))
+        prior = Parabola(v, float(height), slope, information)
         found = []
         with np.errstate(all="ignore"):
             for one in self.spectra:
@@ -70,46 +75,48 @@ class Hill:
                 each = (expected[:size] - expected[size:-1]) / (2 * STEP)
                 of_counts = likelihood.slope(one.statistic, one.binned, expected[-1])
                 weight = likelihood.information(one.statistic, one.binned, expected[-1])
-                information = (each * weight) @ each.T
-                found.append(Parabola(v, *map(np.nan_to_num, (each @ of_counts, information))))
+                slope, information = each @ of_counts, (each * weight) @ each.T
+                height = _log_likelihood(one, expected[-1])
+                found.append(Parabola(v, float(height), *map(np.nan_to_num, (slope, information))))
         return prior, found
 
-    def slopes(self, v: Floats) -> tuple[Floats, Floats]:
-        """Gradient and expected information at a point, in the moving coordinates."""
+    def parabola(self, v: Floats) -> Parabola:
+        """All of them together."""
         prior, spectra = self.parabolas(v)
+        each = [prior, *spectra]
+        height = sum(one.height for one in each)
         slope = sum((one.slope for one in spectra), prior.slope)
         information = sum((one.information for one in spectra), prior.information)
         if (others := self.others) is not None:
+            height += float(others.heights(v))
             slope = slope + (others.slope - others.information @ (v - others.origin))[self.moving]
             information = information + others.information[np.ix_(self.moving, self.moving)]
-        return slope, information
+        return Parabola(v, float(_somewhere(height)), slope, information)
 
-    def climb(self, v: Floats, laps: int = _LAPS) -> tuple[Floats, Floats, float]:
-        """The top that is reached from a point, the information there, and its height.
+    def climb(self, v: Floats, laps: int = _LAPS) -> Parabola:
+        """The parabola at the top that is reached from a point.
 
         Fisher scoring with Levenberg and Marquardt's damping.
         """
         damping = 1e-3
-        height = float(self.heights(v[None])[0])
-        slope, information = self.slopes(v)
+        here = self.parabola(v)
         for _ in range(laps):
-            damped = information + damping * np.diag(np.diag(information) + 1e-12)
+            damped = here.information + damping * np.diag(np.diag(here.information) + 1e-12)
             step = np.zeros_like(v)
-            step[self.moving] = np.linalg.solve(damped, slope)
+            step[self.moving] = np.linalg.solve(damped, here.slope)
             step *= min(1.0, _LONGEST / max(np.abs(step).max(), 1e-300))
-            there = float(self.heights((v + step)[None])[0])
-            if there > height - 1e-9:
-                gain = there - height
-                v, height = v + step, there
+            there = self.parabola(here.origin + step)
+            gain = there.height - here.height
+            if gain > -1e-9:
+                here = there
                 damping = max(damping / 10, 1e-9)
-                slope, information = self.slopes(v)
                 if gain < 1e-5 and np.abs(step).max() < 1e-2:
                     break
             elif damping > 1e6:
                 break
             else:
                 damping *= 10
-        return v, information, height
+        return here
 
     def near(self, path: int, parabolas: list[Parabola]) -> Hill:
         """What has to do with a coordinate: the spectra that it changes, and what changes those.
@@ -121,6 +128,7 @@ class Hill:
         others = [one for one, inside in zip(parabolas, seen, strict=True) if not inside]
         rest = Parabola(
             parabolas[0].origin,
+            0.0,
             sum((one.slope for one in others), np.zeros(self.parameters.free)),
             sum((one.information for one in others), np.zeros((self.parameters.free,) * 2)),
         )
@@ -133,3 +141,13 @@ class Hill:
             u, log_jacobian = self.parameters.spread(v)
             x, log_prior = self.parameters.values(u)
             return x, log_prior + log_jacobian
+
+
+def _log_likelihood(one: Folded, expected: Floats) -> Floats:
+    """Of all groups, less that of a model that fits each exactly."""
+    statistic = likelihood.statistic(one.statistic, one.binned, expected)
+    return np.asarray(-0.5 * statistic.sum(axis=-1))
+
+
+def _somewhere(heights: npt.ArrayLike) -> Floats:
+    return np.asarray(np.nan_to_num(heights, nan=NOWHERE, posinf=NOWHERE, neginf=NOWHERE))

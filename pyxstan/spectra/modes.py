@@ -131,7 +131,7 @@ def _starts(hill: Hill, top: Floats, trials: Floats) -> Iterator[Floats]:
                 start = np.where(np.arange(len(top)) == k, place, top)
                 held = replace(hill, moving=hill.moving[hill.moving != k])
                 if len(held.moving):
-                    start = held.climb(start, _HELD_LAPS)[0]
+                    start = held.climb(start, _HELD_LAPS).origin
                 others.append((float(hill.heights(start[None])[0]), start))
     for trial in trials[:_PRIOR_STARTS]:
         start = top.copy()
@@ -147,11 +147,12 @@ def _climbed(hill: Hill, start: Floats, known: list[Mode], best: float) -> Mode 
     """The mode that is reached; None if it is a known one, or hopeless."""
     v, before = start, -np.inf
     for _ in range(_PORTIONS if known else 1):
-        v, information, height = hill.climb(v, _LAPS) if known else hill.climb(v)
+        here = hill.climb(v, _LAPS) if known else hill.climb(v)
+        v, height = here.origin, here.height
         for one in known:
             away = (v - one.v)[hill.moving]
             if (
-                away @ (0.5 * (one.information + information)) @ away < 1
+                away @ (0.5 * (one.information + here.information)) @ away < 1
                 and height < one.height + 0.5
             ):
                 return None
@@ -163,7 +164,7 @@ def _climbed(hill: Hill, start: Floats, known: list[Mode], best: float) -> Mode 
         before = height
     if height < best - 3 * MATTERS:
         return None
-    return Mode(v, information, height)
+    return Mode(v, here.information, height)
 
 
 def _joined(hill: Hill, one: Mode, other: Mode) -> bool:

@@ -171,9 +171,11 @@ class Parameters:
         u, log_jacobian
             Of shape (draws, free) and (draws,).
         """
+        u, log_jacobian = v.copy(), np.zeros(len(v))
+        if not self._drawn:
+            return u, log_jacobian
         _, bottom, width = self._ends
         x, _ = self.values(v)
-        u, log_jacobian = v.copy(), np.zeros(len(v))
         with np.errstate(divide="ignore", invalid="ignore"):
             for k, mean, sd in self._drawn:
                 middle = np.log(x[:, mean]) if self.rows[mean].positive else x[:, mean]

@@ -1,8 +1,6 @@
 """Shapes of the components in `pyxstan.spectra.components`: fluxes for a norm of one.
 
-Each has a function for the flux, one for the derivatives of its logarithm with respect to the
-parameters, and, where there is a closed form, one for its integral over bins and the derivatives
-of that.
+Each has a function for the flux and, where there is a closed form, one for its integral over bins.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from pyxstan.spectra.component_types import Floats, Integral, Shape, Values
+from pyxstan.spectra.component_types import Floats, Shape, Values
 
 #: A line's width in halves of a bin, from which on the line is a parabola there.
 _SMOOTH = 10.0
@@ -25,78 +23,42 @@ def _log_sinhc(x: Floats) -> Floats:
     return np.asarray(np.where(twice > 0, 0.5 * twice + np.log(-np.expm1(-apart) / apart), 0.0))
 
 
-def _langevin(x: Floats) -> Floats:
-    """coth(x) - 1 / x: the derivative of ln(sinh(x) / x)."""
-    near = np.abs(x) < 0.1
-    y, x2 = np.where(near, 1.0, x), np.where(near, x * x, 0.0)
-    series = 1 / 3 - x2 * (1 / 45 - x2 * (2 / 945 - x2 * (1 / 4725 - x2 * 2 / 93555)))
-    return np.asarray(np.where(near, x * series, 1 / np.tanh(y) - 1 / y))
-
-
-def _power_integral(
-    low: Floats,
-    high: Floats,
-    index: Floats,
-    reference: Floats,
-) -> tuple[Floats, Floats]:
-    """ln of the integral of (E / reference)^index, and its derivative with respect to index."""
+def _log_power_integral(low: Floats, high: Floats, index: Floats, reference: Floats) -> Floats:
+    """ln of the integral of (E / reference)^index."""
     length = np.log1p((high - low) / low)
     middle = np.log(low / reference) + 0.5 * length
     x = 0.5 * (index + 1) * length
-    value = np.log(reference * length) + (index + 1) * middle + _log_sinhc(x)
-    return value, middle + 0.5 * length * _langevin(x)
+    return np.asarray(np.log(reference * length) + (index + 1) * middle + _log_sinhc(x))
 
 
 def _powerlaw(e: Floats, v: Values) -> Floats:
     return np.asarray(np.exp(v["index"] * np.log(e / v["piv"])))
 
 
-def _powerlaw_slopes(e: Floats, v: Values) -> dict[str, Floats]:
-    return {"index": np.log(e / v["piv"])}
+def _powerlaw_exact(low: Floats, high: Floats, v: Values) -> Floats:
+    return np.asarray(np.exp(_log_power_integral(low, high, v["index"], v["piv"])))
 
 
-def _powerlaw_exact(low: Floats, high: Floats, v: Values) -> Integral:
-    log_one, slope = _power_integral(low, high, v["index"], v["piv"])
-    one = np.exp(log_one)
-    return one, {"index": one * slope}
-
-
-def _between(v: Values) -> tuple[Floats, Floats]:
-    """The integral of (E / a)^index from a to b, as `_power_integral` gives it."""
-    return _power_integral(v["a"], v["b"], v["index"], v["a"])
+def _log_between(v: Values) -> Floats:
+    """ln of the integral of (E / a)^index from a to b."""
+    return _log_power_integral(v["a"], v["b"], v["index"], v["a"])
 
 
 def _powerlaw_flux(e: Floats, v: Values) -> Floats:
-    return np.asarray(np.exp(v["index"] * np.log(e / v["a"]) - _between(v)[0]))
+    return np.asarray(np.exp(v["index"] * np.log(e / v["a"]) - _log_between(v)))
 
 
-def _powerlaw_flux_slopes(e: Floats, v: Values) -> dict[str, Floats]:
-    return {"index": np.log(e / v["a"]) - _between(v)[1]}
-
-
-def _powerlaw_flux_exact(low: Floats, high: Floats, v: Values) -> Integral:
-    log_one, slope = _power_integral(low, high, v["index"], v["a"])
-    log_all, slope_all = _between(v)
-    one = np.exp(log_one - log_all)
-    return one, {"index": one * (slope - slope_all)}
+def _powerlaw_flux_exact(low: Floats, high: Floats, v: Values) -> Floats:
+    return np.asarray(np.exp(_log_power_integral(low, high, v["index"], v["a"]) - _log_between(v)))
 
 
 def _cutoff(e: Floats, v: Values) -> Floats:
     return np.asarray(np.exp(v["index"] * np.log(e / v["piv"]) - e / v["xc"]))
 
 
-def _cutoff_slopes(e: Floats, v: Values) -> dict[str, Floats]:
-    return {"index": np.log(e / v["piv"]), "xc": e / v["xc"] / v["xc"]}
-
-
 def _blackbody(e: Floats, v: Values) -> Floats:
     u = e / v["kT"]
     return np.asarray(e * e * np.exp(-u) / -np.expm1(-u))
-
-
-def _blackbody_slopes(e: Floats, v: Values) -> dict[str, Floats]:
-    u = e / v["kT"]
-    return {"kT": u / -np.expm1(-u) / v["kT"]}
 
 
 def _break(v: Values) -> Floats:
@@ -109,16 +71,6 @@ def _band(e: Floats, v: Values) -> Floats:
     below = alpha * log_e - (2 + alpha) * e / v["xp"]
     above = (alpha - beta) * (np.log(xb / v["piv"]) - 1) + beta * log_e
     return np.asarray(np.exp(np.where(e < xb, below, above)))
-
-
-def _band_slopes(e: Floats, v: Values) -> dict[str, Floats]:
-    xb = _break(v)
-    at = np.minimum(e, xb)
-    return {
-        "alpha": np.log(at / v["piv"]) - at / v["xp"],
-        "beta": np.log(np.maximum(e, xb) / xb),
-        "xp": (2 + v["alpha"]) * at / v["xp"] ** 2,
-    }
 
 
 def band_mistake(v: Values) -> str:
@@ -134,10 +86,6 @@ def band_mistake(v: Values) -> str:
 
 def _bremsstrahlung(e: Floats, v: Values) -> Floats:
     return np.asarray(np.exp(-e / v["kT"]) / e)
-
-
-def _bremsstrahlung_slopes(e: Floats, v: Values) -> dict[str, Floats]:
-    return {"kT": e / v["kT"] / v["kT"]}
 
 
 def _from_line(e: Floats, v: Values) -> Floats:
@@ -157,28 +105,21 @@ def _line(e: Floats, v: Values) -> Floats:
     return np.asarray(_normal(_from_line(e, v)) / sigma)
 
 
-def _line_exact(low: Floats, high: Floats, v: Values) -> Integral:
+def _line_exact(low: Floats, high: Floats, v: Values) -> Floats:
     z1, z2 = _from_line(low, v), _from_line(high, v)
     # above the line from its upper tail, where the differences are not lost
     flip = z1 > 0
-    one = special.ndtr(np.where(flip, -z1, z2)) - special.ndtr(np.where(flip, -z2, z1))
-    sigma = np.where(v["sigma"] > 0, v["sigma"], 1.0)
-    p1, p2 = _normal(z1), _normal(z2)
-    # the density has gone long before z is infinite
-    w1, w2 = (np.clip(z, -1e10, 1e10) for z in (z1, z2))
-    return one, {"mu": (p1 - p2) / sigma, "sigma": (w1 * p1 - w2 * p2) / sigma}
+    upper, lower = np.where(flip, -z1, z2), np.where(flip, -z2, z1)
+    return np.asarray(special.ndtr(upper) - special.ndtr(lower))
 
 
-def _line_through(
-    low: Floats, high: Floats, v: Values
-) -> tuple[list[Floats], dict[str, list[Floats]]]:
+def _line_through(low: Floats, high: Floats, v: Values) -> list[Floats]:
     """Weights of three points of a bin in the integral of a line times what gas lets through.
 
     That is taken for a parabola, of which the line's moments in the bin say the integral, in halves
     of the bin from its middle; where the bin is far narrower than the line, the line is.
     """
-    one, slopes = _line_exact(low, high, v)
-    sigma = np.where(v["sigma"] > 0, v["sigma"], 1.0)
+    one = _line_exact(low, high, v)
     half, middle = 0.5 * (high - low), 0.5 * (low + high)
     # the density has gone long before z is infinite
     a, b = (np.clip(_from_line(e, v), -1e10, 1e10) for e in (low, high))
@@ -188,42 +129,15 @@ def _line_through(
     s, m = np.where(smooth, 0.0, s), np.where(smooth, 0.0, m)
     first = m * one + s * (p - q)
     second = m * m * one + 2 * m * s * (p - q) + s * s * (one + a * p - b * q)
-    moments = [
-        (one, first, second),
-        (
-            slopes["mu"],
-            one / half - (p + q) / sigma,
-            slopes["mu"] + 2 * first / half,
-        ),
-        (
-            slopes["sigma"],
-            (p - q) / half - (a * p + b * q) / sigma,
-            slopes["sigma"] + 2 / half * (s * one - p - q),
-        ),
-    ]
-    narrow = [[0.5 * (m2 - m1), m0 - m2, 0.5 * (m2 + m1)] for m0, m1, m2 in moments]
+    narrow = [0.5 * (second - first), one - second, 0.5 * (second + first)]
     # relative to the end that is next to the line
     least = np.clip(0.0, a, b)
     z = [a, 0.5 * (a + b), b]
     by = [np.exp(np.minimum(-0.5 * (x - least) * (x + least), 0.0)) for x in z]
     by[1] = 4 * by[1]
     total = by[0] + by[1] + by[2]
-    by = [x / np.where(total > 0, total, 1.0) for x in by]
-    mean = by[0] * z[0] + by[1] * z[1] + by[2] * z[2]
-    square = by[0] * z[0] ** 2 + by[1] * z[1] ** 2 + by[2] * z[2] ** 2
-    wide = [
-        [w * one for w in by],
-        [w * (slopes["mu"] + one * (x - mean) / sigma) for w, x in zip(by, z, strict=True)],
-        [
-            w * (slopes["sigma"] + one * (x * x - square) / sigma)
-            for w, x in zip(by, z, strict=True)
-        ],
-    ]
-    weights, by_mu, by_sigma = (
-        [np.where(smooth, y, x) for x, y in zip(these, those, strict=True)]
-        for these, those in zip(narrow, wide, strict=True)
-    )
-    return weights, {"mu": by_mu, "sigma": by_sigma}
+    wide = [x / np.where(total > 0, total, 1.0) * one for x in by]
+    return [np.where(smooth, y, x) for x, y in zip(narrow, wide, strict=True)]
 
 
 def shared_line(edges: Floats, middles: Floats, mu: Floats, sigma: Floats) -> Floats:
@@ -255,14 +169,10 @@ def shared_line(edges: Floats, middles: Floats, mu: Floats, sigma: Floats) -> Fl
     return np.diff(np.concatenate([none, over, none], axis=1))
 
 
-def _no_slopes(_: Floats, __: Values) -> dict[str, Floats]:
-    return {}
-
-
-POWERLAW = Shape(_powerlaw, _powerlaw_slopes, _powerlaw_exact)
-POWERLAW_FLUX = Shape(_powerlaw_flux, _powerlaw_flux_slopes, _powerlaw_flux_exact)
-CUTOFF_POWERLAW = Shape(_cutoff, _cutoff_slopes, fold="xc")
-BLACKBODY = Shape(_blackbody, _blackbody_slopes, fold="kT")
-BAND = Shape(_band, _band_slopes)
-BREMSSTRAHLUNG = Shape(_bremsstrahlung, _bremsstrahlung_slopes, fold="kT")
-GAUSSIAN_LINE = Shape(_line, _no_slopes, _line_exact, through=_line_through)
+POWERLAW = Shape(_powerlaw, _powerlaw_exact)
+POWERLAW_FLUX = Shape(_powerlaw_flux, _powerlaw_flux_exact)
+CUTOFF_POWERLAW = Shape(_cutoff, fold="xc")
+BLACKBODY = Shape(_blackbody, fold="kT")
+BAND = Shape(_band)
+BREMSSTRAHLUNG = Shape(_bremsstrahlung, fold="kT")
+GAUSSIAN_LINE = Shape(_line, _line_exact, through=_line_through)

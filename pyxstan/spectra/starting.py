@@ -121,25 +121,25 @@ def guess(parameters: Parameters, spectra: list[Folded]) -> Start:
             "a channel noticed that nothing reaches?"
         )
     order = np.argsort(-heights)
-    top, information, _ = max(
-        (hill.climb(trials[k]) for k in order[:_STARTS]), key=lambda one: one[2]
-    )
+    best = max((hill.climb(trials[k]) for k in order[:_STARTS]), key=lambda one: one.height)
     # another mode of a block may be better
     for _ in range(_AGAIN):
-        found = blocks(hill, top, hill.parabolas(top)[1], trials[order[_STARTS:]])
+        top = best.origin
+        _, parabolas = hill.parabolas(top)
+        found = blocks(hill, top, parabolas, trials[order[_STARTS:]])
         better = top.copy()
         for block in found:
             better[block.moving] = block.modes[0].v[block.moving]
-        if (better - top) @ information @ (better - top) < _BETTER:
+        if (better - top) @ best.information @ (better - top) < _BETTER:
             break
-        top, information, _ = hill.climb(better)
-    _, parabolas = hill.parabolas(top)
-    base, curves = top, list[Curve]()
+        best = hill.climb(better)
+    base, information, curves = best.origin, best.information, list[Curve]()
+    _, parabolas = hill.parabolas(base)
     while (path := _loosest(hill, information)) is not None and len(curves) < _RIDGES:
         base, curve = _ridge(hill.near(path, parabolas), path, base)
         curves.append(curve)
         hill = replace(hill, moving=hill.moving[hill.moving != path])
-        _, information = hill.slopes(base)
+        information = hill.parabola(base).information
     # from there to u, in which the sampler moves
     steps = STEP * np.concatenate([np.eye(size), -np.eye(size), np.zeros((1, size))])
     u, _ = parameters.spread(base + steps)
@@ -172,8 +172,8 @@ def _loosest(hill: Hill, information: Floats) -> int | None:
 
 def _highest(hill: Hill, v: Floats) -> tuple[Floats, float]:
     """The highest point, and the logarithm of the mass around it, were that a Gaussian's."""
-    top, information, height = hill.climb(v, _RIDGE_LAPS)
-    return top, height - 0.5 * float(np.linalg.slogdet(information)[1])
+    top = hill.climb(v, _RIDGE_LAPS)
+    return top.origin, top.height - 0.5 * float(np.linalg.slogdet(top.information)[1])
 
 
 def _ridge(hill: Hill, path: int, base: Floats) -> tuple[Floats, Curve]:
