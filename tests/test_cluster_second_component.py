@@ -104,7 +104,7 @@ def test_many_points_at_once_are_each_of_them() -> None:
         found = guess.second.log_density(theta, guess.cells)
         there = np.isfinite(found)  # the first component is the brighter one
         assert there.sum() > 10
-        alone = np.array([-target.surprise(one) for one in theta.T])
+        alone = np.array([-target.surprise(one[None])[0] for one in theta.T])
         np.testing.assert_allclose(found[there], alone[there], rtol=0, atol=1e-7)
         np.testing.assert_allclose(values[:, 3], guess.coordinates.values(theta[:, 3])[0])
         assert log_jacobian[3] == guess.coordinates.values(theta[:, 3])[1]

@@ -39,7 +39,7 @@ class Annuli:
         """The distance of each pixel from the centre."""
         x, y = pixels.x - self.center[0], pixels.y - self.center[1]
         (xx, xy), (_, yy) = self.shape
-        return np.asarray(np.hypot(xx * x + xy * y, xy * x + yy * y))
+        return np.asarray(np.sqrt((xx * x + xy * y) ** 2 + (xy * x + yy * y) ** 2))
 
     def index(self, pixels: Pixels) -> NDArray[np.int64]:
         """The annulus of each pixel."""

@@ -19,6 +19,8 @@ def log_likelihoods(cells: Cells, u: Floats) -> Floats:
         Coefficients as in `Cells.expected_and_log`, (coefficients, points).
     """
     size = max(cells.exposure.size, cells.counts.size, len(cells.fine_nodes), 1)
+    if size > _BLOCK:
+        return np.array([cells.log_likelihood(one) for one in u.T])
     step = max(1, _BLOCK // size)
     parts = [_some(cells, u[:, i : i + step]) for i in range(0, u.shape[1], step)]
     return np.concatenate(parts) if parts else np.zeros(0)

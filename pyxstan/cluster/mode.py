@@ -7,12 +7,17 @@ from collections.abc import Callable
 import numpy as np
 
 from pyxstan.cluster.cells import Floats
-from pyxstan.optimum import minimum
+from pyxstan.optimum import Function, minimum
 
 #: How far the valley of a posterior is followed (standard deviations), and what it may rise by, in
 #: units of a parabola's rise.
 _ALONG = (1.5, 3.0, 4.5)
 _RISE = (0.1, 3.0)
+#: Of the search from several points: differences of which slopes are made, steps at most, the gain
+#: of ln density of one that is the last, what steps are damped by, and counts that are none.
+_STEP, _STEPS, _GAIN = 1e-3, 60, 0.01
+_DAMPINGS = np.array([0.0, *np.geomspace(1e-3, 1e4, 8)])
+_NONE = 1e-100
 
 
 def scoring(
@@ -55,6 +60,62 @@ def scoring(
     return best
 
 
+def likeliest(
+    expected: Callable[[Floats], Floats],
+    counts: Floats,
+    log_prior: Callable[[Floats], Floats],
+    starts: Floats,
+) -> tuple[Floats, float]:
+    """The highest of the maxima of a posterior density that are reached from several points.
+
+    By damped Fisher scoring of all of them together, each step as damped as serves best.
+
+    Parameters
+    ----------
+    expected
+        Expected counts of points: (..., parameters) to (..., counts).
+    log_prior
+        Log density of the prior of points: (..., parameters) to (...).
+    starts
+        (points, parameters).
+
+    Returns
+    -------
+    point, log_density
+        The parameters, and the log of the posterior density there.
+    """
+
+    def posterior(theta: Floats) -> tuple[Floats, Floats, Floats]:
+        with np.errstate(all="ignore"):
+            N, prior = np.maximum(expected(theta), _NONE), log_prior(theta)
+            found = (counts * np.log(N) - N).sum(axis=-1) + prior
+        return np.where(np.isfinite(found), found, -np.inf), N, prior
+
+    size = starts.shape[1]
+    differences = _STEP * np.vstack([np.zeros(size), np.eye(size), -np.eye(size)])
+    best, diagonal = starts, np.arange(size)
+    for _ in range(_STEPS):
+        reached, N, prior = posterior(best[:, None] + differences)
+        N0, p0, plus, minus = N[:, 0], prior[:, :1], slice(1, size + 1), slice(size + 1, None)
+        slopes = (N[:, plus] - N[:, minus]) / (2 * _STEP)
+        score = (slopes @ (counts / N0 - 1)[..., None])[..., 0]
+        score += (prior[:, plus] - prior[:, minus]) / (2 * _STEP)
+        information = (slopes / N0[:, None]) @ slopes.transpose(0, 2, 1)
+        bent = (2 * p0 - prior[:, plus] - prior[:, minus]) / _STEP**2
+        information[:, diagonal, diagonal] += np.maximum(bent, 1e-9)
+        damped = np.repeat(information[:, None], len(_DAMPINGS), axis=1)
+        damped[..., diagonal, diagonal] *= 1 + _DAMPINGS[:, None]
+        tried = best[:, None] + np.linalg.solve(damped, score[:, None, :, None])[..., 0]
+        values = posterior(tried)[0]
+        chosen = np.arange(len(best)), values.argmax(axis=1)
+        gain = values[chosen] - reached[:, 0]
+        best = np.where(gain[:, None] > 0, tried[chosen], best)
+        if not gain.max() > _GAIN:
+            break
+    values = posterior(best)[0]
+    return best[values.argmax()], float(values.max())
+
+
 def principal(scale: Floats) -> Floats:
     """The square root of the same covariance whose first column is the longest, in units of sds."""
     covariance = scale @ scale.T
@@ -63,31 +124,31 @@ def principal(scale: Floats) -> Floats:
     return np.asarray((sd[:, None] * vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1])
 
 
-def bend_along(function: Callable[[Floats], float], size: int) -> Floats:
+def bend_along(function: Function, size: int) -> Floats:
     """How the minimum over all but the first coordinate moves with that one: its valley.
 
     Parameters
     ----------
     function
-        Of `size` coordinates, with its minimum at zero and unit curvature there.
+        Of many points of `size` coordinates, with its minimum at zero and unit curvature there.
 
     Returns
     -------
     array
         Coefficients of the powers 2, 3, 4 and 5 of w = 4 tanh(first / 4), shape (size, 4).
     """
-    lowest = function(np.zeros(size))
+    lowest = function(np.zeros((1, size)))[0]
     places: list[float] = []
     valley: list[Floats] = []
     for side in (1.0, -1.0):
         rest = np.zeros(size - 1)
         for first in side * np.array(_ALONG):
 
-            def across(others: Floats, first: float = first) -> float:
-                return function(np.append(first, others))
+            def across(others: Floats, first: float = first) -> Floats:
+                return function(np.insert(others, 0, first, axis=1))
 
             rest = minimum(across, rest)
-            rise = (across(rest) - lowest) / (0.5 * first**2)
+            rise = (across(rest[None])[0] - lowest) / (0.5 * first**2)
             if not _RISE[0] < rise < _RISE[1]:  # no valley any more: another optimum, or a cliff
                 break
             places.append(float(first))

@@ -25,13 +25,14 @@ from pyxstan.cluster.cells import (
     with_fine_pixels,
 )
 from pyxstan.cluster.data import ClusterImage
+from pyxstan.cluster.likelihoods import log_likelihoods
 from pyxstan.cluster.mode import bend_along, principal, scoring
 from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
 from pyxstan.cluster.search import Candidate, candidates, closest
 from pyxstan.cluster.starting import first_profile
 from pyxstan.cluster.superfluous import SuperfluousSecond
 from pyxstan.optimum import optimum
-from pyxstan.priors import Prior, log_prior
+from pyxstan.priors import Prior, log_prior_of_many
 
 #: Cells by level of refinement: their width in ln S, how many are around the centre, and the radius
 #: within which every pixel is its own (pixels).
@@ -210,18 +211,23 @@ class Target:
         """How far apart the cells let the components' centres be (pixels)."""
         return max(self.coordinates.radius)
 
-    def surprise(self, theta: Floats, *, prior: bool = True) -> float:
-        """Minus the log posterior density, or (without `prior`) minus the log likelihood."""
+    def surprise(self, theta: Floats, *, prior: bool = True) -> Floats:
+        """Minus the log posterior density, or (without `prior`) minus the log likelihood.
+
+        Parameters
+        ----------
+        theta
+            Points, shape (points, size).
+        """
         with np.errstate(all="ignore"):
-            values, log_jacobian = self.coordinates.values(theta)
-            if self.coordinates.layout.offset and (
-                np.hypot(*(values[-2:] - values[:2])) > self.farthest
-            ):
-                return 1e300
-            found = self.cells.log_likelihood(self.coordinates.coefficients(values))
+            values, log_jacobian = self.coordinates.values_of_many(theta.T)
+            found = log_likelihoods(self.cells, self.coordinates.coefficients(values))
             if prior:
-                found += log_prior(self.priors, values) + log_jacobian
-        return -found if np.isfinite(found) else 1e300
+                found += log_prior_of_many(self.priors, values) + log_jacobian
+            usable = np.isfinite(found)
+            if self.coordinates.layout.offset:
+                usable &= np.hypot(*(values[-2:] - values[:2])) <= self.farthest
+        return np.where(usable, -found, 1e300)
 
 
 @dataclass(frozen=True)
@@ -352,10 +358,8 @@ def _without_second(
     values = coordinates.values(peak)[0]
     rough = merged(pixels, coordinates, values, annuli, _trial_level(layout))
     with np.errstate(all="ignore"):
-        log_weight = np.array(
-            [rough.log_likelihood(coordinates.coefficients(coordinates.values(t)[0]))
-             for t in theta]
-        )  # fmt: skip
+        tried = coordinates.coefficients(coordinates.values_of_many(theta.T)[0])
+        log_weight = log_likelihoods(rough, tried)
     log_weight[~np.isfinite(log_weight)] = -np.inf
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
@@ -392,16 +396,16 @@ def _fine_enough(
     values: Floats,
     annuli: Annuli,
     exact: Cells,
-    thetas: Sequence[Floats] | Floats,
+    thetas: Floats,
     level: int | None,
 ) -> tuple[int, Cells]:
     """The coarsest cells that follow all pixels over some points, and their level."""
-    tried = [coordinates.coefficients(coordinates.values(one)[0]) for one in thetas]
-    truth = np.array([exact.log_likelihood(u) for u in tried])
+    tried = coordinates.coefficients(coordinates.values_of_many(thetas.T)[0])
+    truth = log_likelihoods(exact, tried)
     chosen = 0
     for chosen in range(len(LEVELS)) if level is None else (level,):
         cells = merged(pixels, coordinates, values, annuli, chosen)
-        if np.ptp(truth - [cells.log_likelihood(u) for u in tried]) < _TRIAL_ERROR:
+        if np.ptp(truth - log_likelihoods(cells, tried)) < _TRIAL_ERROR:
             break
     return chosen, cells
 
@@ -470,8 +474,9 @@ def _mode(
         target = Target(coordinates, rough, priors)
         theta, found = optimum(target.surprise, coordinates.theta(values), scale)
         exact = merged(pixels, coordinates, values, annuli, len(LEVELS))
-        truly = Target(coordinates, exact, priors).surprise
-        if truly(theta) > truly(coordinates.theta(values)) + _ASTRAY:
+        start = coordinates.theta(values)
+        after, before = Target(coordinates, exact, priors).surprise(np.stack([theta, start]))
+        if after > before + _ASTRAY:
             values = _moved(pixels, layout, values)
             theta = coordinates.theta(values)
             continue
@@ -502,10 +507,11 @@ def _pilot(
     coordinates, theta, scale, target = mode.coordinates, mode.theta, mode.scale, mode.target
     values = mode.values
     exact = merged(pixels, coordinates, values, annuli, len(LEVELS))
-    bend = bend_along(lambda z: target.surprise(theta + scale @ z), len(theta))
+    bend = bend_along(lambda z: target.surprise(theta + z @ scale.T), len(theta))
     trials = theta + np.random.default_rng(1).standard_normal((_TRIALS, len(theta))) @ scale.T
-    bar = target.surprise(theta) + 0.5 * len(theta) + _UNLIKELY
-    likely = [theta, *(one for one in trials if target.surprise(one) < bar)]
+    trials = np.vstack([theta, trials])
+    surprise = target.surprise(trials)
+    likely = trials[surprise <= surprise[0] + 0.5 * len(theta) + _UNLIKELY]
     chosen, cells = _fine_enough(pixels, coordinates, values, annuli, exact, likely, level)
     return Pilot(
         coordinates=coordinates,

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from scipy.optimize import minimize
 
 from pyxstan.cluster.annuli import Annuli
 from pyxstan.cluster.cells import Floats, Pixels
 from pyxstan.cluster.data import ClusterImage
+from pyxstan.cluster.mode import likeliest
 from pyxstan.cluster.parameters import RADIUS, Coordinates, Layout
-from pyxstan.priors import Prior, log_prior
+from pyxstan.priors import Prior, log_prior_of_many
 
 
 def find_center(
@@ -121,7 +120,7 @@ def first_profile(
     annuli = Annuli.around(pixels, center, layout.shape)
     index, number = annuli.index(pixels), len(annuli.edges)
     columns = (pixels.counts, pixels.exposure, pixels.background, np.ones(pixels.x.size))
-    n, E, M, area = (np.bincount(index, column, number) for column in columns)
+    n, E, M, area = (np.bincount(index, column, number).astype(float) for column in columns)
     r = annuli.radius(pixels)
     t = np.bincount(index, pixels.exposure * r, number) / np.where(E > 0, E, 1.0)
     t = t**2
@@ -137,45 +136,39 @@ def first_profile(
     prior = dict(zip(layout.names, priors, strict=True))
     far = float(annuli.edges[-1])
 
-    def surprise(theta: Floats) -> float:
-        values, log_jacobian = coordinates.values(theta)
-        u = around.coefficients(values, center)
-        S = sum(np.exp(c[0] + c[2] * np.log1p(t / np.exp(2 * c[1]))) for c in u[:-3].reshape(-1, 9))
-        N = E * (S + u[-2]) + area * u[-3] + M * u[-1]
-        found = np.sum(N - n * np.log(np.maximum(N, 1e-300))) - log_jacobian
-        found -= log_prior([prior[name] for name in around.names], values)
-        return float(found) if np.isfinite(found) else np.inf
-
-    best: tuple[float, Floats] | None = None
     rc = min(rc, far / 3)
-    starts = [[(rc, beta)], [(min(2 * rc, far / 3), 0.7)], [(0.5 * rc, 0.6)]]
+    shapes = [[(rc, beta)], [(min(2 * rc, far / 3), 0.7)], [(0.5 * rc, 0.6)]]
     if layout.components == 2:
-        starts = [[(k * rc, 0.8), (3 * k * rc, 0.7)] for k in (0.25, 0.5, 1.0)]
-        starts += [[(k, 0.7), (3 * k, 0.7)] for k in np.geomspace(2.0, max(far / 5, 4.0), 4)
+        shapes = [[(k * rc, 0.8), (3 * k * rc, 0.7)] for k in (0.25, 0.5, 1.0)]
+        shapes += [[(k, 0.7), (3 * k, 0.7)] for k in np.geomspace(2.0, max(far / 5, 4.0), 4)
                    if 3 * k <= far]  # fmt: skip
-    for shapes in starts:
-        known = tuple(level[name] / 20 for name in around.backgrounds)
-        coordinates = Coordinates(around, center, tuple(RADIUS * s[0] for s in shapes), known)
-        values = [*center, peak, *shapes[0]]
-        values += [0.1 * peak, *shapes[1]] if layout.components == 2 else []
+        shapes += [[(0.2 * rc, 0.7), (rc, beta)], [(rc, beta), (5 * rc, 0.7)]]
+    known = tuple(level[name] / 20 for name in around.backgrounds)
+    coordinates = Coordinates(around, center, tuple(RADIUS * s[0] for s in shapes[1]), known)
+    starts = []
+    for one in shapes:
+        values = [*center, peak, *one[0]]
+        values += [0.1 * peak, *one[1]] if layout.components == 2 else []
         values += [level[name] for name in around.names if name in level]
-        start = coordinates.theta(np.array(values))
-        free = np.arange(2, len(start))
+        starts.append(coordinates.theta(np.array(values))[2:])
 
-        def at(part: Floats, start: Floats = start, free: NDArray[np.int64] = free) -> float:
-            whole = start.copy()
-            whole[free] = part
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                return surprise(whole)
+    def values_of(theta: Floats) -> tuple[Floats, Floats]:
+        whole = np.zeros((len(around.names), *theta.shape[:-1]))  # the centre stays
+        whole[2:] = np.moveaxis(theta, -1, 0)
+        return coordinates.values_of_many(whole)
 
-        found = minimize(at, start[free], method="Nelder-Mead",
-                         options={"maxfev": 1500, "xatol": 1e-3, "fatol": 1e-3,
-                                  "adaptive": True})  # fmt: skip
-        whole = start.copy()
-        whole[free] = found.x
-        if best is None or found.fun < best[0]:
-            best = float(found.fun), coordinates.values(whole)[0]
-    assert best is not None
-    value = dict(zip(around.names, best[1], strict=True))
+    def expected(theta: Floats) -> Floats:
+        u = around.coefficients(values_of(theta)[0], center)[..., None]
+        S = sum(np.exp(c[0] + c[2] * np.log1p(t * np.exp(-2 * c[1])))
+                for c in u[:-3].reshape(-1, 9, *u.shape[1:]))  # fmt: skip
+        return np.asarray(E * (S + u[-2]) + area * u[-3] + M * u[-1])
+
+    def log_density(theta: Floats) -> Floats:
+        values, log_jacobian = values_of(theta)
+        return log_prior_of_many([prior[name] for name in around.names], values) + log_jacobian
+
+    theta, density = likeliest(expected, n, log_density, np.array(starts))
+    found = values_of(theta[None])[0][:, 0]
+    value = dict(zip(around.names, found, strict=True))
     value |= {"shear1": 0.0, "shear2": 0.0, "x02": center[0], "y02": center[1]}
-    return np.array([value[name] for name in layout.names]), best[0]
+    return np.array([value[name] for name in layout.names]), -density

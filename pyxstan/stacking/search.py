@@ -174,12 +174,13 @@ def modes(
 def maximised(log_density: LogDensity, start: Floats, scale: Floats) -> Mode:
     """The mode that is reached from some theta."""
 
-    def surprise(theta: Floats) -> float:
-        found = float(log_density(theta[None])[0])
-        return -found if np.isfinite(found) else 1e300
+    def surprise(theta: Floats) -> Floats:
+        found = log_density(theta)
+        return np.where(np.isfinite(found), -found, 1e300)
 
     center, scale = optimum(surprise, start, scale)
-    return Mode(center, not_too_wide(surprise, center, scale), -surprise(center))
+    height = -float(surprise(center[None])[0])
+    return Mode(center, not_too_wide(surprise, center, scale), height)
 
 
 def told(found: Sequence[Mode], values: Callable[[Floats], Mapping[str, Floats]]) -> list[str]:
