@@ -92,103 +92,117 @@ struct Grid {
 // Half a bin in units of the exponential's fold, up to which Simpson's rule is good to 5e-9.
 constexpr double NARROW = 0.03;
 
-// Coefficients of the weights below.
-struct Terms {
-  double of[20], middle[11];
-  Terms() {
-    double factorial = 6;  // (n + 3)!
-    for (int n = 0; n < 20; ++n) {
+// Wider instructions where the processor has them; these functions hand on no types of Eigen's, whose
+// alignment would depend on that.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#define PYXSTAN_WIDE __attribute__((target_clones("default", "avx2,fma"), optimize("O3", "fast-math")))
+#else
+#define PYXSTAN_WIDE
+#endif
+
+// Half a bin in units of the fold, from which on the weights below have a closed form that keeps its
+// digits; below it, so many terms of their series, of even and of odd powers.
+constexpr double CLOSED = 0.5;
+constexpr int TERMS = 8;
+
+// Coefficients of that series: of the weight at the upper end by powers of 2 t, of that in the middle by
+// powers of t^2; and of their slopes in t.
+struct Series {
+  double even[TERMS], odd[TERMS], even_slope[TERMS], odd_slope[TERMS], middle[TERMS], middle_slope[TERMS];
+  Series() {
+    double of[2 * TERMS + 1], factorial = 6;  // (n + 3)!
+    for (int n = 0; n <= 2 * TERMS; ++n) {
       of[n] = 6 * (1 - n) / factorial;
       factorial *= n + 4;
     }
+    for (int k = 0; k < TERMS; ++k) {
+      const int n = 2 * k;
+      even[k] = of[n], odd[k] = of[n + 1];
+      even_slope[k] = 2 * (n + 2) * of[n + 2], odd_slope[k] = 2 * (n + 1) * of[n + 1];
+    }
     factorial = 6;  // (2 k + 3)!
-    for (int k = 0; k < 11; ++k) {
+    for (int k = 0; k < TERMS; ++k) {
       middle[k] = 12 * (2 * k + 2) / factorial;
       factorial *= (2 * k + 4) * (2 * k + 5);
+      middle_slope[k] = 2 * (k + 1) * 12 * (2 * k + 4) / factorial;
     }
   }
 };
-inline const Terms TERMS;
+inline const Series SERIES;
+
+// The weights by their series where t is small, in the order low, middle, high, and their slopes in t.
+PYXSTAN_WIDE static void small_weights(const double* __restrict t, Eigen::Index size, double* __restrict low,
+                                       double* __restrict middle, double* __restrict high,
+                                       double* __restrict low_slope, double* __restrict middle_slope,
+                                       double* __restrict high_slope) {
+  const Series of = SERIES;
+  for (Eigen::Index j = 0; j < size; ++j) {
+    const double at = t[j] < CLOSED ? t[j] : CLOSED, t2 = at * at, x2 = 4 * t2;
+    double even = 0, odd = 0, even_slope = 0, odd_slope = 0, in_middle = 0, in_middle_slope = 0;
+    for (int k = TERMS - 1; k >= 0; --k) {
+      even = even * x2 + of.even[k];
+      odd = odd * x2 + of.odd[k];
+      even_slope = even_slope * x2 + of.even_slope[k];
+      odd_slope = odd_slope * x2 + of.odd_slope[k];
+      in_middle = in_middle * t2 + of.middle[k];
+      in_middle_slope = in_middle_slope * t2 + of.middle_slope[k];
+    }
+    low[j] = even - 2 * at * odd, high[j] = even + 2 * at * odd, middle[j] = in_middle;
+    low_slope[j] = 2 * at * even_slope - odd_slope, high_slope[j] = 2 * at * even_slope + odd_slope;
+    middle_slope[j] = at * in_middle_slope;
+  }
+}
 
 // A rule of integration for f(E) = s(E) exp(-E / fold), which is exact where s is a parabola; its
 // weights in units of a sixth of the bin, and their slopes in the parameter `of`. With half a bin
 // in units of `fold`, t, they are high(t) = sum_n 6 (1 - n) (2 t)^n / (n + 3)!, high(-t) at the lower
 // end, and 12 (t cosh(t) - sinh(t)) / t^3 in the middle: 1, 1 and 4 at zero.
 struct Rule {
-  Array low, middle, high, low_slope, middle_slope, high_slope;
+  // Columns: low, middle, high, and their slopes.
+  Eigen::ArrayXXd weights;
   int of = -1;
 
-  Array sum(const Grid& grid, const Array& a) const {
-    return low * grid.low(a) + middle * grid.middle(a) + high * grid.high(a);
+  Array sum(const Grid& grid, const Array& a, int first = 0) const {
+    return weights.col(first) * grid.low(a) + weights.col(first + 1) * grid.middle(a) +
+           weights.col(first + 2) * grid.high(a);
   }
-  Array slope(const Grid& grid, const Array& a) const {
-    return low_slope * grid.low(a) + middle_slope * grid.middle(a) + high_slope * grid.high(a);
-  }
+  Array slope(const Grid& grid, const Array& a) const { return sum(grid, a, 3); }
 };
-
-// In the order low, middle, high, and their slopes in t. As t times `middle` overflows long after the
-// flux has gone, t has an end.
-inline void weights(double t, double* w) {
-  if (t <= NARROW) {
-    w[0] = w[2] = 1, w[1] = 4, w[3] = w[4] = w[5] = 0;
-    return;
-  }
-  if (t > 0.5) {
-    t = std::min(t, 300.0);
-    const double t2 = t * t, t3 = t2 * t, up = std::exp(t), down = 1 / up;
-    const double s = 0.5 * (up - down), c = 0.5 * (up + down);
-    w[0] = 1.5 * (2 / t - (down * down + 3) / t2 + 2 * (1 - down * down) / t3);
-    w[1] = 12 * (t * c - s) / t3;
-    w[2] = 1.5 * (-2 / t - (up * up + 3) / t2 + 2 * (up * up - 1) / t3);
-    const double d = -4 * s / t2 + 12 * c / t3 - 12 * s / (t2 * t2);
-    w[3] = 1.5 * down * d, w[4] = -3 * d, w[5] = 1.5 * up * d;
-    return;
-  }
-  // even and odd powers apart, by n
-  const double x = 2 * t, x2 = x * x;
-  double even = 0, odd = 0, even_slope = 0, odd_slope = 0;
-  for (int n = 16; n >= 0; n -= 2) {
-    even = even * x2 + TERMS.of[n];
-    odd = odd * x2 + TERMS.of[n + 1];
-    even_slope = even_slope * x2 + (n + 2) * TERMS.of[n + 2];
-    odd_slope = odd_slope * x2 + (n + 1) * TERMS.of[n + 1];
-  }
-  w[0] = even - x * odd, w[2] = even + x * odd;
-  w[5] = 2 * (odd_slope + x * even_slope), w[3] = 2 * (x * even_slope - odd_slope);
-  double middle = 0, middle_slope = 0;
-  const double t2 = t * t;
-  for (int k = 8; k >= 0; --k) {
-    middle = middle * t2 + TERMS.middle[k];
-    middle_slope = middle_slope * t2 + 2 * (k + 1) * TERMS.middle[k + 1];
-  }
-  w[1] = middle, w[4] = t * middle_slope;
-}
 
 // A line's width in halves of a bin, from which on the line is a parabola there.
 constexpr double SMOOTH = 10;
 
-// The rule for a flux that falls with exp(-E / fold); empty where Simpson's is as good.
+// The rule for a flux that falls with exp(-E / fold); empty where Simpson's is as good. As t times the
+// weight in the middle overflows long after the flux has gone, t has an end.
 inline Rule falling(const Grid& grid, double fold, int of) {
   Rule rule;
-  const Array t = (grid.high(grid.energy) - grid.low(grid.energy)) / (2 * fold);
-  if (!(t.maxCoeff() > NARROW)) {
+  const Array half = (grid.high(grid.energy) - grid.low(grid.energy)) / (2 * fold);
+  if (!(half.maxCoeff() > NARROW)) {
     return rule;
   }
   rule.of = of;
-  for (Array* each : {&rule.low, &rule.middle, &rule.high, &rule.low_slope, &rule.middle_slope, &rule.high_slope}) {
-    each->resize(grid.bins);
-  }
+  auto& w = rule.weights;
+  w.resize(grid.bins, 6);
+  small_weights(half.data(), grid.bins, &w(0, 0), &w(0, 1), &w(0, 2), &w(0, 3), &w(0, 4), &w(0, 5));
   for (Eigen::Index j = 0; j < grid.bins; ++j) {
-    double w[6];
-    weights(t[j], w);
-    const double by_fold = -t[j] / fold;
-    rule.low[j] = w[0], rule.middle[j] = w[1], rule.high[j] = w[2];
-    rule.low_slope[j] = by_fold * w[3], rule.middle_slope[j] = by_fold * w[4], rule.high_slope[j] = by_fold * w[5];
+    if (half[j] <= CLOSED) {
+      continue;
+    }
+    const double t = std::min(half[j], 300.0), t2 = t * t, t3 = t2 * t, up = std::exp(t), down = 1 / up;
+    const double s = 0.5 * (up - down), c = 0.5 * (up + down), d = -4 * s / t2 + 12 * c / t3 - 12 * s / (t2 * t2);
+    w(j, 0) = 1.5 * (2 / t - (down * down + 3) / t2 + 2 * (1 - down * down) / t3);
+    w(j, 1) = 12 * (t * c - s) / t3;
+    w(j, 2) = 1.5 * (-2 / t - (up * up + 3) / t2 + 2 * (up * up - 1) / t3);
+    w(j, 3) = 1.5 * down * d, w(j, 4) = -3 * d, w(j, 5) = 1.5 * up * d;
+  }
+  for (int k = 3; k < 6; ++k) {
+    w.col(k) *= -half / fold;
   }
   return rule;
 }
 
-// A component's photon flux at the points of a grid, and its slopes in its parameters.
+// A component's photon flux at the points of a grid, and its slopes in its parameters: in the first,
+// the norm, it is the flux over that.
 struct Flux {
   Array value;
   std::vector<Array> slopes;
@@ -266,13 +280,6 @@ class Copies {
   std::deque<std::vector<float>> copies_;  // which stay where they are
 };
 
-// Wider instructions where the processor has them; these functions hand on no types of Eigen's, whose
-// alignment would depend on that.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define PYXSTAN_WIDE __attribute__((target_clones("default", "avx2,fma"), optimize("O3", "fast-math")))
-#else
-#define PYXSTAN_WIDE
-#endif
 #define PYXSTAN_FOLDING(NUMBER)                                                                    \
   /* the sum of x[i] y[i] */                                                                       \
   PYXSTAN_WIDE static double sum_of_products(const NUMBER* __restrict x, const double* __restrict y, \
@@ -567,21 +574,21 @@ inline Flux flux_of(int type, const Grid& grid, const std::vector<double>& p, co
     }
     flux.value.resize(size);
     // where it isn't defined there is no likelihood
-    const double norm = a > b && a > -2 ? p[0] : std::numeric_limits<double>::quiet_NaN();
+    const double defined = a > b && a > -2 ? 1 : std::numeric_limits<double>::quiet_NaN();
     for (Eigen::Index i = 0; i < size; ++i) {
       const double u = log_e[i] - log_piv;
       if (e[i] < split) {
-        const double shape = std::exp(a * u - e[i] / scale);
+        const double shape = defined * std::exp(a * u - e[i] / scale);
         flux.slopes[0][i] = shape;
-        flux.value[i] = norm * shape;
+        flux.value[i] = p[0] * shape;
         flux.slopes[1][i] = flux.value[i] * (u - e[i] / peak);
         flux.slopes[2][i] = 0;
         flux.slopes[3][i] = flux.value[i] * e[i] / (scale * peak);
       } else {
         const double v = log_split - log_piv;
-        const double shape = std::exp((a - b) * v + b - a + b * u);
+        const double shape = defined * std::exp((a - b) * v + b - a + b * u);
         flux.slopes[0][i] = shape;
-        flux.value[i] = norm * shape;
+        flux.value[i] = p[0] * shape;
         // split = (a - b) peak / (2 + a)
         flux.slopes[1][i] = flux.value[i] * (v - (a - b) / (2 + a));
         flux.slopes[2][i] = flux.value[i] * (u - v);
@@ -661,7 +668,8 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
           depth += x[absorber[a][2] - 1] * cross.back();
         }
       }
-      const Array passed = (-depth).exp();
+      const bool bare = absorbers.empty();
+      const Array passed = bare ? Array() : Array((-depth).exp());
       for (std::size_t c = 0; c < component.size(); ++c) {
         if (component[c][0] != source) {
           continue;
@@ -676,8 +684,8 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
           const double width = std::max(p[2], 1e-10);
           pyxstan::Line line = pyxstan::line(grid, p[1], width, passed, cross);
           if (fixed(c, 0) > 0) {
-            const auto bare = cross.empty() ? line : pyxstan::line(grid, p[1], width, passed, {});
-            pyxstan::share(grid, middles, p[1], width, bare, line);
+            const auto without = bare ? line : pyxstan::line(grid, p[1], width, passed, {});
+            pyxstan::share(grid, middles, p[1], width, without, line);
           }
           pyxstan::clip(middles, line);
           flux += p[0] * line[0];
@@ -689,19 +697,21 @@ stan::return_type_t<X> folded_lpdf(const X& x_arg, const pyxstan::Table& spectru
         }
         const pyxstan::Flux found = pyxstan::flux_of(component[c][1], grid, p, fixed.row(c).transpose());
         // the integral over each bin of what passes the absorbers
-        auto integral = [&](const Array& of) -> Array {
-          const Array seen = absorbers.empty() ? of : Array(of * passed);
-          return sixth * (found.rule.of < 0 ? grid.simpson(seen) : found.rule.sum(grid, seen));
+        auto over_bins = [&](const Array& of) -> Array {
+          return sixth * (found.rule.of < 0 ? grid.simpson(of) : found.rule.sum(grid, of));
         };
-        Array here = integral(found.value);
+        auto integral = [&](const Array& of) { return bare ? over_bins(of) : over_bins(of * passed); };
         const bool corrected = found.of >= 0;
+        Array one = integral(found.slopes[0]);  // for a norm of one
         if (corrected) {
-          here *= found.correction;
+          one *= found.correction;
         }
-        for (std::size_t k = 0; k < which.size(); ++k) {
+        const Array here = p[0] * one;
+        slopes.push_back({which[0], std::move(one)});
+        for (std::size_t k = 1; k < which.size(); ++k) {
           Array slope = integral(found.slopes[k]);
           if (static_cast<int>(k) == found.rule.of) {
-            slope += sixth * found.rule.slope(grid, absorbers.empty() ? found.value : Array(found.value * passed));
+            slope += sixth * (bare ? found.rule.slope(grid, found.value) : found.rule.slope(grid, found.value * passed));
           }
           if (corrected) {
             slope *= found.correction;

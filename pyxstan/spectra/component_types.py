@@ -23,8 +23,8 @@ Values = Mapping[str, Floats]
 Transmission = tuple[Numbers, Numbers, Numbers]
 
 _SIMPSON = (1.0, 4.0, 1.0)
-#: Half a bin in units of an exponential's fold, up to which Simpson's rule is good to 5e-9; from
-#: which on its weights are not from a series; and where the flux has gone long ago.
+#: Half the widest bin in units of an exponential's fold, up to which Simpson's rule is good to
+#: 5e-9; half a bin, from which on its weights are not from a series, and where the flux has gone.
 _NARROW, _SERIES, _GONE = 0.03, 0.5, 300.0
 #: ln(high / low) of the widest bin that is integrated in one part.
 _WIDEST = 0.1
@@ -231,7 +231,7 @@ class Component:
 def falling_weights(half: Floats) -> list[Floats]:
     """Weights of a rule of integration for s(E) exp(-E / fold), exact where s is a parabola.
 
-    In units of a sixth of the bin they are 1, 4 and 1 where the bin is narrow (Simpson's rule).
+    In units of a sixth of the bin they are 1, 4 and 1 where all bins are narrow (Simpson's rule).
     With t half of the bin in units of the fold, those at the upper end and in the middle are
 
         high(t) = sum_n 6 (1 - n) (2 t)^n / (n + 3)!,   12 (t cosh(t) - sinh(t)) / t^3
@@ -248,12 +248,15 @@ def falling_weights(half: Floats) -> list[Floats]:
     weights
         At the lower end, in the middle and at the upper end.
     """
-    narrow, wide = half <= _NARROW, half > _SERIES
-    found = [np.full(half.shape, w) for w in _SIMPSON]
-    for chosen, rule in ((~narrow & ~wide, _series), (wide, _closed)):
-        if chosen.any():
-            for one, w in zip(found, rule(half[chosen]), strict=True):
-                one[chosen] = w
+    narrow = half.max(axis=-1, keepdims=True) <= _NARROW if half.ndim else half <= _NARROW
+    if narrow.all():
+        return [np.asarray(w) for w in _SIMPSON]
+    series = _series(np.minimum(half, _SERIES))
+    found = [np.where(narrow, w, x) for w, x in zip(_SIMPSON, series, strict=True)]
+    wide = half > _SERIES
+    if wide.any():
+        for one, w in zip(found, _closed(half[wide]), strict=True):
+            one[wide] = w
     return found
 
 
