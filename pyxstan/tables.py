@@ -202,8 +202,10 @@ def marks_of_nothing(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """
     import numpy as np
 
+    if not values.size or not np.isin(np.abs([values.min(), values.max()]), _MARKS).any():
+        return np.zeros(values.shape, dtype=bool)  # none is beyond the others
     marks = np.isin(np.abs(values), _MARKS)
-    if not marks.any() or marks.all():
+    if marks.all():
         return np.asarray(marks & (np.abs(values) >= _SURELY_A_MARK))
     others = np.unique(values[~marks])
     low, high = others[0], others[-1]

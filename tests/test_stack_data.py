@@ -401,3 +401,28 @@ def test_many_objects_are_checked_in_time(tmp_path: Path) -> None:
     names = [str(k) for k in range(50_000)] * 2
     with pytest.raises(pyxstan.DataError, match=r"^samples: object '0' is there twice$"):
         PosteriorSamples.from_arrays(np.ones((100_000, 1)), objects=names)
+
+
+@pytest.mark.parametrize("kind", [float, int, np.float32])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 2)])
+def test_one_array_is_as_a_list_of_arrays(shape: tuple[int, ...], kind: type) -> None:
+    given = (10 * np.random.default_rng(3).normal(size=shape)).astype(kind)
+    names = ["a", "b"][: shape[2] if len(shape) > 2 else 1]
+    one = PosteriorSamples.from_arrays(given, parameters=names)
+    other = PosteriorSamples.from_arrays(list(given), parameters=names)
+    for name in ("x", "weights", "start"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert one.x.dtype == float
+    assert not np.shares_memory(one.x, given)
+    np.testing.assert_array_equal(one.weights, 0.2)
+
+
+def test_one_array_that_is_none_of_samples() -> None:
+    with pytest.raises(pyxstan.DataError, match="shape"):
+        PosteriorSamples.from_arrays(np.ones(4))
+    with pytest.raises(pyxstan.DataError, match="shape"):
+        PosteriorSamples.from_arrays(np.ones((4, 5, 2)))
+    given = np.random.default_rng(3).normal(size=(4, 50))
+    given[2, 7] = -999.0
+    with pytest.raises(pyxstan.DataError, match="object '3', sample 8: x is -999"):
+        PosteriorSamples.from_arrays(given)

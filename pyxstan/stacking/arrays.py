@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,8 +68,13 @@ def read_arrays(
     DataError
         No array of real numbers, of another shape, or in units that cannot be converted.
     """
-    found, kept, notes = [], [], []
     factor = np.ones((len(labels), len(names)))
+    if units is None and _plain(samples, len(names)):
+        shape = (*samples.shape[:2], len(names))
+        found = list(samples.astype(float, copy=False).reshape(shape))
+        _refuse_marks(found, labels, names, source)
+        return Arrays(found, [np.ones(shape[1], dtype=bool)] * len(found), factor, names)
+    found, kept, notes = [], [], []
     masked = 0
     first: list[str] = []
     for i, (label, one) in enumerate(zip(labels, samples, strict=True)):
@@ -93,6 +98,13 @@ def read_arrays(
                 f"'{first[k]}', the unit of '{labels[0]}'"
             )
     return Arrays(found, kept, factor, names, tuple(notes))
+
+
+def _plain(samples: Any, columns: int) -> TypeGuard[NDArray[Any]]:
+    """Whether it is one array of numbers without masks or units, of as many samples an object."""
+    if type(samples) is not np.ndarray or samples.dtype.kind not in "iuf":
+        return False
+    return samples.shape[2:] == (columns,) or (samples.ndim == 2 and columns == 1)
 
 
 def _refuse_marks(

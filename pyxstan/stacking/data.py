@@ -272,14 +272,17 @@ class PosteriorSamples:
 
         x, start, objects = self.x, self.start, self.objects
         inverse, notes = log_weights(prior, self, recorded)
-        with np.errstate(divide="ignore"):
-            log_weight = np.log(self.weights) + inverse
-        largest = np.maximum.reduceat(log_weight, start[:-1])
-        if not np.isfinite(largest).all():
-            name = objects[int(np.argmin(np.isfinite(largest)))]
-            raise DataError(f"{self.source}: all weights of object '{name}' are zero")
-        weight = np.exp(log_weight - np.repeat(largest, self.sizes))
-        totals = np.add.reduceat(weight, start[:-1])
+        if inverse.any() or (self.weights != 1).any():
+            with np.errstate(divide="ignore"):
+                log_weight = np.log(self.weights) + inverse
+            largest = np.maximum.reduceat(log_weight, start[:-1])
+            if not np.isfinite(largest).all():
+                name = objects[int(np.argmin(np.isfinite(largest)))]
+                raise DataError(f"{self.source}: all weights of object '{name}' are zero")
+            weight = np.exp(log_weight - np.repeat(largest, self.sizes))
+            weight /= np.repeat(np.add.reduceat(weight, start[:-1]), self.sizes)
+        else:
+            weight = np.repeat(1 / self.sizes, self.sizes)
         chosen = None if selection is None else read_selection(selection, self.parameters)
         if chosen is not None and chosen.exact:
             low, high = chosen.x.min(), chosen.x.max()
@@ -291,7 +294,7 @@ class PosteriorSamples:
                 )
         return replace(
             self,
-            weights=weight / np.repeat(totals, self.sizes),
+            weights=weight,
             covariates={} if covariates is None else read_covariates(covariates, objects),
             selection=chosen,
             notes=(*self.notes, *notes),

@@ -13,6 +13,7 @@ the slope of that pulls the parent from however far away.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -45,11 +46,23 @@ class Samples:
             weight = np.append(weight, data.selection.shares)
             ends = np.append(ends, len(x))
         there = (weight > 0) & (x > support[0]) & (x < support[1])
+        if there.all():
+            return cls(x, weight, ends)
         start = np.append(0, np.cumsum(there))[ends]
         return cls(x[there], weight[there], start)
 
-    def positions(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Positions of the samples of some rows, and where those of each row begin among them."""
+    @cached_property
+    def log_weight(self) -> Floats:
+        """ln weight."""
+        return np.asarray(np.log(self.weight))
+
+    def positions(self, rows: np.ndarray) -> tuple[np.ndarray | slice, np.ndarray]:
+        """Positions of the samples of some rows, and where those of each row begin among them.
+
+        Rows are in ascending order.
+        """
+        if len(rows) == len(self.start) - 1:
+            return slice(None), self.start[:-1]
         sizes = (self.start[1:] - self.start[:-1])[rows]
         begin = np.cumsum(sizes) - sizes
         inside = np.arange(sizes.sum()) - np.repeat(begin, sizes)
@@ -64,12 +77,13 @@ class Samples:
             Shape (..., samples of these rows).
         """
         at, begin = self.positions(rows)
-        terms = log_p + np.log(self.weight[at])
-        sizes = np.diff(np.append(begin, len(at)))
+        terms = log_p + self.log_weight[at]
+        sizes = np.diff(np.append(begin, terms.shape[-1]))
         most = np.maximum.reduceat(terms, begin, axis=-1)
         with np.errstate(invalid="ignore"):
-            scaled = np.exp(terms - np.repeat(most, sizes, axis=-1))
-            found = most + np.log(np.add.reduceat(scaled, begin, axis=-1))
+            terms -= np.repeat(most, sizes, axis=-1)
+            np.exp(terms, out=terms)
+            found = most + np.log(np.add.reduceat(terms, begin, axis=-1))
         return np.asarray(np.where(np.isneginf(most), -np.inf, found))
 
     def condensed(self, whole: np.ndarray) -> Samples:

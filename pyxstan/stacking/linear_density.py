@@ -121,10 +121,10 @@ class Rows:
     def rows(self, some: np.ndarray) -> Rows:
         """Some of the rows alone."""
         at, begin = Samples(self.x, self.weight, self.start).positions(some)
+        x = self.x[at]
         return Rows(
-            self.x[at], self.weight[at], np.append(begin, len(at)), self.power[some],
-            self.covariates[some],
-        )  # fmt: skip
+            x, self.weight[at], np.append(begin, len(x)), self.power[some], self.covariates[some]
+        )
 
     def log_likelihood(self, one: Mapping[str, Floats]) -> float:
         """Sum of power times ln L."""

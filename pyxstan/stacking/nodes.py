@@ -15,6 +15,7 @@ these take its place, in ascending order. A histogram's nodes are its bins, with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +30,7 @@ from pyxstan.stacking.parents import bin_of
 #: Nodes that a value between them is interpolated from.
 _STENCIL = 8
 #: Objects are distributed in chunks of so many samples.
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17
 #: Densities, and likelihoods, that are worked on at once.
 _DENSITIES, _LIKELIHOODS = 3e5, 4e6
 #: A grid of more nodes than this is none.
@@ -265,12 +266,15 @@ def _distributed(
     place = offset[row] + left - first[row]
     t = (x - grid[left]) / spacing  # from the first of the eight nodes
     found = np.zeros(offset[-1])
-    for j in range(_STENCIL):
-        others = [m for m in range(_STENCIL) if m != j]
-        basis = np.ones(len(t))
-        for m in others:
-            basis *= (t - m) / (j - m)
-        found += np.bincount(place + j, weights * basis, offset[-1])
+    # weight times the product of t - m over the nodes before each, and over those behind it
+    before = [weights]
+    for m in range(_STENCIL - 1):
+        before.append(before[-1] * (t - m))
+    behind = np.ones(len(t))
+    for j in reversed(range(_STENCIL)):
+        at_node = math.prod(j - m for m in range(_STENCIL) if m != j)
+        found += np.bincount(place + j, before[j] * behind / at_node, offset[-1])
+        behind *= t - j
     return first, sizes, found
 
 

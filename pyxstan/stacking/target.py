@@ -84,14 +84,16 @@ class Target:
             return np.asarray(np.log(np.maximum(found, np.finfo(float).tiny)))
         bound = (FAR / finest)[:, None]
         far = ~(found > bound)
+        any_far = bool(far.any())
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = np.log(np.where(far, bound, found))
-        if least is not None:
-            possible = (found @ self.nodes.power >= least) | far[:, self.nodes.power < 0].any(
-                axis=1
-            )
-            far &= possible[:, None]
-        if far.any():
+            if any_far:
+                np.copyto(found, bound, where=far)
+            np.log(found, out=found)
+        if any_far:
+            if least is not None:
+                possible = found @ self.nodes.power >= least
+                possible |= far[:, self.nodes.power < 0].any(axis=1)
+                far &= possible[:, None]
             self._by_samples(values, far, found)
         return found
 
@@ -103,7 +105,7 @@ class Target:
         return {
             "far": FAR,
             "far_x": samples.x,
-            "far_log_weight": np.log(samples.weight),
+            "far_log_weight": samples.log_weight,
             "far_start": samples.start + 1,
         }
 
