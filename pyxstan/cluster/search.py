@@ -154,8 +154,8 @@ def _ranked(pixels: Pixels, layout: Layout, center: tuple[float, float]) -> list
     likelihoods of different centres compare.
     """
     annuli = Annuli.around(pixels, center, layout.shape)
-    index, number = annuli.index(pixels), len(annuli.edges)
-    ones, squared = np.ones(pixels.x.size), annuli.radius(pixels) ** 2
+    radius, number = annuli.radius(pixels), len(annuli.edges)
+    index, ones, squared = annuli.at(radius), np.ones(pixels.x.size), radius**2
     columns = (
         pixels.counts,
         pixels.exposure,

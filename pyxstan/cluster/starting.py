@@ -118,10 +118,10 @@ def first_profile(
         Of one component that fits roughly.
     """
     annuli = Annuli.around(pixels, center, layout.shape)
-    index, number = annuli.index(pixels), len(annuli.edges)
+    r, number = annuli.radius(pixels), len(annuli.edges)
+    index = annuli.at(r)
     columns = (pixels.counts, pixels.exposure, pixels.background, np.ones(pixels.x.size))
     n, E, M, area = (np.bincount(index, column, number).astype(float) for column in columns)
-    r = annuli.radius(pixels)
     t = np.bincount(index, pixels.exposure * r, number) / np.where(E > 0, E, 1.0)
     t = t**2
     there = E > 0
