@@ -222,7 +222,8 @@ def test_certificate_tells_bad_cells() -> None:
     """The spread of the difference of the two log likelihoods, and Pareto k, on given draws."""
     image, _ = image_of("beta")
     model = pyxstan.registry.get("beta")
-    guess = model.family.prepare("beta", image, model.resolve_options({}), {}).guess
+    options = model.resolve_options({"brightness": "center"})
+    guess = model.family.prepare("beta", image, options, {}).guess
     rng = np.random.default_rng(1)
     theta = guess.theta + rng.standard_normal((300, len(guess.theta))) @ guess.scale.T
     values = np.array([guess.coordinates.values(one)[0] for one in theta])[None]
