@@ -220,6 +220,7 @@ def _read(fit: Any, method: str, chains: int, seconds: float, model: Any) -> Dra
     import numpy as np
 
     variables, statistics = fit.metadata.stan_vars, fit.metadata.method_vars
+    info = model.exe_info()  # which runs it
     attributes: dict[str, Any] = {}
     if method == "nuts":
         table = np.swapaxes(fit.draws(), 0, 1)
@@ -240,8 +241,7 @@ def _read(fit: Any, method: str, chains: int, seconds: float, model: Any) -> Dra
         method=method,
         seconds=seconds,
         stan_version=".".join(
-            str(model.exe_info().get(f"stan_version_{part}", "?"))
-            for part in ("major", "minor", "patch")
+            str(info.get(f"stan_version_{part}", "?")) for part in ("major", "minor", "patch")
         ),
         attributes=attributes,
     )
