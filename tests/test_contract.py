@@ -307,30 +307,6 @@ class TestContract:
         for key, value in truth.items():
             np.testing.assert_allclose(again[key], value, rtol=1e-12)
 
-    def test_same_seed_same_draws(
-        self, name: str, fits: Mapping[str, Any], simulated: Mapping[str, Any]
-    ) -> None:
-        again = fit(name, simulated[name][0])
-        for found in ("posterior", "log_likelihood", "posterior_predictive", "sample_stats"):
-            xr.testing.assert_identical(
-                group(again, found).drop_attrs(), group(fits[name], found).drop_attrs()
-            )
-
-    def test_other_seed_other_draws(
-        self, name: str, fits: Mapping[str, Any], simulated: Mapping[str, Any]
-    ) -> None:
-        other = posterior(fit(name, simulated[name][0], seed=12))
-        for variable, values in posterior(fits[name]).data_vars.items():
-            # at 9 digits, two of thousands of values may meet anywhere, but hardly in their places
-            assert (values.to_numpy() != other[variable].to_numpy()).mean() > 0.99
-
-    def test_random_seed_is_told_and_repeats(self, name: str, simulated: Mapping[str, Any]) -> None:
-        data = simulated[name][0]
-        first = fit(name, data, seed=None, draws=20)
-        seed = inference_data.attributes(first)["seed"]
-        second = fit(name, data, seed=seed, draws=20)
-        xr.testing.assert_equal(posterior(first), posterior(second))
-
     @pytest.mark.parametrize("method", [m for m in sampling.METHODS if m != "nuts"])
     def test_approximations_give_the_same_variables(
         self,
@@ -454,7 +430,9 @@ class TestContract:
         )
 
     def test_figures(self, name: str, fits: Mapping[str, Any], tmp_path: Path) -> None:
-        figures = pyxstan.plot(fits[name], tmp_path / "new" / "figures")
+        """Written from a fit that was saved and read, the same as from the fit itself."""
+        inference_data.write(fits[name], tmp_path / "fit.nc")
+        figures = pyxstan.plot(inference_data.read(tmp_path / "fit.nc"), tmp_path / "new/figures")
         assert figures
         written = sorted(path.name for path in (tmp_path / "new" / "figures").iterdir())
         assert written == sorted(f"{f}.{kind}" for f in figures for kind in ("pdf", "png"))
@@ -480,7 +458,6 @@ class TestContract:
         assert {key: told[key] for key in attrs} == attrs
         assert pyxstan.verdict(back).line == pyxstan.verdict(fits[name]).line
         pd.testing.assert_frame_equal(pyxstan.summary(back), pyxstan.summary(fits[name]))
-        assert list(pyxstan.plot(back)) == list(pyxstan.plot(fits[name]))
 
     def test_simulate_is_repeatable_and_tells_the_truth(
         self, name: str, simulated: Mapping[str, Any], fits: Mapping[str, Any]
@@ -517,6 +494,32 @@ class TestContract:
         if masks:
             np.testing.assert_array_equal(back.good, data.good)
         assert set(json.loads(told.read_text())) == set(truth)
+
+
+@pytest.mark.parametrize("name", ONE_A_PROGRAM)
+def test_same_seed_same_draws(
+    name: str, fits: Mapping[str, Any], simulated: Mapping[str, Any]
+) -> None:
+    again = fit(name, simulated[name][0])
+    for found in ("posterior", "log_likelihood", "posterior_predictive", "sample_stats"):
+        xr.testing.assert_identical(
+            group(again, found).drop_attrs(), group(fits[name], found).drop_attrs()
+        )
+
+
+@pytest.mark.parametrize("name", ONE_A_PROGRAM)
+def test_random_seed_is_told_and_repeats(
+    name: str, fits: Mapping[str, Any], simulated: Mapping[str, Any]
+) -> None:
+    data = simulated[name][0]
+    first = fit(name, data, seed=None, draws=20)
+    seed = inference_data.attributes(first)["seed"]
+    second = fit(name, data, seed=seed, draws=20)
+    xr.testing.assert_equal(posterior(first), posterior(second))
+    for variable, values in posterior(fits[name]).data_vars.items():
+        other = posterior(first)[variable].to_numpy()
+        # at 9 digits, two of thousands of values may meet anywhere, but hardly in their places
+        assert (values[:, :20].to_numpy() != other).mean() > 0.99
 
 
 @pytest.mark.parametrize("name", ONE_A_PROGRAM)
