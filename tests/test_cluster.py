@@ -160,9 +160,9 @@ def test_cells_are_as_good_as_pixels_by_weights() -> None:
 
 
 def test_cells_are_as_good_as_pixels() -> None:
-    image, _ = pyxstan.simulate("beta", ONE, seed=8, size=48, point_sources=2)
+    image, _ = pyxstan.simulate("beta", ONE, seed=8, size=32, point_sources=1)
     cells, pixels = (
-        fit("beta", image, chains=4, warmup=300, draws=800, likelihood=likelihood)
+        fit("beta", image, chains=4, warmup=200, draws=400, likelihood=likelihood)
         for likelihood in ("cells", "pixels")
     )
     assert_certified(cells)
