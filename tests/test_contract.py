@@ -31,8 +31,8 @@ STACKS = tuple(name for name in registry.models() if name.startswith("stack_"))
 SMALL: dict[str, dict[str, Any]] = {
     "concordance": {"instruments": 4, "sources": 6, "variances": "unknown"},
     "concordance_t": {"instruments": 4, "sources": 6, "variances": "unknown"},
-    "beta": {"size": 100, "point_sources": 2},
-    "double_beta": {"size": 200, "point_sources": 2},
+    "beta": {"size": 64, "point_sources": 1},
+    "double_beta": {"size": 100, "point_sources": 2},
     **{name: {"objects": 30, "samples": 200} for name in STACKS},
     # measured well enough to tell two parts, or a width, from none
     "stack_mixture": {"objects": 200, "samples": 200, "largest_error": 0.2},
@@ -421,7 +421,7 @@ class TestContract:
         assert all(problem in str(verdict) for problem in verdict.problems)
 
     def test_verdict_of_a_long_run(self, name: str, simulated: Mapping[str, Any]) -> None:
-        long = fit(name, simulated[name][0], chains=4, warmup=500, draws=1000)
+        long = fit(name, simulated[name][0], chains=4, warmup=500, draws=500)
         verdict = pyxstan.verdict(long)
         assert verdict.converged, verdict.line
         assert verdict.good == ("; BUT " not in verdict.line)

@@ -68,11 +68,8 @@ def p_values(name: str, factor: float, statistic: str) -> Any:
         if statistic == "counts":
             more = again.counts.sum(axis=1), np.full(200, counts.sum())
         else:
-            both = [replace_counts(seen, again.counts[k], again.background[k]) for k in range(200)]
-            more = (
-                np.array([likelihood.statistic(kind, x, model[0]).sum() for x in both]),
-                likelihood.statistic(kind, seen, model).sum(axis=1),
-            )
+            new = replace_counts(seen, again.counts, again.background)
+            more = tuple(likelihood.statistic(kind, one, model).sum(axis=1) for one in (new, seen))
         found.append(np.mean(more[0] > more[1]) + 0.5 * np.mean(more[0] == more[1]))
     return np.array(found)
 
