@@ -35,7 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "double_beta": {"size": 100, "point_sources": 2},
     **{name: {"objects": 30, "samples": 200} for name in STACKS},
     # measured well enough to tell two parts, or a width, from none
-    "stack_mixture": {"objects": 200, "samples": 200, "largest_error": 0.2},
+    "stack_mixture": {"objects": 100, "samples": 100, "largest_error": 0.15},
     "stack_multivariate": {"objects": 60, "samples": 200, "largest_error": 0.3},
     "linked_spectra": {"case": "linked"},
 }
@@ -88,7 +88,9 @@ LOO = "elpd" if inference_data.uses_datatree() else "elpd_loo"
 SAMPLER = {"lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy"}
 NAMES = tuple(registry.models())
 #: One model of every Stan program, for what depends on the program alone.
-ONE_A_PROGRAM = tuple({registry.get(name).program.stan_file: name for name in NAMES}.values())
+ONE_A_PROGRAM = tuple(
+    {registry.get(name).program.stan_file: name for name in reversed(NAMES)}.values()
+)
 #: Drawn by quadrature, unless NUTS is asked for.
 DIRECT = ("stack_gaussian", "stack_truncated_gaussian", "stack_beta", "stack_gamma")
 

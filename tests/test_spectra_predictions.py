@@ -68,15 +68,25 @@ def p_values(name: str, factor: float, statistic: str) -> Any:
         if statistic == "counts":
             more = again.counts.sum(axis=1), np.full(200, counts.sum())
         else:
-            new = replace_counts(seen, again.counts, again.background)
-            more = tuple(likelihood.statistic(kind, one, model).sum(axis=1) for one in (new, seen))
+            new = end_to_end(seen, again.counts, again.background)
+            more = (
+                likelihood.statistic(kind, new, model.ravel()).reshape(model.shape).sum(axis=1),
+                likelihood.statistic(kind, seen, model).sum(axis=1),
+            )
         found.append(np.mean(more[0] > more[1]) + 0.5 * np.mean(more[0] == more[1]))
     return np.array(found)
 
 
-def replace_counts(seen: Any, counts: Any, off: Any) -> Any:
-    new = {"counts": counts} | ({} if seen.alpha is None else {"background_counts": off})
-    return SimpleNamespace(**{**vars(seen), **new})
+def end_to_end(seen: Any, counts: Any, off: Any) -> Any:
+    """Replicates of a spectrum, shape (many, GROUPS), as one long one."""
+    every = {
+        name: np.tile(value, len(counts)) if isinstance(value, np.ndarray) else value
+        for name, value in vars(seen).items()
+    }
+    new: dict[str, Any] = {"counts": counts.ravel(), "size": counts.size}
+    if seen.alpha is not None:
+        new["background_counts"] = off.ravel()
+    return SimpleNamespace(**(every | new))
 
 
 @pytest.mark.parametrize("statistic", ["counts", "statistic"])
