@@ -211,7 +211,8 @@ def test_too_coarse_cells_are_refined(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_in_the_end_every_pixel_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     bad_levels(monkeypatch)
-    idata = fit("beta", image_of("beta")[0], warmup=150, draws=150)
+    image, _ = image_of("beta", size=48, point_sources=0)
+    idata = fit("beta", image, warmup=150, draws=150)
     attrs = inference_data.attributes(idata)
     assert any(n.endswith("fitted again in every pixel") for n in json.loads(attrs["notes"]))
     assert attrs["likelihood"] == "pixels"
@@ -280,7 +281,7 @@ def test_elliptical() -> None:
 def test_offset() -> None:
     image, truth = image_of("double_beta", offset=True)
     assert np.hypot(truth["x02"] - truth["x0"], truth["y02"] - truth["y0"]) > 3
-    idata = fit("double_beta", image, offset=True)
+    idata = fit("double_beta", image, offset=True, warmup=200, draws=200)
     assert_truth(idata, truth)
     assert_certified(idata)
     assert draws(idata, "x02").mean() - draws(idata, "x0").mean() > 5 * draws(idata, "x02").std()
@@ -473,14 +474,6 @@ def test_methods_return_the_same_variables(method: str) -> None:
         x = nuts[name]
         distance = abs(float(np.median(draws(idata, name))) - float(x.median()))
         assert distance < 2.5 * float(x.std()), name
-
-
-def test_same_seed_same_draws() -> None:
-    image, _ = image_of("beta")
-    again, other = fit("beta", image), fit("beta", image, seed=8)
-    for name in group(again, "posterior").data_vars:
-        np.testing.assert_array_equal(draws(again, str(name)), draws(fitted("beta"), str(name)))
-    assert not np.array_equal(draws(again, "beta"), draws(other, "beta"))
 
 
 # What a fit tells of itself

@@ -91,6 +91,11 @@ NAMES = tuple(registry.models())
 ONE_A_PROGRAM = tuple(
     {registry.get(name).program.stan_file: name for name in reversed(NAMES)}.values()
 )
+#: Approximations of all models, and by all methods.
+APPROXIMATIONS = (
+    *((name, "map") for name in NAMES),
+    *((name, m) for name in ONE_A_PROGRAM for m in sampling.METHODS if m not in ("nuts", "map")),
+)
 #: Drawn by quadrature, unless NUTS is asked for.
 DIRECT = ("stack_gaussian", "stack_truncated_gaussian", "stack_beta", "stack_gamma")
 
@@ -125,9 +130,7 @@ def fits(simulated: Mapping[str, tuple[Any, dict[str, Any]]]) -> dict[str, Any]:
 def approximations(simulated: Mapping[str, tuple[Any, Any]]) -> dict[tuple[str, str], Any]:
     return {
         (name, method): fit(name, simulated[name][0], method=method)
-        for name in NAMES
-        for method in sampling.METHODS
-        if method != "nuts"
+        for name, method in APPROXIMATIONS
     }
 
 
@@ -308,30 +311,6 @@ class TestContract:
         assert truth.keys() == again.keys()
         for key, value in truth.items():
             np.testing.assert_allclose(again[key], value, rtol=1e-12)
-
-    @pytest.mark.parametrize("method", [m for m in sampling.METHODS if m != "nuts"])
-    def test_approximations_give_the_same_variables(
-        self,
-        name: str,
-        method: str,
-        fits: Mapping[str, Any],
-        approximations: Mapping[tuple[str, str], Any],
-    ) -> None:
-        idata, nuts = approximations[name, method], fits[name]
-        assert set(group_names(idata)) == GROUPS
-        assert inference_data.attributes(idata)["method"] == method
-        assert posterior(idata).sizes["chain"] == 1
-        assert posterior(idata).sizes["draw"] == (1 if method == "map" else 400)
-        assert list(posterior(idata).data_vars) == list(posterior(nuts).data_vars)
-        for variable, values in posterior(nuts).data_vars.items():
-            approximate = posterior(idata)[variable]
-            assert approximate.dims == values.dims
-            assert approximate.attrs == values.attrs
-            distance = np.abs(
-                approximate.median(("chain", "draw")) - values.median(("chain", "draw"))
-            )
-            assert (distance < 2.5 * values.std(("chain", "draw"))).all(), variable
-        assert pyxstan.verdict(idata).line.startswith(f"{method}: an approximation")
 
     def test_priors_change_the_posterior_without_compiling(
         self,
@@ -522,6 +501,28 @@ def test_random_seed_is_told_and_repeats(
         other = posterior(first)[variable].to_numpy()
         # at 9 digits, two of thousands of values may meet anywhere, but hardly in their places
         assert (values[:, :20].to_numpy() != other).mean() > 0.99
+
+
+@pytest.mark.parametrize(("name", "method"), APPROXIMATIONS)
+def test_approximations_give_the_same_variables(
+    name: str,
+    method: str,
+    fits: Mapping[str, Any],
+    approximations: Mapping[tuple[str, str], Any],
+) -> None:
+    idata, nuts = approximations[name, method], fits[name]
+    assert set(group_names(idata)) == GROUPS
+    assert inference_data.attributes(idata)["method"] == method
+    assert posterior(idata).sizes["chain"] == 1
+    assert posterior(idata).sizes["draw"] == (1 if method == "map" else 400)
+    assert list(posterior(idata).data_vars) == list(posterior(nuts).data_vars)
+    for variable, values in posterior(nuts).data_vars.items():
+        approximate = posterior(idata)[variable]
+        assert approximate.dims == values.dims
+        assert approximate.attrs == values.attrs
+        distance = np.abs(approximate.median(("chain", "draw")) - values.median(("chain", "draw")))
+        assert (distance < 2.5 * values.std(("chain", "draw"))).all(), variable
+    assert pyxstan.verdict(idata).line.startswith(f"{method}: an approximation")
 
 
 @pytest.mark.parametrize("name", ONE_A_PROGRAM)

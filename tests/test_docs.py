@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from invocation import run
 
+from pyxstan import fitting
+
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
 #: Pages that describe the making of the project, on machines that are prepared for it.
@@ -29,9 +31,10 @@ def commands(page: str) -> list[list[str]]:
 
 @pytest.fixture(autouse=True)
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of the test's own with the example data in its place."""
+    """A folder of the test's own with the example data in its place, and a short warm-up."""
     (tmp_path / "data").symlink_to(ROOT / "data")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fitting, "_WARMUP", 300)
 
 
 @pytest.mark.slow
