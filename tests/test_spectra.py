@@ -124,14 +124,14 @@ def test_faint_sources_converge(seed: int, norm: float, column: float) -> None:
 def test_what_only_the_prior_limits_is_said() -> None:
     """With so little background W takes all for it: two modes, one of them without a source."""
     data = faint(1, 2e-6, 0.1, backscal=3.0)
-    idata = pyxstan.fit("linked_spectra", data, seed=1, warmup=500, draws=500, progress=False)
+    idata = pyxstan.fit("linked_spectra", data, seed=1, warmup=500, progress=False)
     line = pyxstan.verdict(idata).line
     assert re.search(r"only its prior ends the posterior of s.pl.K\b.* at the lower end", line)
     assert re.search(r"x: 484 of 491 groups have no .* W statistic fits \d\d of 35 counts", line)
     seen = data.observations[0]
     few = replace(data, observations=(replace(seen, spectrum=seen.spectrum.grouped(background=1)),))
     line = pyxstan.verdict(
-        pyxstan.fit("linked_spectra", few, seed=1, warmup=500, draws=500, progress=False)
+        pyxstan.fit("linked_spectra", few, seed=1, warmup=500, progress=False)
     ).line
     assert line.startswith("converged")
     assert "posterior of s.pl.K" not in line
@@ -356,7 +356,7 @@ def test_background_as_a_source_of_the_model() -> None:
     truth = {"src.pl.K": 4e-5, "src.pl.index": -1.8, "off.pl.K": 2e-4, "off.pl.index": 0.1}
     data = ps.fake(data, truth, seed=3)
     assert [one.statistic for one in all_folded(data)] == ["cstat", "cstat"]
-    idata = pyxstan.fit("linked_spectra", data, seed=1, warmup=500, draws=500, progress=False)
+    idata = pyxstan.fit("linked_spectra", data, seed=1, warmup=500, progress=False)
     assert pyxstan.verdict(idata).line.startswith("converged")
     for name, true in truth.items():
         mean, sd, _ = moments(idata, name)

@@ -80,7 +80,7 @@ def test_gaussian_is_the_grid(name: str, priors: dict[str, str] | None) -> None:
     assert_same(moments(idata, ["mean", "sd"]), wanted, wide=0.02 if name in SMOOTH else 0.03)
 
 
-@pytest.mark.parametrize(("name", "concentration"), zip(FILES, (1.0, 0.5), strict=True))
+@pytest.mark.parametrize(("name", "concentration"), [*zip(FILES, (1.0, 0.5), strict=True)])
 def test_histogram_is_the_gibbs_sampler(name: str, concentration: float) -> None:
     edges = np.linspace(LOW, HIGH, 11)
     f = stacking.shares(FILES[name], edges)
