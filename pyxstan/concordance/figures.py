@@ -76,11 +76,12 @@ def compare_priors(fits: Mapping[str, Any]) -> Figure:
     axes.set_yticks(np.arange(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlabel("effective-area correction (%), median and 95% interval")
-    influence = inference_data.group(next(iter(fits.values())), "constant_data")["prior_influence"]
+    of, fit = next(iter(fits.items()))
+    influence = inference_data.group(fit, "constant_data")["prior_influence"]
     margin = axes.secondary_yaxis("right")
     margin.set_yticks(np.arange(len(labels)), [f"{w:.2f}" for w in influence.to_numpy()])
     margin.tick_params(length=0, labelsize=8, colors="0.35")
-    margin.set_ylabel("weight of the prior", color="0.35")
+    margin.set_ylabel("weight of the prior" + (f" ({of})" if of else ""), color="0.35")
     if any(fits):
         axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(fits))
     return figure
