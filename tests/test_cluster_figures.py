@@ -22,7 +22,7 @@ from pyxstan.corner import MASSES, mass_levels
 
 SIDE = 100
 NAMES = ["image", "profile", "residuals", "corner"]
-SHORT = MappingProxyType({"chains": 2, "draws": 100, "warmup": 200, "seed": 1})
+SHORT = MappingProxyType({"chains": 2, "draws": 60, "warmup": 150, "seed": 1})
 TRUTH = {"x0": 54.5, "y0": 61.0, "S0": 1e-5, "rc": 4.0, "beta": 0.6, "B": 0.3}
 ROUGH = {
     "x0": 50.0, "y0": 52.0, "S0": 2e-5, "rc": 3.0, "beta": 0.9, "S02": 2e-6, "rc2": 12.0,
@@ -75,7 +75,8 @@ class TestEveryFit:
     def test_figures_are_there(self, name: str, drawn: dict[str, dict[str, Figure]]) -> None:
         assert list(drawn[name]) == NAMES
         for figure in drawn[name].values():
-            figure.canvas.draw()
+            if name != "rough":  # those of two centres have all that it has
+                figure.canvas.draw()
             assert figure.axes[0].has_data()
 
     def test_profile_is_counts_over_exposure(self, name: str, fits: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from pyxstan.cluster.pilot import expected_counts
 from pyxstan.inference_data import group
 
 FloatArray = npt.NDArray[np.float64]
-SHORT = {"chains": 2, "warmup": 300, "draws": 500, "seed": 7, "progress": False}
+SHORT = {"chains": 2, "warmup": 200, "draws": 200, "seed": 7, "progress": False}
 SHAPES = ((1.0, 0.0, 1.0), (1.25, 0.1, 1.01 / 1.25))
 
 
@@ -71,23 +71,23 @@ def test_simulated_counts_are_integrated() -> None:
 
 def narrow(rc: float) -> ClusterImage:
     """5,000 counts of a core of about a pixel, integrated over pixels by a midpoint rule."""
-    y, x = np.mgrid[:60, :60].astype(float)
+    y, x = np.mgrid[:50, :50].astype(float)
     step = (np.arange(25) + 0.5) / 25 - 0.5
     S0 = 5000 * 0.51 / (np.pi * rc**2)
-    N = np.full((60, 60), 0.05)
+    N = np.full((50, 50), 0.05)
     for a in step:
         for b in step:
-            r2 = (x + a - 30.2) ** 2 + (y + b - 29.7) ** 2
+            r2 = (x + a - 25.2) ** 2 + (y + b - 24.7) ** 2
             N += S0 * (1 + r2 / rc**2) ** (0.5 - 3 * 0.67) / 625
     counts = np.random.default_rng(8).poisson(N)
-    return ClusterImage.from_arrays(counts, np.full((60, 60), 1e8))
+    return ClusterImage.from_arrays(counts, np.full((50, 50), 1e8))
 
 
 @pytest.mark.parametrize("rc", [0.6, 1.0])
 def test_a_core_of_a_pixel(rc: float) -> None:
     idata = pyxstan.fit("beta", narrow(rc), **SHORT)
-    truth = {"S0": 5000 * 0.51 / (np.pi * rc**2) / 1e8, "rc": rc, "beta": 0.67, "x0": 30.2,
-             "y0": 29.7}  # fmt: skip
+    truth = {"S0": 5000 * 0.51 / (np.pi * rc**2) / 1e8, "rc": rc, "beta": 0.67, "x0": 25.2,
+             "y0": 24.7}  # fmt: skip
     for name, wanted in truth.items():
         ours = np.asarray(group(idata, "posterior")[name])
         assert abs(ours.mean() - wanted) < 3 * ours.std(), name
@@ -136,12 +136,11 @@ MATRICES = {
 }
 
 
-@pytest.mark.parametrize("name", MATRICES)
-@pytest.mark.parametrize("ratio", [1.0, 0.7])
+@pytest.mark.parametrize(("name", "ratio"), [("oblong", 1.0), ("sheared", 0.7)])
 def test_isophotes_and_radii_are_those_on_the_sky(name: str, ratio: float) -> None:
     """A cluster of 12 arcsec, round or at 30 degrees from north to east, in odd pixels."""
     matrix, turn = MATRICES[name], np.radians(30.0)
-    y, x = np.mgrid[:80, :80] - 39.3
+    y, x = np.mgrid[:56, :56] - 27.3
     east, north = np.einsum("ij,jkl->ikl", matrix, np.stack([x, y]))
     along = east * np.sin(turn) + north * np.cos(turn)
     across = east * np.cos(turn) - north * np.sin(turn)
@@ -149,11 +148,11 @@ def test_isophotes_and_radii_are_those_on_the_sky(name: str, ratio: float) -> No
     area = abs(np.linalg.det(matrix))
     N = 12.0 * (1 + t / 144) ** (0.5 - 3 * 0.8) + 0.05
     counts = np.random.default_rng(5).poisson(N)
-    image = ClusterImage.from_arrays(counts, np.full((80, 80), 1e7), wcs=sky(matrix))
+    image = ClusterImage.from_arrays(counts, np.full((56, 56), 1e7), wcs=sky(matrix))
     assert image.pixel_scale == pytest.approx(np.sqrt(area), rel=1e-4)
     idata = pyxstan.fit("beta", image, elliptical=True, **SHORT)
     posterior = group(idata, "posterior")
-    truth = {"rc_arcsec": 12.0, "beta": 0.8, "x0": 39.3, "y0": 39.3}
+    truth = {"rc_arcsec": 12.0, "beta": 0.8, "x0": 27.3, "y0": 27.3}
     truth |= {"position_angle": 30.0, "ellipticity": 0.3} if ratio < 1 else {}
     for key, wanted in truth.items():
         ours = np.asarray(posterior[key])
@@ -164,8 +163,8 @@ def test_isophotes_and_radii_are_those_on_the_sky(name: str, ratio: float) -> No
     # the area of an isophote at rc, in pixels, is that of a circle of rc
     notes = json.loads(inference_data.attributes(idata)["notes"])
     assert any(note.startswith("pixels are not square on the sky") for note in notes)
-    drawn = pyxstan.plot(idata)
-    assert "image" in drawn
+    if ratio < 1:
+        assert "image" in pyxstan.plot(idata)
 
 
 def test_square_pixels_stay_square() -> None:

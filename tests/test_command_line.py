@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from driver_runs import PROGRAMS
 from invocation import Outcome, contents, run
 
 import pyxstan
 from pyxstan import command_line, fitting, inference_data, registry
+from pyxstan.engine.doctor import COIN
 
 #: Seconds of work, converged.
-SAMPLER = ("--seed", "1", "--chains", "4", "--warmup", "300", "--draws", "1000")
+SAMPLER = ("--seed", "1", "--chains", "4", "--warmup", "300", "--draws", "500")
 COMMANDS = (
     "cache", "compare", "compile", "describe", "doctor", "fit", "list", "plot", "simulate", "stack",
     "summary",
@@ -53,7 +53,7 @@ def result(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = pyxstan.concordance.ConcordanceData.from_table(
         desk / "measurements.csv", desk / "instruments.csv"
     )
-    idata = pyxstan.fit("concordance", data, seed=1, warmup=300, progress=False)
+    idata = pyxstan.fit("concordance", data, seed=1, warmup=300, draws=500, progress=False)
     inference_data.write(idata, desk / "out.nc")
     return desk / "out.nc"
 
@@ -187,13 +187,15 @@ def test_interrupted_fit_ends_in_130(
 
 
 def test_a_long_table_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    good(["simulate", "concordance", "-o", tmp_path, "--set=sources=100"], capsys)
+    good(["simulate", "concordance", "-o", tmp_path, "--set=sources=50"], capsys)
     inputs = [tmp_path / "measurements.csv", tmp_path / "instruments.csv"]
-    out = good(["fit", "concordance", *inputs, "-o", tmp_path / "out.nc", "--quiet"], capsys).out
+    out = good(
+        ["fit", "concordance", *inputs, "-o", tmp_path / "out.nc", *SAMPLER, "--quiet"], capsys
+    ).out
     assert len(out.splitlines()) == 1 + 60 + 3
-    assert "... and 53 more: pyxstan summary shows them all\n" in out
+    assert "... and 3 more: pyxstan summary shows them all\n" in out
     whole = good(["summary", tmp_path / "out.nc"], capsys).out
-    assert len(whole.splitlines()) == 1 + 3 * 13 + 2 * 100 + 1
+    assert len(whole.splitlines()) == 1 + 3 * 13 + 2 * 50 + 1
 
 
 # summary, plot
@@ -296,9 +298,9 @@ def test_compile_models(cache: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run(["compile", "beta_"], capsys).complaint.startswith("unknown model 'beta_'")
 
 
-def test_compile_a_program(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compile_a_program(coin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     executable = tmp_path / "mine"
-    outcome = good(["compile", PROGRAMS / "no_parameters.stan", "-o", executable], capsys)
+    outcome = good(["compile", COIN.stan_file, "-o", executable], capsys)
     assert outcome.out == f"{executable}\n"
     done = subprocess.run([executable, "info"], capture_output=True, text=True, check=True)
     assert "stan_version_major = 2" in done.stdout

@@ -110,7 +110,8 @@ def test_unknown_variances_agree_with_gibbs(nu: float | None, missing: float) ->
         prior_covariance(0.05, 4),
         gibbs.InverseGammaVariance(3.0, 0.005),
         None if nu is None else gibbs.ChiSquaredWeights(nu),
-        draws=8000,
+        chains=32,
+        draws=1000,
         seed=6,
     )
     model, options = ("concordance", {}) if nu is None else ("concordance_t", {"nu": nu})

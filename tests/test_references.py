@@ -63,7 +63,7 @@ def test_gibbs_with_known_variances_is_the_exact_gaussian(missing: float) -> Non
     sigma = np.random.default_rng(2).uniform(0.02, 0.08, (4, 7))
     b = np.array([0.02, -0.01, 0.0, 0.03])
     exact = gaussian_posterior(data.y, sigma, b, T)
-    got = gibbs.sample(data.y, b, T, gibbs.KnownVariance(sigma), draws=2500, seed=3)
+    got = gibbs.sample(data.y, b, T, gibbs.KnownVariance(sigma), chains=20, draws=500, seed=3)
     assert got.scale is None
     assert_same_posterior(got.B, exact.B, exact.B_sd)
     assert_same_posterior(got.G, exact.G, exact.G_sd)
@@ -76,9 +76,9 @@ def test_complete_path_is_the_general_path() -> None:
     data = simulated_concordance(5, 12, 21)
     T = prior_covariance(data.tau, 5)
     scale = gibbs.InverseGammaVariance(np.array([3.0, 2.0, 4.0, 3.0, 2.5]), 0.005)
-    run = (4, 3000, 200, 1)
+    run = (20, 600, 200, 1)
     offset = data.y.mean(axis=0)
-    fast = gibbs.sample(data.y, data.b, T, scale, draws=3000, seed=5)
+    fast = gibbs.sample(data.y, data.b, T, scale, chains=20, draws=600, seed=5)
     slow = gibbs._sample_general(
         data.y - offset, data.b, T, scale, None, run, np.random.default_rng(6)
     )
@@ -111,12 +111,12 @@ def test_gibbs_with_unknown_variances_is_the_quadrature(case: str) -> None:
         y = np.vstack([TINY, [0.25, np.nan]])
         T = np.array([[0.01, 0.004, -0.003], [0.004, 0.0064, 0.0], [-0.003, 0.0, 0.0081]])
     b = np.array([0.05, -0.02, 0.0])[: len(y)]
-    grids = quadrature.Grids(0.03, 0.54, 1.95, np.linspace(-3.2, 0.6, 60))
+    grids = quadrature.Grids(0.045, 0.54, 1.95, np.linspace(-3.2, 0.6, 45))
     want = quadrature.posterior_moments(
         y, b, T, _inverse_gamma_log_scale(4.0, 0.06), quadrature.lognormal_density, grids
     )
     scale = gibbs.InverseGammaVariance(4.0, 0.06)
-    got = gibbs.sample(y, b, T, scale, draws=5000, seed=7)
+    got = gibbs.sample(y, b, T, scale, chains=20, draws=1000, seed=7)
     assert got.scale is not None
     assert_same_posterior(got.B, want.B, want.B_sd)
     assert_same_posterior(got.G, want.G, want.G_sd)
@@ -141,7 +141,13 @@ def test_gibbs_with_extra_variances_is_the_quadrature() -> None:
         given,
     )
     got = gibbs.sample(
-        TINY, b, CORRELATED, gibbs.ExtraVariance(given, half_normal), draws=6000, seed=8
+        TINY,
+        b,
+        CORRELATED,
+        gibbs.ExtraVariance(given, half_normal),
+        chains=24,
+        draws=1000,
+        seed=8,
     )
     assert got.scale is not None
     assert_same_posterior(got.B, want.B, want.B_sd)
@@ -149,7 +155,7 @@ def test_gibbs_with_extra_variances_is_the_quadrature() -> None:
     assert_same_posterior(np.log(got.scale), want.log_scale, want.log_scale_sd)
 
 
-T_GRIDS = quadrature.Grids(0.03, 0.51, 6.0, np.linspace(-3.2, 1.0, 45))
+T_GRIDS = quadrature.Grids(0.04, 0.52, 6.0, np.linspace(-3.2, 1.0, 35))
 T_PRIOR = _inverse_gamma_log_scale(4.0, 0.06)
 
 
@@ -164,7 +170,8 @@ def test_gibbs_log_t_with_nu_given_is_the_quadrature() -> None:
         CORRELATED,
         gibbs.InverseGammaVariance(4.0, 0.06),
         gibbs.ChiSquaredWeights(5.0),
-        draws=6000,
+        chains=24,
+        draws=1000,
         seed=9,
     )
     assert got.scale is not None
@@ -182,7 +189,7 @@ def test_gibbs_log_t_with_nu_estimated_is_the_quadrature() -> None:
     nodes = np.linspace(3.0, 18.0, 13)
     moments = [
         quadrature.posterior_moments(
-            TINY, b, CORRELATED, T_PRIOR, quadrature.log_t_density(nu, 200), T_GRIDS
+            TINY, b, CORRELATED, T_PRIOR, quadrature.log_t_density(nu, 60), T_GRIDS
         )
         for nu in nodes
     ]
@@ -209,7 +216,8 @@ def test_gibbs_log_t_with_nu_estimated_is_the_quadrature() -> None:
         CORRELATED,
         gibbs.InverseGammaVariance(4.0, 0.06),
         tail,
-        draws=5000,
+        chains=50,
+        draws=400,
         thin=2,
         seed=10,
     )

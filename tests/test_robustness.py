@@ -100,7 +100,7 @@ def nothing_but_what_was(desk: Path) -> None:
     assert (desk / "out.nc").read_bytes() == EARLIER
 
 
-@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP", "Ctrl-C", "impatient Ctrl-C"])
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "Ctrl-C", "impatient Ctrl-C"])
 def test_interrupt_leaves_nothing_behind(how: str, desk: Path, long_fit: psutil.Popen) -> None:
     if "Ctrl-C" in how:  # the terminal sends it to everyone in the group
         os.killpg(long_fit.pid, signal.SIGINT)
@@ -258,10 +258,10 @@ def test_nowhere_to_print() -> None:
     assert process.stderr == "pyxstan: output: No space left on device\n"
 
 
-def test_a_hundred_fits_leave_no_temporary_file(desk: Path, cache: Path) -> None:
+def test_many_fits_leave_no_temporary_file(desk: Path, cache: Path) -> None:
     before = contents(desk)
     staged = set((cache / "staging").iterdir())
-    for seed in range(50):
+    for seed in range(10):
         for exact in (True, False):
             idata = pyxstan.fit(
                 "concordance", "table.csv", tau=0.05, seed=seed, chains=1, warmup=20, draws=10,

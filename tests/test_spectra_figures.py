@@ -21,7 +21,7 @@ from pyxstan.spectra.fitted import FittedSpectrum, display_bins, fitted_spectra
 from pyxstan.spectra.instruments import INSTRUMENTS
 from pyxstan.spectra.model import component
 
-SHORT = MappingProxyType({"chains": 2, "draws": 200, "warmup": 300, "seed": 1, "progress": False})
+SHORT = MappingProxyType({"chains": 2, "draws": 100, "warmup": 200, "seed": 1, "progress": False})
 ENDS = (0.025, 0.16, 0.5, 0.84, 0.975)
 RATE = "counts s$^{-1}$ keV$^{-1}$"
 

@@ -43,9 +43,7 @@ def two_solutions(objects: int, seed: int) -> list[FloatArray]:
     """Each object near 1 or near 5, by its data alone."""
     rng = np.random.default_rng(seed)
     return [
-        np.concatenate(
-            [rng.normal(rng.normal(at, sd), 0.3, 100) for at, sd in ((1, 0.4), (5, 0.2))]
-        )
+        np.concatenate([rng.normal(rng.normal(at, sd), 0.3, 50) for at, sd in ((1, 0.4), (5, 0.2))])
         for _ in range(objects)
     ]
 
@@ -65,7 +63,7 @@ def test_the_narrower_of_two_solutions() -> None:
     assert float(posterior["sd"].std()) == pytest.approx(0.060, abs=0.006)
 
 
-@pytest.mark.parametrize(("objects", "seed"), [(5, 1), (10, 0), (10, 2)])
+@pytest.mark.parametrize(("objects", "seed"), [(5, 1), (10, 0)])
 def test_two_solutions_by_a_grid(objects: int, seed: int) -> None:
     samples = two_solutions(objects, seed)
     idata = fitted("stack_gaussian", samples, low=-1.0, high=7.0)
@@ -78,7 +76,7 @@ def test_two_solutions_by_a_grid(objects: int, seed: int) -> None:
 
 def test_modes_that_both_matter_are_told_of() -> None:
     rng = np.random.default_rng(1)
-    q = normal_scores(200)
+    q = normal_scores(80)
     samples = [np.concatenate((1 + x + 0.2 * q, 4 - x + 0.2 * q)) for x in rng.normal(0, 0.2, 8)]
     idata = fitted("stack_gaussian", samples, low=-1.0, high=6.0)
     low = float((group(idata, "posterior")["mean"] < 2.5).mean())
