@@ -26,7 +26,7 @@ def sky(right_ascension: float) -> WCS:
     """Pixels of 2 arcsec about a place on the equator, north up."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crpix = [32.5, 32.5]
+    wcs.wcs.crpix = [45.5, 45.5]
     wcs.wcs.crval = [right_ascension, 5.0]
     wcs.wcs.cdelt = [-2 / 3600, 2 / 3600]
     return wcs
@@ -35,13 +35,13 @@ def sky(right_ascension: float) -> WCS:
 @cache
 def elongated(ratio: float, angle: float, right_ascension: float = 120.0) -> ClusterImage:
     """A cluster with isophotes of an axis ratio whose long axis is at an angle from the x axis."""
-    y, x = np.mgrid[:64, :64] - 31.6
+    y, x = np.mgrid[:90, :90] - 44.6
     turn = np.radians(angle)
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
     t = along**2 * ratio + across**2 / ratio
     N = 1e7 * 1e-6 * (1 + t / 25) ** -1.4 + 0.05
     counts = np.random.default_rng(3).poisson(N)
-    return ClusterImage.from_arrays(counts, np.full((64, 64), 1e7), wcs=sky(right_ascension))
+    return ClusterImage.from_arrays(counts, np.full((90, 90), 1e7), wcs=sky(right_ascension))
 
 
 def of_axes(angle: FloatArray) -> tuple[float, float]:
@@ -88,7 +88,7 @@ def test_right_ascension_across_zero() -> None:
     idata = pyxstan.fit("beta", image, **SHORT)
     row = pyxstan.summary(idata).loc["ra"]
     x0 = group(idata, "posterior")["x0"]
-    wanted = right_ascension - (float(x0.mean()) - 31.5) * 2 / 3600 / np.cos(np.radians(5.0))
+    wanted = right_ascension - (float(x0.mean()) - 44.5) * 2 / 3600 / np.cos(np.radians(5.0))
     assert row["mean"] % 360 == pytest.approx(wanted % 360, abs=1e-7)
     assert row["sd"] == pytest.approx(float(x0.std()) * 2 / 3600, rel=0.01)
 
