@@ -66,27 +66,49 @@ def not_too_wide(function: Function, center: Floats, scale: Floats) -> Floats:
 def minimum(function: Function, start: Floats) -> Floats:
     """The minimum of a function with roughly unit scales, not too far from `start`.
 
-    By Newton's method, each step as damped as serves best.
+    By Newton's method, each step as damped as serves best. The Hessian is taken for one at the
+    start and follows the slopes from there; it is made anew, of differences, which are far dearer
+    than slopes, where a step gains nothing though there is a slope.
     """
-    best = start
-    for _ in range(_STEPS):
+    best, size = start, len(start)
+    hessian, renewed = np.eye(size), False
+    last = last_slope = np.zeros(size)
+    for taken in range(_STEPS):
         here = best
-        value, slope, hessian = _curvature(lambda z: function(here + z), len(start), _STEP)  # noqa: B023
+        if renewed:
+            value, slope, hessian = _curvature(lambda z: function(here + z), size, _STEP)  # noqa: B023
+        else:
+            value, slope = _slope(lambda z: function(here + z), size, _STEP)  # noqa: B023
+            if taken:
+                hessian = _following(hessian, here - last, slope - last_slope)
+        last, last_slope = here, slope
         # as far as it may go, in a direction in which it would go on
         held = (np.abs(here - start) >= _FARTHEST) & (slope * (here - start) < 0)
-        slope[held] = hessian[held] = hessian[:, held] = 0.0
-        hessian[held, held] = 1.0
-        curvature, vectors = np.linalg.eigh(hessian)
+        downhill, bent = np.where(held, 0.0, slope), hessian.copy()
+        bent[held] = bent[:, held] = 0.0
+        bent[held, held] = 1.0
+        curvature, vectors = np.linalg.eigh(bent)
         damped = np.maximum(np.abs(curvature), 1e-8) + _DAMPINGS[:, None]
-        steps = -((vectors.T @ slope) / damped) @ vectors.T
+        steps = -((vectors.T @ downhill) / damped) @ vectors.T
         tried = np.clip(here + steps, start - _FARTHEST, start + _FARTHEST)
         values = function(tried)
         chosen = int(np.argmin(values))
-        if values[chosen] < value:
+        gain = value - values[chosen]
+        if gain > 0:
             best = tried[chosen]
-        if not value - values[chosen] > _GAIN:
+        if not gain > _GAIN and (renewed or 0.5 * downhill @ downhill < _GAIN):
             break
+        renewed = not gain > _GAIN
     return best
+
+
+def _following(hessian: Floats, step: Floats, change: Floats) -> Floats:
+    """A Hessian that explains how the slopes changed over a step, by an update of rank one."""
+    missing = change - hessian @ step
+    along = float(missing @ step)
+    if abs(along) < 1e-6 * float(np.linalg.norm(missing) * np.linalg.norm(step)) or not along:
+        return hessian
+    return np.asarray(hessian + np.outer(missing, missing) / along)
 
 
 def covariance_at(function: Function, size: int, step: float = 0.3) -> Floats:
@@ -96,6 +118,14 @@ def covariance_at(function: Function, size: int, step: float = 0.3) -> Floats:
     # and no cliff next to the mode is taken for a valley
     values = np.clip(np.abs(values), 0.01, 1e6)
     return np.asarray((vectors / values) @ vectors.T)
+
+
+def _slope(function: Function, size: int, step: float) -> tuple[float, Floats]:
+    """Value and slopes at zero by central differences."""
+    eye = step * np.eye(size)
+    values = function(np.vstack([np.zeros(size), eye, -eye]))
+    plus, minus = values[1 : size + 1], values[size + 1 :]
+    return float(values[0]), (plus - minus) / (2 * step)
 
 
 def _curvature(function: Function, size: int, step: float) -> tuple[float, Floats, Floats]:

@@ -8,6 +8,9 @@ from pyxstan.cluster.cells import FEATURES, PER_COMPONENT, PLACE, Cells, Floats,
 
 #: Numbers of an array worked on at a time, so that it stays in the processor's cache.
 _BLOCK = 40_000
+#: Multiplications of a product of matrices. Libraries of linear algebra share larger ones among
+#: threads, and so flat as these are, what those spend on waiting is several times what they save.
+_ALONE = 200_000
 
 
 def log_likelihoods(cells: Cells, u: Floats) -> Floats:
@@ -49,24 +52,30 @@ def _log_counted(cells: Cells, components: Floats, background: Floats) -> Floats
     """Sum of n ln h over the cells of pixels with counts."""
     B, b, f = background
     mean, covariance = cells.counts_mean, cells.counts_covariance
-    h = b[:, None] + np.outer(B, mean[PLACE]) + np.outer(f, mean[PLACE + 1])
-    g = np.zeros((FEATURES, *h.shape)) if covariance.size else None
+    h = _product(np.stack([b, B, f]), np.vstack([np.ones(mean.shape[1]), mean[PLACE:]]))
+    # h's slopes by the features: a sum of terms, each of coefficients times a factor of each cell
+    terms: list[tuple[Floats, Floats | None]] = []
+    if B.any() or f.any():
+        terms.append((np.stack([*np.zeros((PLACE, B.size)), B, f]), None))
     for component in components:
         S, slope = _brightness(component, mean[:PLACE], covariance, cells.averaged)
         h += S
-        if g is not None:
-            g[:PLACE] += slope * component[4:, :, None]
+        terms.append((np.stack([*component[4:], *np.zeros((FEATURES - PLACE, B.size))]), slope))
     log_h = np.log(h)
-    if g is not None:
-        g[PLACE], g[PLACE + 1] = B[:, None], f[:, None]
-        used = np.flatnonzero(g.any(axis=(1, 2)))
+    if covariance.size:
         variance = np.zeros_like(h)
-        for row, (i, j) in zip(
-            covariance, zip(*np.triu_indices(FEATURES), strict=True), strict=True
-        ):
-            if i in used and j in used:
-                variance += (1 if i == j else 2) * row * g[i] * g[j]
-        log_h -= 0.5 * variance / h**2
+        for n, (left, ours) in enumerate(terms):
+            for right, theirs in terms[n:]:
+                part = _covariance_of(left, right, covariance)
+                if left is not right:
+                    part *= 2
+                for factor in (ours, theirs):
+                    if factor is not None:
+                        part *= factor
+                variance += part
+        variance /= h
+        variance /= h
+        log_h -= 0.5 * variance
     return np.asarray(log_h @ cells.counts)
 
 
@@ -76,20 +85,53 @@ def _brightness(
     """S to second order, and its slope by t at the mean t: (points, cells)."""
     (log_S0, log_rc, a), k = component[:3, :, None], component[3:]
     rho = np.exp(2 * log_rc)
-    x = np.maximum(k[0][:, None] + k[1:].T @ mean, 0.0) + rho
-    S = np.exp(log_S0 + a * np.log(x / rho))
+    with_one = np.vstack([np.ones(mean.shape[1]), mean])
+    x = np.maximum(_product(k, with_one), 0.0)
+    x += rho
+    S = np.log(x / rho)
+    S *= a
+    S += log_S0
+    np.exp(S, out=S)
     if not covariance.size and not averaged:
         return S, S
-    V = np.zeros_like(S)
-    if averaged:
-        inside = within(k)
-        V += inside[0][:, None] + inside[1:].T @ mean
+    slope = S / x
+    slope *= a
+    second = slope / x
+    second *= 0.5 * (a - 1)
+    V = _product(within(k), with_one) if averaged else 0.0
     if covariance.size:
-        size = FEATURES if len(covariance) == FEATURES * (FEATURES + 1) // 2 else PLACE
-        row, column = np.triu_indices(size)
-        there = np.flatnonzero(column < PLACE)
-        row, column = row[there], column[there]
-        pairs = np.where(row == column, 1.0, 2.0)[:, None] * k[1 + row] * k[1 + column]
-        V += pairs.T @ covariance[there]
-    slope = a * S / x
-    return S + 0.5 * (a - 1) * slope / x * V, slope
+        V = V + _covariance_of(k[1:], k[1:], covariance)
+    second *= V
+    S += second
+    return S, slope
+
+
+def _covariance_of(left: Floats, right: Floats, covariance: Floats) -> Floats:
+    """Covariance of two combinations of the features in each cell: (points, cells).
+
+    Parameters
+    ----------
+    left, right
+        Their coefficients on the first features, (features, points).
+    covariance
+        Upper triangle of the features' covariance, by rows: (pairs, cells).
+    """
+    size = FEATURES if len(covariance) == FEATURES * (FEATURES + 1) // 2 else PLACE
+    row, column = np.triu_indices(size)
+    there = np.flatnonzero(column < len(left))
+    row, column = row[there], column[there]
+    pairs = left[row] * right[column] + left[column] * right[row]
+    pairs[row == column] *= 0.5
+    used = pairs.any(axis=1)
+    return _product(pairs[used], covariance[there[used]])
+
+
+def _product(coefficients: Floats, features: Floats) -> Floats:
+    """Sum of coefficients (terms, points) times features (terms, cells): (points, cells)."""
+    terms, points = coefficients.shape
+    left = np.ascontiguousarray(coefficients.T)
+    found = np.empty((points, features.shape[1]))
+    step = max(1, _ALONE // max(terms * points, 1))
+    for i in range(0, features.shape[1], step):
+        found[:, i : i + step] = left @ features[:, i : i + step]
+    return found
