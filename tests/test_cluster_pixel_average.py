@@ -177,3 +177,30 @@ def test_square_pixels_stay_square() -> None:
     assert dataclasses.replace(image, wcs=None).pixel_shape == (1.0, 0.0, 1.0)
     oblong = dataclasses.replace(image, wcs=sky(MATRICES["oblong"]))
     assert oblong.pixel_shape == pytest.approx((np.sqrt(1.5), 0, np.sqrt(1 / 1.5)), abs=1e-4)
+
+
+@pytest.mark.parametrize(("rc", "told"), [(8.0, True), (3.5, False)])
+def test_what_averaging_would_move_is_told(rc: float, told: bool) -> None:
+    """Where brightness stays that at pixel centres: against the mode of averaged brightness."""
+    truth = {"x0": 30.2, "y0": 31.4, "S0": 2e-5, "rc": rc, "beta": 0.7, "B": 0.02}
+    image, _ = pyxstan.simulate("beta", truth, seed=3, size=64, point_sources=0)
+    entry = pyxstan.registry.get("beta")
+    problems: dict[str, Any] = {
+        brightness: entry.family.prepare(
+            "beta", image, entry.resolve_options({"brightness": brightness}), {}
+        )
+        for brightness in ("auto", "center", "average")
+    }
+    guess, at = problems["auto"].guess, problems["center"].guess
+    notes = [note for note in problems["auto"].notes if "would move" in note]
+    assert bool(notes) == told
+    assert guess.pixels.averaged != told
+    if told:
+        name, shift = guess.shift
+        sd = np.linalg.norm(
+            [at.coordinates.values(at.theta + e)[0] - at.mode for e in at.scale.T], axis=0
+        )
+        moved = np.abs(problems["average"].guess.mode - at.mode) / sd
+        assert name == at.coordinates.layout.names[int(np.argmax(moved))]
+        assert shift == pytest.approx(moved.max(), rel=0.05)
+        assert f"{name} would move by {shift:.1f} of its error" in notes[0]

@@ -54,9 +54,9 @@ _TRIAL_ERROR = 0.01
 SECOND, _PLAIN = 8.0, 40.0
 #: Draws of the second component's prior, and the core radius (pixels) down to which it is followed.
 _PRIOR_DRAWS, _PEAK = 400, 0.3
-#: A core radius (pixels) below which brightness is averaged over pixels, and how far a parameter
-#: may move by that elsewhere, in units of its error.
-_NARROW, _SHIFT = 3.0, 0.5
+#: A core radius (pixels) below which brightness is averaged over pixels; how far a parameter may
+#: move by that elsewhere, in units of its error, and from where on that is told.
+_NARROW, _SHIFT, TOLD_SHIFT = 3.0, 0.5, 0.1
 #: A mode whose likelihood is below the largest by less than this holds posterior mass.
 RIVAL = 7.0
 #: Trials that are less likely than the optimum by this, beyond half a unit a parameter, are left.
@@ -100,6 +100,8 @@ class Pilot:
     rivals: tuple[Mode, ...] = ()
     #: By how much ln L is larger than without the second component, where that is hardly anything.
     gain: float | None = None
+    #: See `Mode.shift`.
+    shift: tuple[str, float] | None = None
     #: Places from which chains may start, (places, parameters of theta).
     starts: Floats | None = None
     #: What draws from the posterior where the second component is superfluous.
@@ -246,6 +248,9 @@ class Mode:
     #: Parameters of largest likelihood close by, and that likelihood.
     best: Floats
     best_log_likelihood: float
+    #: The parameter that brightness averaged over each pixel would move most, and by how much of
+    #: its error, where it is taken at pixel centres since that is little.
+    shift: tuple[str, float] | None = None
 
     @property
     def values(self) -> Floats:
@@ -419,15 +424,17 @@ def _is_rival(mode: Mode, best: Mode) -> bool:
     return bool(near and (away > 5 * sd[: len(away)]).any())
 
 
-def _averaging_matters(pixels: Pixels, mode: Floats, scale: Floats, at: Coordinates) -> bool:
-    """Whether the fit changes where brightness is averaged over each pixel.
+def _averaging_shift(
+    pixels: Pixels, mode: Floats, scale: Floats, at: Coordinates
+) -> tuple[str, float]:
+    """The parameter that averaging brightness over each pixel moves most, and by how many errors.
 
     A core narrower than `_NARROW` pixels is one that it matters to. For others, the shift of the
     parameters is that of one step of Fisher scoring, of which pixels near the core have all.
     """
     values, _ = at.values(mode)
     if values[at.layout.names.index("rc")] < _NARROW:
-        return True
+        return "rc", np.inf
     near = np.hypot(pixels.x - values[0], pixels.y - values[1]) < 10 * _NARROW
     core = pixels[near]
 
@@ -440,7 +447,8 @@ def _averaging_matters(pixels: Pixels, mode: Floats, scale: Floats, at: Coordina
     shift = scale @ (slopes @ ((N - averaged) / N))
     moved = at.values(mode + shift)[0] - values
     sd = np.linalg.norm([at.values(mode + e)[0] - values for e in scale.T], axis=0)
-    return bool((np.abs(moved) > _SHIFT * sd).any())
+    most = int(np.argmax(np.abs(moved) / sd))
+    return at.layout.names[most], float(np.abs(moved[most]) / sd[most])
 
 
 def _first(
@@ -467,7 +475,7 @@ def _mode(
         values = _moved(pixels, layout, values)
     steps = {"x0": 0.3, "y0": 0.3, "x02": 1.0, "y02": 1.0, "shear1": 0.05, "shear2": 0.05}
     scale = np.diag([steps.get(name, 0.05) for name in layout.names])
-    rounds = 0
+    rounds, shift = 0, None
     for _ in range(4):
         coordinates = _coordinates(pixels, layout, values)
         rough = merged(pixels, coordinates, values, annuli, _trial_level(layout))
@@ -481,8 +489,10 @@ def _mode(
             theta = coordinates.theta(values)
             continue
         values, scale, rounds = coordinates.values(theta)[0], found, rounds + 1
-        if rounds == 1 and automatic and _averaging_matters(pixels, theta, scale, coordinates):
-            pixels, automatic = replace(pixels, averaged=True), False
+        if rounds == 1 and automatic:
+            shift = _averaging_shift(pixels, theta, scale, coordinates)
+            if shift[1] > _SHIFT:
+                pixels, shift = replace(pixels, averaged=True), None
         if rounds == 2:
             break
     likeliest, _ = optimum(lambda theta: target.surprise(theta, prior=False), theta, scale)
@@ -497,6 +507,7 @@ def _mode(
         exact=exact,
         best=best,
         best_log_likelihood=exact.log_likelihood(coordinates.coefficients(best)),
+        shift=shift,
     )
 
 
@@ -526,4 +537,5 @@ def _pilot(
         best=mode.best,
         best_log_likelihood=mode.best_log_likelihood,
         rivals=rivals,
+        shift=mode.shift,
     )

@@ -210,6 +210,11 @@ def prepare(
     )
     if guess.pixels.averaged:
         notes.append("brightness is averaged over each pixel; no point spread function is applied")
+    elif guess.shift is not None and guess.shift[1] > pilot.TOLD_SHIFT:
+        notes.append(
+            f"brightness is that at pixel centres: averaged over each pixel, {guess.shift[0]} "
+            f"would move by {guess.shift[1]:.1f} of its error (brightness=average averages it)"
+        )
     reservations = _reservations(data, layout, guess)
     notes.append(
         f"cluster found at x {guess.best[0]:.2f}, y {guess.best[1]:.2f} "
