@@ -32,7 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "concordance": {"instruments": 4, "sources": 6, "variances": "unknown"},
     "concordance_t": {"instruments": 4, "sources": 6, "variances": "unknown"},
     "beta": {"size": 64, "point_sources": 1},
-    "double_beta": {"size": 100, "point_sources": 2},
+    "double_beta": {"size": 200, "point_sources": 2},
     **{name: {"objects": 30, "samples": 200} for name in STACKS},
     # measured well enough to tell two parts, or a width, from none
     "stack_mixture": {"objects": 100, "samples": 100, "largest_error": 0.15},
@@ -394,7 +394,7 @@ class TestContract:
         assert np.isfinite(table["mean"]).all()
 
     def test_verdict_of_a_long_run(self, name: str, simulated: Mapping[str, Any]) -> None:
-        long = fit(name, simulated[name][0], chains=4, warmup=500, draws=600)
+        long = fit(name, simulated[name][0], chains=4, warmup=500, draws=1000)
         verdict = pyxstan.verdict(long)
         assert verdict.converged, verdict.line
         assert verdict.good == ("; BUT " not in verdict.line)
