@@ -35,7 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "double_beta": {"size": 200, "point_sources": 2},
     **{name: {"objects": 30, "samples": 200} for name in STACKS},
     # measured well enough to tell two parts, or a width, from none
-    "stack_mixture": {"objects": 100, "samples": 100, "largest_error": 0.15},
+    "stack_mixture": {"objects": 200, "samples": 200, "largest_error": 0.2},
     "stack_multivariate": {"objects": 60, "samples": 200, "largest_error": 0.3},
     "linked_spectra": {"case": "linked"},
 }
