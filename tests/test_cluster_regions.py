@@ -97,6 +97,13 @@ SHAPES: dict[str, Any] = {
     "field()*!circle(80,120,9)-circle(20,20,5)": ~(ring(0, 9) | ring(0, 5, 20, 20)),
     "((X,Y) IN circle(80,120,9)) || ((X,Y) in circle(20,20,5))": ring(0, 9) | ring(0, 5, 20, 20),
     "&&!((X,Y) IN circle(80,120,9))": ring(0, 9),
+    # Selections of events have half widths
+    "(X,Y) IN box(80,120,25.5,10.5,130)": box(51, 21, 130),
+    "box(80,120,25.5,10.5,130,X,Y) && (circle(80,120,20,X,Y))": box(51, 21, 130) & ring(0, 20),
+    "((X,Y) in RHOMBUS(80,120,20.5,10.5,0))": abs(X - 80) / 20.5 + abs(Y - 120) / 10.5 < 1,
+    "((X,Y) in ring(80,120,10,20))": ring(10, 20),
+    "((X,Y) in elliptring(80,120,15,6,30,12,25,25))": ellipse(30, 12, 25) & ~ellipse(15, 6, 25),
+    "((X,Y) in rectangle(60.5,90.5,99.5,149.5,0))": (abs(X - 80) < 19.5) & (abs(Y - 120) < 29.5),
     # Several lines and what is excluded
     "circle(95,120,15)\n-circle(80,120,9)\ncircle(20,20,5)":
         ring(0, 15, 95) & ~ring(0, 9) | ring(0, 5, 20, 20),
@@ -137,6 +144,7 @@ def test_pixels_of_combined_shapes(text: str, pixels: int, tmp_path: Path) -> No
 def test_what_was_decided_is_said(tmp_path: Path) -> None:
     path = tmp_path / "m.reg"
     for text, words in {
+        "(X,Y) IN box(9,9,3,3,0)": "half widths of a box in a selection of events",
         "point(3,4)\npoint(5,6)\ncircle(9,9,3)": "what has no area is left aside (2 point)",
         "-circle(9,9,3)": "nothing but excluded shapes: their inside is masked",
         "physical\ncircle(9,9,3)": "the image has no physical coordinates: taken as its pixels",

@@ -4,6 +4,7 @@ The inside of every shape is masked. An excluded shape, ``-circle(...)`` or ``!c
 taken out of all others wherever it stands, as in DS9; in a file of nothing but excluded shapes,
 as event filters have them, their inside is what is masked. Shapes on one line are combined with
 ``*`` or ``&`` (and), ``-`` or ``&!`` (and not), ``+`` or ``|`` (or); "and" comes before "or".
+Shapes in selections of XMM's events, ``(X,Y) IN box(...)`` or ``box(...,X,Y)``, have half widths.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pyxstan.cluster.pixel_values import Bools
-from pyxstan.cluster.region_parameters import DRAWINGS, full_name, shape_of
+from pyxstan.cluster.region_parameters import DRAWINGS, full_name, of_selection, shape_of
 from pyxstan.cluster.region_shapes import SKY_FRAMES, Canvas
 from pyxstan.errors import DataError
 
@@ -156,15 +157,23 @@ class _NotARegionError(Exception):
     """Words that are no region."""
 
 
+def _frame_of_columns(x: str, y: str) -> str:
+    """Frame of the columns by which events are selected."""
+    frames = {("x", "y"): "physical", ("ra", "dec"): "fk5"}
+    if (x, y) not in frames:
+        raise DataError(f"coordinates '{x},{y}', expected x,y or ra,dec")
+    return frames[x, y]
+
+
 class _Line:
     """One line of shapes and what stands between them."""
 
     def __init__(self, text: str, frame: str, masks: RegionMask) -> None:
-        for names in _SELECTION.findall(text):
-            if names != ("x", "y"):
-                raise DataError(f"coordinates '{','.join(names)}', expected x,y")
-            frame = "physical"
+        selections = _SELECTION.findall(text)
+        for names in selections:
+            frame = _frame_of_columns(*names)
         self.frame = frame
+        self.selects = bool(selections)
         self.masks = masks
         self.tokens: list[str | tuple[str, str]] = list(
             self._tokens(_SELECTION.sub("", text).strip())
@@ -242,8 +251,19 @@ class _Line:
             return None
         cells = [cell for cell in re.split(r"[\s,]+", text.replace("''", '"')) if cell]
         cells = [cell for cell in cells if not re.fullmatch(r"n=\d+", cell)]
-        shape = shape_of(name, cells, self.frame, self.masks.canvas)
+        frame = self.frame
+        columns = cells[-2:]
+        named = len(cells) > 2 and all(re.fullmatch(r"[a-z_]\w*", cell) for cell in columns)
+        if named:
+            frame = _frame_of_columns(*columns)
+            cells = cells[:-2]
+        if named or self.selects:
+            given = cells
+            name, cells = of_selection(name, given)
+            if cells[2:4] != given[2:4]:
+                self.masks.say(f"half widths of a {name} in a selection of events, as XMM has them")
+        shape = shape_of(name, cells, frame, self.masks.canvas)
         if shape.lengths and not shape.angular and re.search("[:hmd]", " ".join(cells[:2])):
-            pixels = f"{self.frame or 'physical'} pixels"
+            pixels = f"{frame or 'physical'} pixels"
             self.masks.say(f"sizes without a unit beside positions on the sky are in {pixels}")
         return self.masks.canvas.draw(shape)

@@ -68,6 +68,26 @@ def shape_of(word: str, cells: list[str], frame: str, canvas: Canvas) -> Shape:
         raise DataError(f"not a valid {given} in {what} coordinates ({error})") from None
 
 
+def of_selection(word: str, cells: list[str]) -> tuple[str, list[str]]:
+    """Say a shape of XMM's event selections as region files do.
+
+    Boxes and rhombi have half widths there, rings of ellipses a rotation for each ellipse, and
+    rectangles may have one.
+    """
+    name = {"ring": "annulus", "elliptring": "elliptannulus"}.get(word) or full_name(word, SHAPES)
+    if name in ("box", "rhombus", "diamond") and len(cells) in (4, 5):
+        try:
+            sides = [repr(2 * _number(cell)) for cell in cells[2:4]]
+        except ValueError as error:
+            raise DataError(f"not a valid {name} of a selection ({error})") from None
+        return name, [*cells[:2], *sides, *cells[4:]]
+    if name == "elliptannulus" and len(cells) == 8:
+        if cells[6] != cells[7]:
+            raise DataError(f"{name}: outlines of two angles, expected one")
+        return name, cells[:7]
+    return ("rotrectangle" if name == "rectangle" and len(cells) == 5 else name or word), cells
+
+
 def _kinds(name: str, n: int) -> str | None:
     """What n values of a shape are: x, y, (l)ength, (a)ngle of a sector, (r)otation, (n)umber."""
     if name == "field":
