@@ -8,7 +8,9 @@ import pytest
 from spectra_models import one
 
 from pyxstan.errors import DataError
+from pyxstan.priors import parse
 from pyxstan.spectra import component
+from pyxstan.spectra.doubts import twins
 from pyxstan.spectra.model import Absorber
 from pyxstan.spectra.problem import prepare
 
@@ -72,3 +74,37 @@ def test_a_model_that_is_impossible_says_what_is_doubted() -> None:
     data = one(absorption={"gas": Absorber(2e21)})
     with pytest.raises(DataError, match=r"can't make these counts.*; src\.gas\.NH: about 2e\+21"):
         prepare("linked_spectra", data, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, True),
+        ({"sigma": "= src.a.sigma"}, True),
+        ({"mu": "uniform(5, 8)"}, False),
+        ({"mu": "= src.a.mu", "F": "= src.a.F", "sigma": "= src.a.sigma"}, False),
+        ({"F": "= 2 * src.a.F"}, False),
+    ],
+)
+def test_twins_may_change_names(settings: dict[str, Any], told: bool) -> None:
+    priors = {"F": "loguniform(1e-6, 1e-2)", "mu": "uniform(2, 8)", "sigma": "loguniform(0.1, 1)"}
+    parts = {
+        "a": component("gaussian_line", **priors),
+        "b": component("gaussian_line", **(priors | settings)),
+    }
+    data = one(parts, statistic="wstat")
+    said = twins(data, data.collected)
+    assert [line.startswith("src.a and src.b have the same priors") for line in said] == [
+        True
+    ] * told
+
+
+def test_twin_absorbers_may_change_names() -> None:
+    gas = {name: Absorber("loguniform(0.01, 10)") for name in ("near", "far")}
+    data = one(powerlaw(), statistic="wstat", absorption=gas)
+    assert len(twins(data, data.collected)) == 1
+    other = data.with_priors({"src.far.NH": parse("loguniform(1, 10)")})
+    assert not twins(data, other)
+    redshifted = {**gas, "far": Absorber("loguniform(0.01, 10)", redshift=0.5)}
+    data = one(powerlaw(), statistic="wstat", absorption=redshifted)
+    assert not twins(data, data.collected)

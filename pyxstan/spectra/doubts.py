@@ -1,13 +1,19 @@
-"""Values and priors of a model that are in another unit, or of another sign, than they seem."""
+"""What a model's values and priors make doubtful before it is fitted.
+
+They may be in another unit, or of another sign, than they seem, or the same for two parts of a
+source, which then may change roles.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyxstan.spectra.components import COMPONENTS
+from pyxstan.spectra.model import Linked
 
 if TYPE_CHECKING:
     from pyxstan.spectra.data import LinkedSpectra
@@ -39,6 +45,42 @@ def doubts(data: LinkedSpectra, parameters: Parameters, spectra: list[Folded]) -
             values = {each: np.asarray(x) for each, x in {**used.constants, **own}.items()}
             if mistake := COMPONENTS[used.kind].mistake(values):
                 found.append(f"{name}: about {mistake}")
+    return found
+
+
+def twins(data: LinkedSpectra, parameters: Parameters) -> list[str]:
+    """Say which components, or absorbers, of a source could change names."""
+    settings = {p.name: p.setting for p in parameters.all}
+    links = {name: one.expression for name, one in settings.items() if isinstance(one, Linked)}
+
+    def alike(one: str, other: str, names: Sequence[str]) -> bool:
+        pairs = [(f"{one}.{name}", f"{other}.{name}") for name in names]
+        tied = [pair for pair in pairs if pair in links.items() or pair[::-1] in links.items()]
+        if any(settings[a] != settings[b] for a, b in pairs if (a, b) not in tied):
+            return False
+        between = {name for pair in tied for name in pair}
+        if any(
+            f"{part}." in links[name] for part in (one, other) for name in links.keys() - between
+        ):
+            return False
+        return any(not isinstance(settings[a], float | Linked) for a, _ in set(pairs) - set(tied))
+
+    found = []
+    for source in data.sources:
+        parts = [
+            (label, list(used.settings), (used.kind, used.constants))
+            for label, used in source.components.items()
+        ] + [
+            (label, ["NH"], (absorber.redshift, absorber.cross_sections))
+            for label, absorber in source.absorption.items()
+        ]
+        for (one, names, kind), (other, _, its_kind) in combinations(parts, 2):
+            if kind == its_kind and alike(f"{source.name}.{one}", f"{source.name}.{other}", names):
+                found.append(
+                    f"{source.name}.{one} and {source.name}.{other} have the same priors: with "
+                    "their names exchanged every solution is another as likely, at which chains "
+                    "may not arrive: give them different priors, or know them as a pair"
+                )
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.spectra.coordinates import Coordinates
-from pyxstan.spectra.doubts import doubts
+from pyxstan.spectra.doubts import doubts, twins
 from pyxstan.spectra.folding import Floats, Folded, all_folded, check_reached, stan_data
 from pyxstan.spectra.parameters import Parameters
 from pyxstan.spectra.starting import Start, guess
@@ -167,7 +167,7 @@ def prepare(
             **coordinates.stan_data(),
         },
         notes=notes + unused,
-        warnings=warnings + doubted,
+        warnings=[*warnings, *doubted, *twins(data, parameters)],
         attributes={"cross_sections": json.dumps(sources)} if sources else {},
         priors={name: str(prior) for name, prior in parameters.priors.items()},
         start=start,
