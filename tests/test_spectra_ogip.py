@@ -122,6 +122,24 @@ def test_gbm_with_files_that_moved() -> None:
     assert binned.errors is None
 
 
+def test_rounded_energies_are_those_of_the_arf(tmp_path: Path) -> None:
+    """Each bin from its own low to its own high end, as the area's file has them."""
+    edges = np.linspace(80.0, 80.06, ogip.ENERGIES + 1)
+    low = edges[:-1].astype(np.float32)
+    high = np.nextafter(edges[1:].astype(np.float32), np.float32(100))
+    area = ogip.area(edges=edges)
+    area.data["ENERG_LO"][:], area.data["ENERG_HI"][:] = low, high
+    rmf = ogip.write(tmp_path / "a.rmf", ogip.matrix(edges=edges), ogip.ebounds())
+    arf = ogip.write(tmp_path / "a.arf", area)
+    pha = ogip.write(tmp_path / "a.pha", ogip.spectrum())
+    seen = Observation(Spectrum.from_ogip(pha, rmf=rmf, arf=arf), "a")
+    power_law = component("powerlaw", K="loguniform(1e-8, 1e3)", index="normal(-2, 1)")
+    (one,) = all_folded(LinkedSpectra([seen], [Source("a", {"pl": power_law})]))
+    found = one.expected({"a.pl.K": np.ones(1), "a.pl.index": np.full(1, -2.0)})[0]
+    flux = (1 / low.astype(float) - 1 / high.astype(float)) * area.data["SPECRESP"]
+    np.testing.assert_allclose(found, 1000 * ogip.DENSE @ flux, rtol=1e-7)
+
+
 @real
 def test_sherpa_agrees(tmp_path: Path) -> None:
     """Sherpa's own reading of the same files, and of files that we write."""

@@ -239,8 +239,11 @@ def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
     if not len(seen):
         raise DataError(f"{observation.name}: no energy reaches the channels that are left")
     kept = slice(int(seen[0]), int(seen[-1]) + 1)
+    edges = np.append(low[kept], high[kept][-1])
+    # Where the end of a bin is rounded otherwise than the beginning of the next: its own width.
+    own = (high - low)[kept] / np.diff(edges)
     grid, count = Grid.of_bins(
-        np.append(low[kept], high[kept][-1]),
+        edges,
         [absorber for source in sources for absorber in source.absorption.values()],
     )
     columns = np.repeat(np.arange(kept.start, kept.stop), count)
@@ -249,7 +252,7 @@ def folded(observation: Observation, sources: tuple[Source, ...]) -> Folded:
         statistic=_statistic(observation, binned),
         binned=binned,
         grid=grid,
-        area=response.area[columns] * spectrum.exposure,
+        area=response.area[columns] * spectrum.exposure * np.repeat(own, count),
         matrix=matrix[:, columns],
         sources=sources,
         depths=tuple(depths(source, grid.points) for source in sources),

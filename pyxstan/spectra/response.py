@@ -106,7 +106,7 @@ class Response:
             RMF or RSP file. Of several matrices in it, ``file.rsp{2}`` is the second;
             ``file.rsp[3]`` and ``file.rsp[NAME]`` are extensions, as CFITSIO counts and names them.
         arf
-            ARF file, on the same energies (to 1e-5).
+            ARF file, on the same energies (to 1e-5; its own are taken).
 
         Raises
         ------

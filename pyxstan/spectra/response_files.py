@@ -75,7 +75,7 @@ def read_response(rmf: str | os.PathLike[str], arf: str | os.PathLike[str] | Non
     source: tuple[str, ...] = (str(place),)
     if arf is not None:
         where = given(arf, notes)
-        area = _read_area(where, every, str(place), notes)
+        area, every = _read_area(where, every, str(place), notes)
         source = (str(place), str(where))
         _check_sums(matrix, place, notes)
     else:
@@ -298,8 +298,13 @@ def _offset(table: Table, groups: Groups, first: int | None, notes: list[str]) -
     return stated
 
 
-def _read_area(place: Place, bins: EnergyBins, rmf: str, notes: list[str]) -> Floats:
-    """Read the effective area of an ARF file that must have the energies of the RMF."""
+def _read_area(
+    place: Place, bins: EnergyBins, rmf: str, notes: list[str]
+) -> tuple[Floats, EnergyBins]:
+    """Read the effective area of an ARF file that must have the energies of the RMF.
+
+    And its energies, which are taken where the two are rounded otherwise, as Sherpa does.
+    """
     tables = place.among(read_tables(place.path))
     table = _named_table(tables, "SPECRESP", place, ("ENERG_LO", "SPECRESP"))
     if place.number is not None:
@@ -327,4 +332,4 @@ def _read_area(place: Place, bins: EnergyBins, rmf: str, notes: list[str]) -> Fl
             f"{place}: row {own.rows[row] + 1}: {own.low[row]:g} to {own.high[row]:g} keV, but "
             f"{rmf} has {bins.low[row]:g} to {bins.high[row]:g} keV"
         )
-    return area[own.rows]
+    return area[own.rows], own
