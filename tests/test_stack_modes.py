@@ -110,6 +110,25 @@ def test_a_far_outlier_costs_what_the_parent_says(
         assert (round(centers.mean(), 3), round(expected, 3), round(spread, 3)) == (mean, sd, error)
 
 
+def test_an_outlier_beyond_the_histograms_of_the_search() -> None:
+    """One of 300 objects is farther away than the search takes its samples for."""
+    q = 0.01 * normal_scores(20)
+    centers = np.append(0.02 * normal_scores(299), 900.0)
+    samples = [x + q for x in centers]
+    posterior = group(fitted("stack_gaussian", samples, low=-100.0, high=1000.0), "posterior")
+    s = np.linspace(30, 90, 4000)
+    log_p = -299 * np.log(s) - 0.5 * 300 * centers.var() / s**2
+    expected = np.average(s, weights=np.exp(log_p - log_p.max()))
+    assert float(posterior["sd"].mean()) == pytest.approx(expected, rel=0.01)
+    assert float(posterior["mean"].mean()) == pytest.approx(3.0, abs=0.3)
+    model = registry.get("stack_mixture")
+    options = model.resolve_options({"low": -100.0, "high": 1000.0}, registry.SAMPLER_OPTIONS)
+    data = PosteriorSamples.from_arrays(samples)
+    problem = model.family.prepare("stack_mixture", data, options, {})
+    (means,) = problem.values(np.zeros((1, 1, 6)))["mean"][0]  # type: ignore[attr-defined]
+    assert means == pytest.approx([0.0, 900.0], abs=20.0)
+
+
 def test_samples_without_noise() -> None:
     """All alike: refused; values known exactly: as they are; the same samples: said."""
     same = np.full((5, 20), 2.0)

@@ -81,6 +81,8 @@ class _Coarse:
     ends: NDArray[np.intp]
     #: Objects that each of these stands for.
     times: float
+    #: Whether samples are farther away than they are taken for.
+    beyond: bool
 
     @classmethod
     def of(cls, model: str, on: Range, coords: Coordinates, data: PosteriorSamples) -> _Coarse:
@@ -113,6 +115,7 @@ class _Coarse:
             shares,
             np.array([first, last], dtype=np.intp),
             count / len(some),
+            bool((x[inside] < low).any() or (x[inside] > high).any()),
         )
 
     @property
@@ -279,13 +282,13 @@ def _candidates(coarse: _Coarse, also: Floats) -> Floats:
     found = np.array([*peaks, also])
     levels = coarse.log_density(found)
     if len(found) == 2:  # the usual case
-        return (
-            found[:1]
-            if levels[0] >= levels[1] or _joined(coarse.log_density, found[1], found[0])
-            else found
-        )
-    span = np.ptp(grid.reshape(-1, grid.shape[-1]), axis=0)
-    return _improved(coarse, found, levels, span)
+        if levels[0] >= levels[1] or _joined(coarse.log_density, found[1], found[0]):
+            found = found[:1]
+    else:
+        span = np.ptp(grid.reshape(-1, grid.shape[-1]), axis=0)
+        found = _improved(coarse, found, levels, span)
+    # of samples farther away than the histograms reach, these know nothing
+    return np.array([*found, also]) if coarse.beyond else found
 
 
 def _local_maxima(grid: Floats, heights: Floats) -> Floats:

@@ -14,6 +14,8 @@ from pyxstan.stacking.parents import HISTOGRAM, MIXTURE, Range
 _EXPECTATIONS = 200
 #: Means and standard deviations of parents all over the samples, and how many mixtures.
 _MEANS, _SDS, _MIXTURES = 64, 14, 600
+#: Groups of so few objects have no standard deviation to speak of.
+_FEW = 3
 
 
 def _moments(data: PosteriorSamples) -> tuple[Floats, float, float]:
@@ -52,6 +54,13 @@ def start(model: str, data: PosteriorSamples, on: Range, parts: int) -> dict[str
     inside = float(np.clip(middle, on.low + 0.05 * on.width, on.high - 0.05 * on.width))
     sd = float(np.clip(sd, 0.01 * on.width, 0.5 * on.width))
     if model == MIXTURE:
+        if (groups := _groups_apart(means, parts)) is not None:
+            width = [float(np.std(x)) if len(x) > _FEW else 0.1 * on.width for x in groups]
+            return {
+                "mean": np.array([x.mean() for x in groups]),
+                "sd": np.maximum(width, 1e-3 * on.width),
+                "fraction": np.array([len(x) / len(means) for x in groups]),
+            }
         at = np.quantile(means, (np.arange(parts) + 0.5) / parts)
         at += 1e-3 * on.width * np.arange(parts)
         return {
@@ -63,6 +72,17 @@ def start(model: str, data: PosteriorSamples, on: Range, parts: int) -> dict[str
         return {"fraction": np.full(parts, 1 / parts)}
     found = _like(model, on, np.array([inside]), np.array([sd]))
     return {name: float(x[0]) for name, x in found.items()}
+
+
+def _groups_apart(means: Floats, parts: int) -> list[Floats] | None:
+    """Groups of the objects' means with gaps between them wider than any group; else None."""
+    if len(means) < parts:
+        return None
+    ordered = np.sort(means)
+    gaps = np.diff(ordered)
+    cuts = np.sort(np.argsort(-gaps)[: parts - 1])
+    groups = np.split(ordered, cuts + 1)
+    return groups if gaps[cuts].min() > max(np.ptp(x) for x in groups) else None
 
 
 def _like(model: str, on: Range, mean: Floats, sd: Floats) -> dict[str, Floats]:
