@@ -129,6 +129,19 @@ def test_an_outlier_beyond_the_histograms_of_the_search() -> None:
     assert means == pytest.approx([0.0, 900.0], abs=20.0)
 
 
+def test_a_solution_much_narrower_than_the_range() -> None:
+    """The search goes to widths that its nodes are too coarse for."""
+    rng = np.random.default_rng(1)
+    near = [rng.normal(rng.normal(40, 0.005), 0.01, 500) for _ in range(6)]
+    samples = [np.append(x, rng.normal(rng.normal(1, 0.3), 0.01, 500)) for x in near]
+    idata = fitted("stack_gaussian", samples, low=0.0, high=100.0)
+    expected = by_grid(near, 39.95, 40.05)
+    for name, (mean, sd) in expected.items():
+        values = group(idata, "posterior")[name]
+        assert float(values.mean()) == pytest.approx(mean, abs=0.15 * sd), name
+        assert float(values.std()) == pytest.approx(sd, rel=0.15), name
+
+
 def test_samples_without_noise() -> None:
     """All alike: refused; values known exactly: as they are; the same samples: said."""
     same = np.full((5, 20), 2.0)

@@ -37,6 +37,8 @@ _DENSITIES, _LIKELIHOODS = 3e5, 4e6
 _MOST_NODES = 4096
 #: Nor is one of so many more weights than there are samples.
 _MOST_WEIGHTS = 2.0
+#: Parents may be by this factor finer than those that the finest grid is made for.
+_STRETCH = 2.0
 #: Where the finest parent is by this factor finer than the broadest, it may be anything.
 _UNKNOWN = 4.0
 
@@ -94,6 +96,11 @@ class Nodes:
     def exact(self) -> bool:
         """Whether there is no error of an interpolation."""
         return not np.any(self.resolved)
+
+    @property
+    def narrowest(self) -> float:
+        """Length on which a parent may change, at the least: below it nodes are no good."""
+        return float(self.resolved[-1]) / _STRETCH if self.samples is None else 0.0
 
     @property
     def size(self) -> int:

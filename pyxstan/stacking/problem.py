@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from pyxstan.stacking.far_samples import Samples
 from pyxstan.stacking.nodes import Nodes, on_bins, on_grids, power_of, samples_alone
 from pyxstan.stacking.parents import HISTOGRAM, MIXTURE, PARENTS, Range
 from pyxstan.stacking.quadrature import Plane, accepted, laid_out, proposed
-from pyxstan.stacking.search import Mode, maximised, modes, spread_over, told
+from pyxstan.stacking.search import LogDensity, Mode, maximised, modes, spread_over, told
 from pyxstan.stacking.starting import fractions, start
 from pyxstan.stacking.target import Target
 
@@ -216,8 +217,12 @@ def prepare(
             nodes = on_grids(data, finest, _NODES_A_LENGTH, ends)
         return Target(model, on, edges, coords, nodes, samples, roughness(options))
 
+    def density_for(starts: Floats) -> LogDensity:
+        """The density as the search takes it, which may go anywhere from there."""
+        return partial(target_for(starts).log_density, everywhere=True)
+
     if edges is None:
-        found = modes(model, data, on, coords, theta, lambda starts: target_for(starts).log_density)
+        found = modes(model, data, on, coords, theta, density_for)
     else:  # whose posterior has one
         units = 0.1 * np.diag(coords.units(on.width))
         found = [maximised(target_for(theta[None]).log_density, theta, units)]

@@ -42,6 +42,8 @@ _APART = 0.5
 _MOST, _STARTS = 6, 0.05
 #: Part of the probability from which on a mode is told of.
 _MATTERS = 0.01
+#: Part of the probability below which a mode is none.
+_NOTHING = 1e-4
 #: Draws of each mode by which the masses are found, and degrees of freedom of these.
 _DRAWS, _FREEDOM = 1000, 5.0
 
@@ -229,7 +231,7 @@ def with_shares(found: Sequence[Mode], log_density: LogDensity, draws: int = _DR
     weight = np.exp(log_weight - log_weight.max())
     masses = np.asarray(special.softmax(log_q, axis=0) @ weight)
     shares = masses / masses.sum()
-    order = np.argsort(-shares)
+    order = [k for k in np.argsort(-shares) if shares[k] >= _NOTHING]
     return [
         Mode(kept[k].center, kept[k].scale, kept[k].log_density, float(shares[k])) for k in order
     ]

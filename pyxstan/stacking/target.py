@@ -33,22 +33,27 @@ class Target:
     #: Standard deviation of ln density from bin to bin; zero: any.
     roughness: float
 
-    def log_density(self, theta: Floats, least: float = -np.inf) -> Floats:
+    def log_density(
+        self, theta: Floats, least: float = -np.inf, *, everywhere: bool = False
+    ) -> Floats:
         """Of each theta, shape (draws, size); up to a constant.
 
         Parameters
         ----------
         least
             Below it, an upper bound will do.
+        everywhere
+            Whether parents too narrow for the nodes are evaluated at the samples. (Of a parent
+            between two nodes, or on one, these know nothing.)
         """
         at_once = max(int(_LIKELIHOODS / len(self.nodes.power)), 1)
         parts = np.split(theta, range(at_once, len(theta), at_once))
-        return np.concatenate([self._log_density(part, least) for part in parts])
+        return np.concatenate([self._log_density(part, least, everywhere) for part in parts])
 
-    def _log_density(self, theta: Floats, least: float) -> Floats:
+    def _log_density(self, theta: Floats, least: float, everywhere: bool) -> Floats:
         with np.errstate(all="ignore"):
             values, found = self.coordinates.values(theta)
-            found = found + self.on_nodes(values, least - found) @ self.nodes.power
+            found = found + self.on_nodes(values, least - found, everywhere) @ self.nodes.power
             if self.roughness and self.edges is not None:
                 steps = np.diff(np.log(values["fraction"] / np.diff(self.edges)), axis=1)
                 found -= 0.5 * np.sum((steps / self.roughness) ** 2, axis=1)
@@ -63,13 +68,17 @@ class Target:
         """p(x) of draws, shape (draws, len(x))."""
         return parents.density(self.model, x, values, self.on, self.edges)
 
-    def on_nodes(self, values: Values, least: Floats | None = None) -> Floats:
+    def on_nodes(
+        self, values: Values, least: Floats | None = None, everywhere: bool = False
+    ) -> Floats:
         """ln L_i by the nodes, then that of the selection; shape (draws, rows).
 
         Parameters
         ----------
         least
             Where the sum over the rows is less, bounds will do, shape (draws,).
+        everywhere
+            As in `log_density`.
         """
 
         def p(x: Floats, draws: np.ndarray) -> Floats:
@@ -84,6 +93,8 @@ class Target:
             return np.asarray(np.log(np.maximum(found, np.finfo(float).tiny)))
         bound = (FAR / finest)[:, None]
         far = ~(found > bound)
+        too_narrow = finest < self.nodes.narrowest if everywhere else np.zeros(len(finest), bool)
+        far |= too_narrow[:, None]
         any_far = bool(far.any())
         with np.errstate(invalid="ignore", divide="ignore"):
             if any_far:
@@ -92,7 +103,7 @@ class Target:
         if any_far:
             if least is not None:
                 possible = found @ self.nodes.power >= least
-                possible |= far[:, self.nodes.power < 0].any(axis=1)
+                possible |= too_narrow | far[:, self.nodes.power < 0].any(axis=1)
                 far &= possible[:, None]
             self._by_samples(values, far, found)
         return found
