@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -18,6 +20,7 @@ from spectra_models import POWER_LAW, one, spectrum
 
 from pyxstan import registry
 from pyxstan.engine.build import build
+from pyxstan.engine.toolchain import find_compiler
 from pyxstan.errors import DataError
 from pyxstan.spectra import (
     Absorber,
@@ -40,6 +43,41 @@ STATISTICS = ("cstat", "wstat", "pgstat", "chi2")
 @pytest.fixture(scope="module")
 def program(cache: Path) -> Path:
     return build(registry.get("linked_spectra").program, ("log_prob",))
+
+
+COPIES_OF_TWO_DATA_SETS = """
+#include <algorithm>
+#include <cstdlib>
+#include <deque>
+#include <mutex>
+#include <vector>
+%s
+void check(bool fine) { if (!fine) std::exit(1); }
+int main() {
+  auto& copies = Copies::all();
+  std::vector<double> values{0.5, 0.25, 0.125};
+  const int first = copies.add(values);
+  values[1] = 0.75;  // another data set at the same address
+  const int second = copies.add(values);
+  const std::vector<double> again{0.5, 0.25, 0.125};
+  check(first != second && copies.add(again) == first);
+  for (int k = 1; k < 1000; ++k) copies.add(std::vector<double>(k, 0.5));
+  check(copies.at(first)[1] == 0.25f && copies.at(second)[1] == 0.75f);
+  const std::vector<double> fine{0.1, 0.2}, other{0.1, 0.3};  // not in single precision
+  check(!copies.at(copies.add(fine)) && !copies.at(copies.add(other)));
+}
+"""
+
+
+def test_copies_of_two_responses_stay_apart(tmp_path: Path) -> None:
+    """Those of one process, whatever the addresses; without the rest of the program."""
+    text = (registry.stan_models() / "linked_spectra.hpp").read_text()
+    (part,) = re.findall(r"^class Copies \{.*?^\};", text, re.MULTILINE | re.DOTALL)
+    source = tmp_path / "copies.cpp"
+    source.write_text(COPIES_OF_TWO_DATA_SETS % part)
+    compiler = find_compiler().command
+    subprocess.run([*compiler, "-std=c++17", source, "-o", tmp_path / "copies"], check=True)
+    subprocess.run([tmp_path / "copies"], check=True)
 
 
 COMPONENTS: dict[str, Any] = {
