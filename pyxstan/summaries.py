@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 LARGEST_RHAT = 1.01
 LEAST_ESS = 400
 LEAST_BFMI = 0.3
-#: Share of divergent draws up to which they are said, but no reason to distrust the rest.
-MOST_DIVERGENT = 5e-4
+#: Share of draws that diverged, or reached the largest tree depth, up to which they are said, but
+#: no reason to distrust the rest.
+MOST_DIVERGENT = MOST_SATURATED = 5e-4
 #: Methods whose convergence is judged.
 _JUDGED = ("nuts", "quadrature", "smc")
 #: Draws of a chain that can be taken for two.
@@ -230,6 +231,8 @@ def verdict(idata: Any) -> Verdict:
     if method == "nuts":
         problems += _sampler_problems(idata)
         drawn = _divergences(idata)
+        if saturated := _saturated(idata):
+            drawn += f", {_at_the_largest_depth(saturated)}"
     if problems:
         problems = [*reservations, *problems]  # what may be the reason comes first
         line = f"NOT CONVERGED: {'; '.join(problems)}"
@@ -264,11 +267,9 @@ def _sampler_problems(idata: Any) -> list[str]:
     problems = []
     if float(stats["diverging"].mean()) > MOST_DIVERGENT:
         problems.append(f"{_divergences(idata)} (raise adapt_delta, as in adapt_delta=0.99)")
-    options = json.loads(str(inference_data.attributes(idata).get("options", "{}")))
-    deepest = options.get("max_treedepth") or _STANS_DEPTH
-    saturated = int((stats["tree_depth"] >= deepest).sum())
-    if saturated:
-        problems.append(f"{saturated} draws at the largest tree depth (raise max_treedepth)")
+    saturated = _saturated(idata)
+    if saturated > MOST_SATURATED * stats["tree_depth"].size:
+        problems.append(f"{_at_the_largest_depth(saturated)} (raise max_treedepth)")
     energy = stats["energy"].to_numpy()
     spread = energy.var(axis=1)
     bfmi = (np.diff(energy, axis=1) ** 2).mean(axis=1) / np.where(spread > 0, spread, np.nan)
@@ -276,6 +277,18 @@ def _sampler_problems(idata: Any) -> list[str]:
         if not value >= LEAST_BFMI:
             problems.append(f"E-BFMI {value:.2f} of chain {chain} (a heavy tail hardly explored)")
     return problems
+
+
+def _saturated(idata: Any) -> int:
+    """How many draws reached the largest tree depth."""
+    options = json.loads(str(inference_data.attributes(idata).get("options", "{}")))
+    deepest = options.get("max_treedepth") or _STANS_DEPTH
+    depths = inference_data.group(idata, "sample_stats")["tree_depth"]
+    return int((depths >= deepest).sum())
+
+
+def _at_the_largest_depth(count: int) -> str:
+    return f"{count} draw{'s' if count > 1 else ''} at the largest tree depth"
 
 
 def _divergences(idata: Any) -> str:

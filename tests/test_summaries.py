@@ -70,8 +70,8 @@ def test_good() -> None:
         ),
         (fit(noise(), tree_depth=marked(7, 10, 4)), "7 draws at the largest tree depth"),
         (
-            fit(noise(), options={"max_treedepth": 5}, tree_depth=marked(2, 5, 4)),
-            "2 draws at the largest tree depth",
+            fit(noise(), options={"max_treedepth": 5}, tree_depth=marked(3, 5, 4)),
+            "3 draws at the largest tree depth",
         ),
         (fit(noise(), energy=noise().cumsum(axis=1)), r"E-BFMI 0\.0\d of chain 0"),
         (fit(noise(), energy=np.zeros((4, 1000))), "E-BFMI nan of chain 0"),
@@ -91,6 +91,12 @@ def test_a_divergence_among_thousands_is_said_and_no_reason_to_distrust_the_rest
     found = verdict(fit(noise(), diverging=marked(1, True, False)))
     assert found.good
     assert found.line.endswith(", 1 divergence in 4000 draws")
+
+
+def test_a_draw_at_the_largest_depth_is_said_and_no_reason_to_distrust_the_rest() -> None:
+    found = verdict(fit(noise(), tree_depth=marked(1, 10, 4)))
+    assert found.good
+    assert found.line.endswith(", no divergences, 1 draw at the largest tree depth")
 
 
 def test_numbers_beyond_a_bar_are_shown_beyond_it() -> None:
