@@ -477,6 +477,20 @@ def test_samples_outside_are_misses_and_said() -> None:
     assert any(note.startswith(f"{count} of 31000 samples are outside") for note in found.notes)
 
 
+def test_an_object_where_the_density_is_zero_has_estimates() -> None:
+    """At 100 standard deviations or more, in floating point."""
+    rng = np.random.default_rng(3)
+    values = np.append(rng.normal(2, 0.05, 30), 60.0)
+    data = PosteriorSamples.from_arrays(values[:, None] + 0.02 * rng.standard_normal((31, 100)))
+    bounded = {"sd": "uniform(0, 0.5)"}
+    idata = pyxstan.fit(
+        "stack_gaussian", data, low=0.0, high=100.0, priors=bounded, seed=1, progress=False
+    )
+    far = shrunken(idata, data).iloc[-1]
+    assert data.of(30).min() <= far["16%"] <= far["mean"] < data.of(30).mean()
+    assert 1 <= float(group(idata, "constant_data")["effective_samples"][-1]) < 10
+
+
 def test_shrunken_estimates_are_the_closed_form() -> None:
     at, error = measured(12, (0.2, 0.5), 71)
     rng = np.random.default_rng(72)

@@ -149,11 +149,13 @@ class LinearProblem:
         """Posterior, objects and the noise of their samples: with names, coordinates and units."""
         values = self.values(draws.variables["z"])
         mean = {name: x.mean(axis=(0, 1)) for name, x in values.items()}
-        density, chosen = np.exp(self.rows.log_densities(mean)), self.data.selection
+        log_p, chosen = self.rows.log_densities(mean), self.data.selection
         injected = None
         if chosen is not None:  # with covariates the mean over objects
-            injected = density[len(self.data.x) :].reshape(-1, len(chosen.x)).mean(axis=0)
-        found = support.supported(self.data, density[: len(self.data.x)], injected)
+            density = np.exp(log_p[len(self.data.x) :])
+            injected = density.reshape(-1, len(chosen.x)).mean(axis=0)
+        p = support.relative(self.data, log_p[: len(self.data.x)])
+        found = support.supported(self.data, p, injected)
         self.complaints.extend(found.complaints(self.data))
         self.attributes["log_likelihood_variance"] = found.total
         self.attributes["deviance_at_mean"] = float(-2 * self.log_likelihoods(mean).sum())

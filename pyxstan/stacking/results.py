@@ -186,10 +186,11 @@ def _posterior(problem: StackProblem, values: Values) -> xr.Dataset:
 def _supported(problem: StackProblem, values: Values) -> support.Support:
     """Effective samples at the posterior mean of the parent's parameters."""
     mean = {name: x.mean(axis=(0, 1))[None] for name, x in values.items()}
-    p = problem.target.density(problem.data.x[:, 0], mean)[0]
+    target, x = problem.target, problem.data.x[:, 0]
+    log_p = parents.log_density(target.model, x, mean, target.on, target.edges)[0]
     chosen = problem.data.selection
-    injected = None if chosen is None else problem.target.density(chosen.x[:, 0], mean)[0]
-    return support.supported(problem.data, p, injected)
+    injected = None if chosen is None else target.density(chosen.x[:, 0], mean)[0]
+    return support.supported(problem.data, support.relative(problem.data, log_p), injected)
 
 
 def _histograms(problem: StackProblem) -> dict[str, Any]:

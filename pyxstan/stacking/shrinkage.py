@@ -13,6 +13,7 @@ from pyxstan.stacking import linear, parents
 from pyxstan.stacking.data import Floats, PosteriorSamples
 from pyxstan.stacking.linear_density import log_density
 from pyxstan.stacking.parents import HISTOGRAM, PARENTS, Range
+from pyxstan.stacking.support import relative
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,12 +60,12 @@ def shrunken(idata: Any, data: PosteriorSamples, *, seed: int = 1) -> pd.DataFra
     fitted = [str(name) for name in inference_data.group(idata, "log_likelihood")["object"].values]
     data = _fitted(idata, data, fitted)
     posterior = inference_data.group(idata, "posterior")
-    density = (_linear if model in linear.MODELS else _in_one)(idata, posterior, data)
+    log_p = (_linear if model in linear.MODELS else _in_one)(idata, posterior, data)
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     weights = np.zeros(len(data.x))
     draws = min(total, int(np.clip(_EVALUATIONS / len(data.x), _FEWEST, _MOST)))
     for k in np.random.default_rng(seed).choice(total, draws, replace=False):
-        weighted = data.weights * density(int(k))
+        weighted = data.weights * relative(data, log_p(int(k)))
         weights += weighted / np.repeat(np.add.reduceat(weighted, data.start[:-1]), data.sizes)
     rows, index = [], []
     for i, name in enumerate(data.objects):
@@ -118,7 +119,7 @@ def _flat(posterior: xr.Dataset) -> dict[str, Floats]:
 
 
 def _in_one(idata: Any, posterior: xr.Dataset, data: PosteriorSamples) -> Callable[[int], Floats]:
-    """Density of a draw of a parent in one parameter, at every sample."""
+    """ln density of a draw of a parent in one parameter, at every sample."""
     attributes = inference_data.attributes(idata)
     values, x = _flat(posterior), data.x[:, 0]
     edges = None
@@ -126,15 +127,15 @@ def _in_one(idata: Any, posterior: xr.Dataset, data: PosteriorSamples) -> Callab
         edges = np.append(posterior["bin_low"], posterior["bin_high"][-1])
     on = Range(float(attributes["low"]), float(attributes["high"]))
 
-    def density(k: int) -> Floats:
+    def log_p(k: int) -> Floats:
         one = {name: v[k : k + 1] for name, v in values.items()}
-        return np.asarray(parents.density(str(attributes["model"]), x, one, on, edges)[0])
+        return np.asarray(parents.log_density(str(attributes["model"]), x, one, on, edges)[0])
 
-    return density
+    return log_p
 
 
 def _linear(idata: Any, posterior: xr.Dataset, data: PosteriorSamples) -> Callable[[int], Floats]:
-    """Density of a draw of a linear Gaussian parent, at every sample."""
+    """ln density of a draw of a linear Gaussian parent, at every sample."""
     values, P = _flat(posterior), len(data.parameters)
     constant = inference_data.group(idata, "constant_data")
     covariates, slope = np.zeros((len(data.objects), 0)), np.zeros((1, P, 0))
@@ -142,7 +143,7 @@ def _linear(idata: Any, posterior: xr.Dataset, data: PosteriorSamples) -> Callab
         table = [constant[name].to_numpy() for name in constant["covariate"].values]
         covariates, slope = np.column_stack(table) - constant["pivot"].to_numpy(), values["slope"]
 
-    def density(k: int) -> Floats:
+    def log_p(k: int) -> Floats:
         correlation = np.eye(P)
         if P > 1:
             below = np.tril_indices(P, -1)
@@ -153,6 +154,6 @@ def _linear(idata: Any, posterior: xr.Dataset, data: PosteriorSamples) -> Callab
             "slope": slope[k % len(slope)],
             "factor": np.linalg.cholesky(correlation),
         }
-        return np.exp(log_density(data.x, one, covariates, data.object_of))
+        return log_density(data.x, one, covariates, data.object_of)
 
-    return density
+    return log_p

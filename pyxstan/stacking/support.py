@@ -202,8 +202,21 @@ def outliers(data: PosteriorSamples, mean: float, sd: float) -> list[str]:
     ]
 
 
+def relative(data: PosteriorSamples, log_p: Floats) -> Floats:
+    """A density at every sample over its highest at one of the object.
+
+    That of an object may be so far from the population that the density itself is zero.
+    """
+    with np.errstate(invalid="ignore"):
+        away = log_p - np.repeat(np.maximum.reduceat(log_p, data.start[:-1]), data.sizes)
+    return np.nan_to_num(np.exp(away), nan=0.0)
+
+
 def supported(data: PosteriorSamples, p: Floats, p_selection: Floats | None = None) -> Support:
-    """Support of a parent with density p at every sample, and at the injections."""
+    """Support of a parent with density p at every sample, and at the injections.
+
+    The units of p may be each object's own.
+    """
     effective, variance = _of_sums(data.weights, p, data.start)
     if p_selection is None or data.selection is None:
         return Support(effective, variance)
