@@ -40,7 +40,11 @@ _FORMATS = (
     (re.compile(rb"(?s).*Byte-by-byte Description of file"), "ascii.cds", "machine-readable table"),
     (re.compile(rb"(?s).*\\begin\{deluxetable"), "ascii.aastex", "AASTeX table"),
     (re.compile(rb"(?s).*\\begin\{tabular"), "ascii.latex", "LaTeX table"),
-    (re.compile(rb"(?s)(\\[^\n]*\n)*\s*\|[^\n]*\|\s*\n\s*\|"), "ascii.ipac", "IPAC table"),
+    (
+        re.compile(rb"(?s)(\\[^\n]*\n)*\s*\|[^\n]*\|\s*\n\s*\|(?!\s*:?-{2})"),
+        "ascii.ipac",
+        "IPAC table",
+    ),
 )
 _LATEX = ("ascii.aastex", "ascii.latex")
 #: Markup of LaTeX that stands for a sign, and that for none: marks of notes, fonts.

@@ -71,7 +71,9 @@ def _commented_header(lines: list[str], first: int) -> int | None:
 
 
 def _split(line: str) -> list[str]:
-    return [cell.strip() for cell in line.split(_separator(line) or None)]
+    separator = _separator(line)
+    line = line.strip() if separator else " ".join(line.split())
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator or " "))]
 
 
 def _separator(line: str) -> str:

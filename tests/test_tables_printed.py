@@ -222,3 +222,49 @@ def test_what_may_be_a_mark_or_a_note_is_said(tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text(text.replace("MOS1", f"pn{mark}", 1), encoding="utf-8")
         found = ConcordanceData.from_table(tmp_path / "t.csv", tau=0.05)
         assert any(f"'pn' and 'pn{mark}'" in line for line in found.warnings), mark
+
+
+def test_numbers_above_zero_in_a_wide_table_may_be_fluxes(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("instrument,3C273,PKS2155\npn,8.44,3.35\nXRT,7.9,3.1\n")
+    (warned,) = ConcordanceData.from_table(path).warnings
+    assert "taken for natural logs of fluxes" in warned
+    path.write_text("instrument,3C273,PKS2155\npn,-25.5,-26.4\nXRT,-25.6,-26.5\n")
+    assert ConcordanceData.from_table(path).warnings == ()
+
+
+def test_a_row_of_means_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "instrument,source,flux,error\npn,A,8.4,.1\nXRT,A,7.9,.1\nWeighted mean,A,8.2,.1\n"
+    )
+    (warned,) = ConcordanceData.from_table(path).warnings
+    assert warned.startswith("instrument Weighted mean: taken for one like the others")
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("instrument,source,flux,S/N", "column 'S/N' looks like errors: .* 1 / snr is a sigma"),
+        ("instrument,source,flux,sigma_log10", "an error of log10 times 2.302585 is 'sigma'"),
+        ("Telescope,Target,flux,error", "there are Telescope, Target, flux, error: which it is"),
+    ],
+)
+def test_what_isnt_told_from_its_name(header: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"{header}\npn,A,8.4,.1\nXRT,A,7.9,.1\n")
+    with pytest.raises(pyxstan.DataError, match=said):
+        ConcordanceData.from_table(path)
+    if "log10" in header:
+        with pytest.raises(pyxstan.DataError, match="an error of log10, but 'error' is in the"):
+            ConcordanceData.from_table(path, columns="flux:flux,error:sigma_log10")
+
+
+def test_a_commented_header_may_have_names_with_blanks_below(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text('# a comment\n# instrument source flux error\npn "3C 273" 8.4 .1\n')
+    data = ConcordanceData.from_table(path)
+    assert (data.sources, data.y[0]) == (("3C 273",), np.log(8.4))
+    path.write_text("| instrument | source | flux |\n|---|---|---|\n| pn | A | 8.4 |\n")
+    with pytest.raises(pyxstan.DataError, match=r"separated by '\|', expected commas"):
+        ConcordanceData.from_table(path)

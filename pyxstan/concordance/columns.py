@@ -52,6 +52,8 @@ _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _FOOTNOTE = re.compile(
     r"(?<=\w)\s*(\$?\^\{?[a-z*\d]\}?\$?|[*\u2020\u2021\u00a7\u00aa\u00b9\u00b2\u00b3\u1d43-\u1d61]+)$"
 )
+#: Names of rows that sum up others.
+_AVERAGE = re.compile(r"((weighted|w\.?|arithmetic|sample) )?(mean|average|avg|median)s?\.?", re.I)
 _NAMED = 8
 #: Logs to base 10 of fluxes in erg/s/cm^2 and of luminosities in erg/s.
 _CGS_DECADES = ((-16.5, -9.0), (36.0, 50.0))
@@ -71,7 +73,7 @@ def meaning(column: str, quantities: Iterable[str] = ()) -> str:
     energy = words[:1] == ["e"] and set(words[1:]) <= _ENERGIES and len(words) > 1
     if not energy and any(_ERRORS.fullmatch(word) for word in words):
         return "errors"
-    if words == ["half", "width"]:
+    if words in (["half", "width"], ["s", "n"]):
         return "errors"
     of_quantity = bool(set(words) & set(quantities))
     if of_quantity and any(map(_ENDS.fullmatch, words)):
@@ -138,8 +140,10 @@ def _remedy_of_errors(column: str) -> str:
         return f"lower and upper errors are to be combined, as by their mean, in one column {names}"
     if any(map(_VARIANCES.fullmatch, words)):
         return f"give the square root of a variance as {names}"
-    if {"snr", "s2n"} & set(words):
+    if {"snr", "s2n"} & set(words) or words == ["s", "n"]:
         return f"give what it says of errors as {names}: 1 / snr is a sigma"
+    if _is_decades(column):
+        return "an error of log10 times 2.302585 is 'sigma', that of the natural log"
     return f"call it {names}, as columns=error:{column} does"
 
 
@@ -147,11 +151,22 @@ def refuse_decades(columns: Mapping[str, str], source: str) -> None:
     """Raise where a column of logarithms to base 10, by its name, is mapped to natural ones."""
     for name in ("log_flux", "sigma"):
         column = columns.get(name, "")
-        if _DECADES.search(column.lower()) and "ln" not in column.lower():
+        if _is_decades(column):
             raise DataError(
                 f"{source}: column '{column}' looks like logarithms to base 10, but {name} is of "
                 "natural ones: multiply it by 2.302585, and its errors too"
             )
+    column = columns.get("error", "")
+    if "flux" in columns and _is_decades(column) and not _is_decades(columns["flux"]):
+        raise DataError(
+            f"{source}: column '{column}' looks like an error of log10, but 'error' is in the unit "
+            "of the flux: times 2.302585 it is 'sigma'"
+        )
+
+
+def _is_decades(column: str) -> bool:
+    """Whether a column is one of logarithms to base 10, by its name."""
+    return bool(_DECADES.search(column.lower())) and "ln" not in column.lower()
 
 
 def refuse_no_source(column: str, source: str) -> None:
@@ -183,6 +198,14 @@ def look_alikes(names: Sequence[str], what: str) -> tuple[str, ...]:
     if not pairs:
         return ()
     return (f"{what} of almost the same name are taken for different ones: {some(pairs)}",)
+
+
+def warn_of_averages(names: Iterable[str], what: str) -> tuple[str, ...]:
+    """Warn of rows that seem to sum up the others."""
+    found = [name for name in dict.fromkeys(names) if _AVERAGE.fullmatch(name)]
+    if not found:
+        return ()
+    return (f"{what} {some(found)}: taken for one like the others; if it is their mean, drop it",)
 
 
 def refuse_fluxes(y: np.ndarray, where: str) -> None:

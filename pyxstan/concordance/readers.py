@@ -21,6 +21,7 @@ from pyxstan.concordance.columns import (
     refuse_fluxes,
     refuse_no_source,
     some,
+    warn_of_averages,
     warn_of_decades,
 )
 from pyxstan.concordance.data import ConcordanceData, Floats
@@ -103,9 +104,11 @@ def read_measurements(
     elif "source" in columns and any(name.startswith("y_") for name in columns):
         measured = _wide_by_source(found)
     else:
+        there = some(list(map(str, found.frame.columns)))
         raise DataError(
             f"{found.source}: no column 'instrument' (long: instrument, source and log_flux, flux "
-            "or counts; wide: instrument and a column a source, or source and y_<instrument>)"
+            "or counts; wide: instrument and a column a source, or source and y_<instrument>); "
+            f"there are {there}: which it is, columns=instrument:NAME says"
         )
     if measured.y.size == 0:
         raise DataError(f"{found.source}: no measurements")
@@ -327,6 +330,11 @@ def _wide_by_instrument(table: Table) -> _Measurements:
             f"whole numbers are taken as log fluxes: {some(whole)} "
             "(leave out what is no source, or name the columns of sources y_<source>)",
         )
+    elif (found.y > 0).all():
+        found.warnings = (
+            "numbers above zero are taken for natural logs of fluxes (fluxes themselves go into a "
+            "table with a row a measurement)",
+        )
     return _as_logs(found)
 
 
@@ -481,6 +489,8 @@ def _assemble(
             *measured.warnings,
             *look_alikes(sources, "sources"),
             *look_alikes([name for name, _ in pairs], "instruments"),
+            *warn_of_averages(measured.source, "source"),
+            *warn_of_averages([name for name, _ in pairs], "instrument"),
         ),
     )
 
