@@ -209,7 +209,7 @@ def relative(data: PosteriorSamples, log_p: Floats) -> Floats:
     """
     with np.errstate(invalid="ignore"):
         away = log_p - np.repeat(np.maximum.reduceat(log_p, data.start[:-1]), data.sizes)
-    return np.nan_to_num(np.exp(away), nan=0.0)
+    return np.asarray(np.nan_to_num(np.exp(away), nan=0.0))
 
 
 def supported(data: PosteriorSamples, p: Floats, p_selection: Floats | None = None) -> Support:
