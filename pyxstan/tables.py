@@ -332,6 +332,8 @@ def _from_text(path: Path) -> Table:
                 f"{path}: line {number}: {len(row)} cells, but the header has {len(header)}"
             )
     named = [k for k, column in enumerate(header) if column or any(row[k] for row in rows)]
+    if not header[0] and [row[0] for row in rows] == [str(k) for k in range(len(rows))]:
+        named = named[1:]  # the index of a DataFrame
     if not all(header[k] for k in named):
         nameless = next(k for k in named if not header[k])
         raise DataError(f"{path}: column {nameless + 1} has no name")
@@ -399,9 +401,10 @@ def _from_astropy(table: Any, source: str, first_row: int) -> Table:
             unusable[name] = "arrays"
         elif not isinstance(column, Column | u.Quantity):
             unusable[name] = f"a {type(column).__name__}"
-    table = table[[name for name in table.colnames if name not in unusable]]
-    if not table.colnames:
+    usable = [name for name in table.colnames if name not in unusable]
+    if not usable:
         raise DataError(f"{source}: no column of one plain value a row")
+    table = table[usable]
     units = {name: str(table[name].unit) for name in table.colnames if table[name].unit is not None}
     try:
         frame = table.to_pandas(index=False)

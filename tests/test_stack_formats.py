@@ -291,3 +291,36 @@ def test_a_result_of_3ml_is_named(tmp_path: Path) -> None:
     Table(columns).write(tmp_path / "fit.fits")
     with pytest.raises(pyxstan.DataError, match=r"fit.fits: a result of 3ML is not read"):
         read_inputs([tmp_path / "fit.fits"], {"name": "VALUE"})
+
+
+def test_tables_as_other_programs_write_them(tmp_path: Path) -> None:
+    """OBJECT in capitals, a DataFrame's index, and what holds no samples at all."""
+    frame = pd.DataFrame({"OBJECT": ["a", "a", "b"], "gamma": [1.0, 2.0, 3.0]})
+    Table.from_pandas(frame).write(tmp_path / "all.fits")
+    frame.to_csv(tmp_path / "all.csv")
+    for name in ("all.fits", "all.csv"):
+        data = read_inputs([tmp_path / name], {"name": "gamma"})
+        assert objects(data) == {"a": [1.0, 2.0], "b": [3.0]}
+    folder = tmp_path / "each"
+    folder.mkdir()
+    for name, column in (("a", [1.0, 2.0]), ("b", [3.0, 4.0])):
+        pd.DataFrame({"gamma": column}).to_csv(folder / f"{name}.csv")
+    assert objects(read_inputs([folder], {})) == {"a": [1.0, 2.0], "b": [3.0, 4.0]}
+    (tmp_path / "arrays").mkdir()
+    for column, said in (
+        ({"name": ["x", "y"]}, "arrays: no column of samples, expected numbers"),
+        ({}, "a.fits: no column of one plain value a row"),
+    ):
+        table = Table({"gamma": np.ones((2, 3)), **column})
+        table.write(tmp_path / "arrays" / "a.fits", overwrite=True)
+        with pytest.raises(pyxstan.DataError, match=said):
+            read_inputs([tmp_path / "arrays"], {})
+
+
+def test_estimates_with_errors_are_no_samples(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("object,gamma,gamma_err,z\na,1.9,0.1,0.2\nb,2.1,0.1,0.3\n")
+    with pytest.raises(pyxstan.DataError, match="estimates with errors, expected samples: draw"):
+        read_inputs([path], {"name": "gamma"})
+    path.write_text("object,gamma,z\na,1.9,0.2\nb,2.1,0.3\n")
+    assert objects(read_inputs([path], {"name": "gamma"})) == {"a": [1.9], "b": [2.1]}

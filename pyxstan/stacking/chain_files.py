@@ -22,7 +22,7 @@ from pyxstan.errors import DataError
 from pyxstan.priors import Prior
 from pyxstan.stacking.data import Floats
 from pyxstan.stacking.naming import listed, object_names, some
-from pyxstan.stacking.object_tables import WEIGHT
+from pyxstan.stacking.object_tables import WEIGHT, read_objects
 from pyxstan.stacking.sample_priors import Recorded, Unknown
 from pyxstan.stacking.text_rows import head_of, lines_of, numbers_of
 from pyxstan.text_tables import is_number
@@ -99,7 +99,7 @@ def _reader(path: Path) -> Any:
     head = head_of(path, _EXPECTED)
     if head.lstrip().startswith(b"{"):
         return _bilby
-    if head.startswith(b"SIMPLE  =") and "object" not in tables.read(path).frame.columns:
+    if head.startswith(b"SIMPLE  =") and not read_objects(path, "samples").has("object"):
         return _table
     return None
 

@@ -23,6 +23,32 @@ _POINTS = 12
 WEIGHT = re.compile(r"(log_?)?(importance_?)?w(t|ts|gt|eights?)?|importance|ln_?w(eight)?s?")
 
 
+#: Words in the names of errors.
+_ERROR = re.compile(r"e|err\w*|unc\w*|sigma|sig|sd|std|stdev|plus|minus|lo|low|lower|hi|high|upper")
+
+
+def read_objects(table: Any, name: str) -> Table:
+    """Read a table whose column ``object`` may have capitals."""
+    found = tables.read(table, name)
+    capitals = [c for c in map(str, found.frame.columns) if c.lower() == "object"]
+    if len(capitals) == 1 and not found.has("object"):
+        return found.renamed({"object": capitals[0]})
+    return found
+
+
+def _refuse_estimates(table: Table, wanted: Sequence[str], rest: Sequence[str]) -> None:
+    """Raise where a table of one row an object has errors beside the parameters."""
+    for column in rest:
+        words = re.split(r"[\W_]+", column.lower())
+        of = [name for name in wanted if name.lower() in column.lower()]
+        if of and any(map(_ERROR.fullmatch, words)):
+            raise DataError(
+                f"{table.source}: one row an object and a column '{column}': estimates with "
+                f"errors, expected samples: draw some of each, as by "
+                f"numpy.random.normal({of[0]}, {column}, 1000)"
+            )
+
+
 def read_frame(frame: Any, parameters: str | Sequence[str]) -> dict[str, Any]:
     """Read samples from a table with one row a sample.
 
@@ -47,7 +73,7 @@ def read_frame(frame: Any, parameters: str | Sequence[str]) -> dict[str, Any]:
     import pandas as pd
 
     wanted = listed(parameters)
-    table = tables.read(frame, "samples")
+    table = read_objects(frame, "samples")
     table.require(["object", *wanted])
     codes, objects = pd.factorize(np.array(table.labels("object"), dtype=object))
     order = np.argsort(codes, kind="stable")
@@ -61,6 +87,8 @@ def read_frame(frame: Any, parameters: str | Sequence[str]) -> dict[str, Any]:
                 f"{table.source}: column '{name}' looks like weights: call it 'weight', or leave "
                 "it out"
             )
+    if len(objects) == len(codes):
+        _refuse_estimates(table, wanted, rest)
     weighted = "weight" in table.frame.columns and "weight" not in wanted
     return {
         "samples": np.split(x[order], splits),
@@ -108,8 +136,8 @@ def read_covariates(covariates: Any, objects: Sequence[str]) -> dict[str, Floats
     if isinstance(covariates, Mapping) and "object" not in covariates:
         return {str(name): _one_each(str(name), values, objects) for name, values in
                 covariates.items()}  # fmt: skip
-    table = tables.read(dict(covariates) if isinstance(covariates, Mapping) else covariates,
-                        "covariates")  # fmt: skip
+    table = read_objects(dict(covariates) if isinstance(covariates, Mapping) else covariates,
+                         "covariates")  # fmt: skip
     table.require(["object"])
     table.require(table.unusable)
     names = [str(name) for name in table.frame.columns if name != "object"]

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyxstan import inference_data, tables
+from pyxstan import inference_data
 from pyxstan.errors import DataError
 from pyxstan.stacking import own_results
 from pyxstan.stacking.chain_files import is_chain, read_chain, read_chains, refuse_other_formats
 from pyxstan.stacking.data import Floats, PosteriorSamples
 from pyxstan.stacking.naming import listed, object_names, some
-from pyxstan.stacking.object_tables import read_covariates, read_frame, read_selection
+from pyxstan.stacking.object_tables import (
+    read_covariates,
+    read_frame,
+    read_objects,
+    read_selection,
+)
 from pyxstan.stacking.runs import find_runs, folders_of_runs, is_run, parameters_of, read_runs
 from pyxstan.stacking.text_rows import head_of, lines_of, read_text
 from pyxstan.text_tables import is_number
@@ -73,7 +78,7 @@ def read_inputs(inputs: Sequence[Path], options: Mapping[str, Any]) -> Posterior
     kinds = [_kind(path) for path in paths]
     if len(paths) > 1 and set(kinds) <= {_TEXT, _TABLE, _CHAIN}:
         for path, found in zip(paths, kinds, strict=True):
-            if found == _TABLE and "object" in tables.read(path).frame.columns:
+            if found == _TABLE and read_objects(path, "samples").has("object"):
                 raise DataError(f"expected one file of samples, got {len(paths)}: {some(paths)}")
         kinds = [_CHAIN] * len(paths)  # a file an object
     kind = kinds[0]
@@ -93,6 +98,8 @@ def read_inputs(inputs: Sequence[Path], options: Mapping[str, Any]) -> Posterior
         return PosteriorSamples.from_text(paths[0], parameters=names or "x", **known)
     if not names:
         names = _parameters_in(kind, paths[0])
+        if not names:
+            raise DataError(f"{paths[0]}: no column of samples, expected numbers, one a row")
     if len(names) > 1 and not options.get("name"):
         raise DataError(
             f"option name: expected the parameter to stack, {paths[0]} has {some(names)}"
@@ -127,7 +134,7 @@ def _kind(path: Path) -> str:
     for _, line in lines_of(path, _SAMPLES):
         if not line.lstrip().startswith("#"):
             words = [word.strip('"') for word in line.replace(",", " ").split()]
-            named = "object" in words or not any(map(is_number, words))
+            named = "object" in map(str.lower, words) or not any(map(is_number, words))
             return _TABLE if named else _TEXT
     return _TEXT
 
@@ -135,7 +142,7 @@ def _kind(path: Path) -> str:
 def _parameters_in(kind: str, path: Path) -> list[str]:
     """What an input has samples of."""
     if kind == _TABLE:
-        table = tables.read(path)
+        table = read_objects(path, "samples")
         table.require(["object"])
         return [str(x) for x in table.frame.columns if x not in ("object", "weight")]
     if kind == _RUNS:
