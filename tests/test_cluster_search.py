@@ -71,6 +71,7 @@ def test_the_most_likely_place_is_found(name: str) -> None:
     told, _ = prepared(image, center=(35.0, 70.0))
     assert guess.best_log_likelihood > told.best_log_likelihood - 0.01
     assert told.best[:2] == pytest.approx((35, 70), abs=3)  # the user's word counts
+    assert any("as a point source does" in text for text in complaints) == (name == "bright source")
     is_cluster = np.hypot(guess.best[0] - 35, guess.best[1] - 70) < 3
     assert is_cluster == (name != "bright source")
     for x, y, reach in [(x, y, 2.0) for x, y, _ in sources] if is_cluster else [(35, 70, 5.0)]:

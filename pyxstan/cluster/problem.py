@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: A parameter whose posterior is as wide as this part of its prior is hardly known.
 _HARDLY_KNOWN = 0.7
 _BACKGROUNDS = ("constant", "sky")
+#: A slope steeper than those of clusters by far: the profile is a Gaussian's; and the largest
+#: standard deviation (pixels) of one that may be a point source's.
+_STEEP, _NARROW = 3.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -279,6 +282,13 @@ def _reservations(image: ClusterImage, layout: Layout, guess: pilot.Pilot) -> li
             "alone)"
         )
     value = dict(zip(layout.names, guess.best, strict=True))
+    width = value["rc"] / np.sqrt(6 * value["beta"] - 1)
+    if layout.components == 1 and value["beta"] > _STEEP and width < _NARROW:
+        found.append(
+            f"what is fitted falls off as a Gaussian of {width:.1f} pixels (beta "
+            f"{value['beta']:.1f}), as a point source does: mask it, or choose the cluster by "
+            "center="
+        )
     core = value["x0"], value["y0"], value.get("rc2", value["rc"])
     expected = pilot.expected_counts(guess.pixels, layout, guess.best)
     return found + excesses.complaints(
