@@ -144,7 +144,7 @@ def test_pixels_of_combined_shapes(text: str, pixels: int, tmp_path: Path) -> No
 def test_what_was_decided_is_said(tmp_path: Path) -> None:
     path = tmp_path / "m.reg"
     for text, words in {
-        "(X,Y) IN box(9,9,3,3,0)": "half widths of a box in a selection of events",
+        "(X,Y) IN circle(9,9,3)": "the image has no physical coordinates: taken as its pixels",
         "point(3,4)\npoint(5,6)\ncircle(9,9,3)": "what has no area is left aside (2 point)",
         "-circle(9,9,3)": "nothing but excluded shapes: their inside is masked",
         "physical\ncircle(9,9,3)": "the image has no physical coordinates: taken as its pixels",
@@ -155,6 +155,9 @@ def test_what_was_decided_is_said(tmp_path: Path) -> None:
         assert note.startswith(f"mask {path}: {words}")
     path.write_text("circle(9,9,3)")
     assert load_mask(path, (20, 20)).notes == ()
+    path.write_text("(X,Y) IN box(9,9,3,3,0)")
+    (note,) = load_mask(path, (20, 20), physical=Physical((1.0, 1.0), (0.0, 0.0))).notes
+    assert note.startswith(f"mask {path}: half widths of a box in a selection of events")
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,11 @@ class RegionMask:
         if note not in self.notes:
             self.notes.append(note)
 
+    def say_if_none(self, frame: str) -> None:
+        """Note physical coordinates that are asked for, where the image has none."""
+        if frame == "physical" and not self.canvas.has_physical:
+            self.say("the image has no physical coordinates: taken as its pixels")
+
     def result(self) -> tuple[Bools, list[str]]:
         """The mask, and what was decided."""
         if self.drawings:
@@ -101,8 +106,7 @@ def read_region_text(
             raise DataError(f"{where}: coordinates '{piece}', expected image, physical or fk5")
         if (match := _FRAME.match(piece)) and not piece[match.end() :].startswith("("):
             frame = _PIXEL_FRAMES.get(match[1], match[1])
-            if frame == "physical" and not canvas.has_physical:
-                masks.say("the image has no physical coordinates: taken as its pixels")
+            masks.say_if_none(frame)
             piece = piece[match.end() :]
         if not piece:
             first = False
@@ -172,6 +176,7 @@ class _Line:
         selections = _SELECTION.findall(text)
         for names in selections:
             frame = _frame_of_columns(*names)
+            masks.say_if_none(frame)
         self.frame = frame
         self.selects = bool(selections)
         self.masks = masks
@@ -256,6 +261,7 @@ class _Line:
         named = len(cells) > 2 and all(re.fullmatch(r"[a-z_]\w*", cell) for cell in columns)
         if named:
             frame = _frame_of_columns(*columns)
+            self.masks.say_if_none(frame)
             cells = cells[:-2]
         if named or self.selects:
             given = cells
