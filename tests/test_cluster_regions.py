@@ -275,6 +275,18 @@ def test_an_angle_of_another_frame(tmp_path: Path) -> None:
     assert abs(expected - 25) > 20
 
 
+@pytest.mark.parametrize(("name", "frame"), [("galactic", "galactic"), ("turned", "icrs")])
+def test_wcs_is_the_frame_of_the_image(name: str, frame: str, tmp_path: Path) -> None:
+    wcs = celestial(name)
+    place = wcs.pixel_to_world(35.3, 22.1).spherical
+    text = f'ellipse({place.lon.deg:.9f},{place.lat.deg:.9f},22.3",9.1",25)'
+    found, same = (
+        drawn(tmp_path, f"{word};{text}", shape=(NY, NX), wcs=wcs) for word in ("WCS", frame)
+    )
+    assert 50 < found.sum() < 300
+    np.testing.assert_array_equal(found, same)
+
+
 def test_sizes_on_the_sky_of_pixel_shapes(tmp_path: Path) -> None:
     """Angles run from x to y then, and lengths are those of the sky."""
     for name in ("north up", "east right", "oblong"):

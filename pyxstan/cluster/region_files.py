@@ -24,8 +24,8 @@ from pyxstan.errors import DataError
 
 _PIXEL_FRAMES = {"image": "image", "logical": "image", "physical": "physical"}
 #: Frames that are refused, because nothing here says what they are.
-_OTHER_FRAMES = re.compile(r"(linear|amplifier|detector|tile|wcs[a-z0]?)\b.*$")
-_FRAME = re.compile(rf"({'|'.join([*SKY_FRAMES, *_PIXEL_FRAMES])})\b\s*")
+_OTHER_FRAMES = re.compile(r"(linear|amplifier|detector|tile|wcs[a-z])\b.*$")
+_FRAME = re.compile(rf"({'|'.join([*SKY_FRAMES, *_PIXEL_FRAMES])}|wcs0?)\b\s*")
 _CALL = re.compile(r"([a-z_]\w*)\s*\(([^()]*)\)")
 _BARE = re.compile(r"([-+!]?)\s*([a-z_]\w*)\s+([-+\d.][^()*&|]*)$")
 _OPERATOR = re.compile(r"\s*(\|\||&&|[-+*&|!()])\s*")
@@ -105,7 +105,10 @@ def read_region_text(
         if _OTHER_FRAMES.match(piece):
             raise DataError(f"{where}: coordinates '{piece}', expected image, physical or fk5")
         if (match := _FRAME.match(piece)) and not piece[match.end() :].startswith("("):
-            frame = _PIXEL_FRAMES.get(match[1], match[1])
+            try:
+                frame = _frame(match[1], canvas)
+            except DataError as error:
+                raise DataError(f"{where}: {error}") from None
             masks.say_if_none(frame)
             piece = piece[match.end() :]
         if not piece:
@@ -128,6 +131,11 @@ def read_region_text(
         for term, excludes in terms:
             masks.add(term, excludes=excludes or hides)
     return masks.result()
+
+
+def _frame(word: str, canvas: Canvas) -> str:
+    """Frame that a word says: "wcs" is the image's own on the sky."""
+    return canvas.sky_frame if word.startswith("wcs") else _PIXEL_FRAMES.get(word, word)
 
 
 def _pieces(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str, str]]:

@@ -200,6 +200,12 @@ class Canvas:
         return float(np.sqrt(abs(np.linalg.det(matrix))))
 
     @property
+    def sky_frame(self) -> str:
+        """Frame of the image's own celestial coordinates, by its name in region files."""
+        own = self._celestial.pixel_to_world(0, 0).frame.name
+        return next((name for name, one in SKY_FRAMES.items() if one == own), "icrs")
+
+    @property
     def physical_scale(self) -> float:
         """Pixels to a physical one."""
         return float(np.sqrt(abs(np.prod(self._physical.scale))))
