@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from pyxstan.errors import DataError, PyxstanError
+from pyxstan.errors import DataError, OutputError, PyxstanError
 from pyxstan.messages import notifier
 
 _INTERRUPTED = 130
@@ -220,7 +220,7 @@ def fit(
         try:
             plot(idata, plots, overwrite=overwrite)
         except DataError as error:
-            raise DataError(f"{error}; the fit itself is in {output}") from None
+            raise OutputError(f"{error}; the fit itself is in {output}") from None
     there = inference_data.group(idata, "posterior")
     judged = summaries.verdict(idata)
     shown = [name for name in entry.headline if name in there]

@@ -50,6 +50,16 @@ def test_flipped_byte_in_an_executable(seeded_cache: Path) -> None:
     assert build(COIN).read_bytes() == whole
 
 
+def test_folders_in_the_place_of_files(seeded_cache: Path) -> None:
+    executable = build(COIN)
+    for file in (executable, executable.with_name(f"{executable.name}.json")):
+        file.unlink()
+        file.mkdir()
+        assert find(COIN) is None
+        assert info_problem(build(COIN)) is None
+        assert file.is_file()
+
+
 def test_damaged_library(seeded_cache: Path) -> None:
     build(COIN)
     (library,) = (file for file in (seeded_cache / "lib").rglob("*") if file.is_file())

@@ -238,6 +238,8 @@ class Cache:
             staged.chmod(stat.S_IMODE(staged.stat().st_mode) & ~0o022)
             with staged.open("rb") as file:
                 os.fsync(file.fileno())
+            if final.is_dir() and not final.is_symlink():
+                shutil.rmtree(final)  # which is nothing of ours
             staged.replace(final)
 
     def publish_with_digest(self, staged: Path, final: Path) -> None:
