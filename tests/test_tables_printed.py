@@ -268,3 +268,14 @@ def test_a_commented_header_may_have_names_with_blanks_below(tmp_path: Path) -> 
     path.write_text("| instrument | source | flux |\n|---|---|---|\n| pn | A | 8.4 |\n")
     with pytest.raises(pyxstan.DataError, match=r"separated by '\|', expected commas"):
         ConcordanceData.from_table(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Delta F", "u(F)", "F_lo", "fluxU", "FluxErrP", "st.dev.", "standard deviation", "SE", "q84",
+     "lower bound", "sigF", "plusminus", "wgt", "censor", "detection", "mask"],
+)  # fmt: skip
+def test_errors_and_flags_of_odd_names_are_not_dropped(name: str) -> None:
+    table = {"instrument": ["a", "b"], "source": ["s", "s"], "flux": [1.0, 1.1], name: [0.1, 0.2]}
+    with pytest.raises(pyxstan.DataError, match=r"looks like (errors|a flag|a weight)"):
+        ConcordanceData.from_table(table)

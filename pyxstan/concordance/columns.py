@@ -15,25 +15,28 @@ from pyxstan.tables import Table
 _WORDS = re.compile(r"[^a-z0-9]+")
 #: What a word in the name of a column says, by which the column is not to be dropped in silence.
 _ERRORS = re.compile(
-    r"e|err\w*|\w*err\d*|\w*error|sig|sigma\w*|unc|uncert|uncertainty|\w+unc|std|stdev|stddev|sd"
+    r"e|err\w*|\w*err[pm\d]*|\w*error|sig|sigma\w*|unc|uncert|uncertainty|\w+unc|std|stdev|stddev|sd"
     r"|stat|statistical|sys|syst|systematic|rms|conf|confidence|ci\d*|d(flux|counts|rate|f)|plus"
     r"|minus|percent|pct|[123]sig(ma)?|[deu](flux|counts|rate|fx?)|(flux|counts|rate|fx?)sig(ma)?"
     r"|var|variances?|(flux|counts|rate)var|halfwidth|precision|accuracy|scatter|snr|s2n"
+    r"|dev|deviation|bounds?|plusminus|(sig|s)(f|fx|flux)|flux[elu]"
 )
 #: Likewise, but only beside the column of a long table: they may be names of sources.
-_SHORT_ERRORS = re.compile(r"e\d{1,2}|delta|lo|low|lower|hi|high|upp?|upper|pos|neg")
+_SHORT_ERRORS = re.compile(
+    r"e\d{1,2}|delta|lo|low|lower|hi|high|upp?|upper|pos|neg|[pq]\d\d|se|sem|mad|pm|cl"
+)
 _ENDS = re.compile(r"lo|low|lower|hi|high|up|upp|upper|min|max|pos|neg|p\d\d|q\d\d|[123]s")
 #: Lower and upper errors, and variances, which are to be turned into standard deviations.
 _SIDES = re.compile(r"lo|low|lower|hi|high|upp?|upper|min|max|pos|neg|plus|minus")
 _VARIANCES = re.compile(r"\w*var|variances?")
 _ENERGIES = {"min", "max", "lo", "hi", "low", "high", "mid", "mean"}
-_LIMITS = re.compile(r"lim\w*|\w+limit|ul|uplim\w*|censored|detected|nondet\w*")
+_LIMITS = re.compile(r"lim\w*|\w+limit|ul|uplim\w*|censor\w*|detected|detections?|nondet\w*")
 #: One letter before the name of a quantity, as in ``e_flux``.
 _BEFORE = {"u": "errors", "d": "errors", "delta": "errors", "l": "a flag of limits"}
 _BEFORE |= dict.fromkeys("fq", "a flag")
 _OTHERS = {
-    re.compile(r"flags?|flag(flux|counts|rate)|\w+flag|qual|quality"): "a flag",
-    re.compile(r"w|wt|weights?"): "a weight",
+    re.compile(r"flags?|flag(flux|counts|rate)|\w+flag|qual|quality|mask|good|bad|used?"): "a flag",
+    re.compile(r"w|wt|wgt|weights?"): "a weight",
     re.compile(r"\w*area|aeff|arf|effarea"): "an effective area",
     re.compile(r"bg|bgd\w*|bkg\w*|back|backscal|\w*background"): "a background",
     re.compile(r"exp|expo|exposure|exptime|texp|livetime|ontime"): "an exposure",
@@ -76,6 +79,10 @@ def meaning(column: str, quantities: Iterable[str] = ()) -> str:
     if words in (["half", "width"], ["s", "n"]):
         return "errors"
     of_quantity = bool(set(words) & set(quantities))
+    if "flux" in quantities and len(words) == 2 and "f" in words:  # as in "delta F" and "F_lo"
+        other = words[1 - words.index("f")]
+        if _ENDS.fullmatch(other) or (words[1] == "f" and other in ("u", "d", "s", "delta")):
+            return "errors"
     if of_quantity and any(map(_ENDS.fullmatch, words)):
         return "errors"
     if quantities and len(words) == 1 and _SHORT_ERRORS.fullmatch(words[0]):
