@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 
+from pyxstan.cluster.alignment import misplaced
 from pyxstan.cluster.data import ClusterImage
 from pyxstan.cluster.masks import read_mask
 from pyxstan.cluster.readers import read_image
@@ -183,6 +185,17 @@ def test_images_of_an_extension(tmp_path: Path) -> None:
 
 
 # Where pixels are on the sky
+
+
+def test_corners_without_a_sky_say_nothing_of_where_an_image_is() -> None:
+    def hemisphere(shift: float) -> WCS:
+        cards = {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRPIX1": 60 + shift, "CRPIX2": 60.0,
+                 "CRVAL1": 10.0, "CRVAL2": 20.0, "CDELT1": -1.0, "CDELT2": 1.0}  # fmt: skip
+        return WCS(fits.Header(list(cards.items())))
+
+    image = hemisphere(0.0)
+    assert misplaced(hemisphere(0.0), "a", image, "b", (120, 120)) == ""
+    assert misplaced(hemisphere(3.0), "a", image, "b", (120, 120)).startswith("a: 3 pixels off b")
 
 
 @pytest.mark.parametrize("name", ["exposure", "background_map", "mask"])

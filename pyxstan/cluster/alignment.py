@@ -29,6 +29,9 @@ def misplaced(wcs: Any, source: str, image_wcs: Any, image: str, shape: tuple[in
         return ""
     x, y = _corners_and_middle(shape)
     there = _mapped(wcs, image_wcs, x, y)
+    # a corner may be where the projection has no sky, in both
+    nowhere = ~np.isfinite(_mapped(image_wcs, image_wcs, x, y)).all(axis=0)
+    there[:, nowhere] = np.where(np.isnan(there), [x, y], there)[:, nowhere]
     apart = np.hypot(there[0] - x, there[1] - y)
     if not np.isfinite(apart).all():
         return f"{source}: far off {image} by their celestial coordinates"

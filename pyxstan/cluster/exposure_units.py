@@ -196,8 +196,8 @@ def _guess(chart: FitsImage, peak: float, time: Any) -> tuple[tuple[str, float],
 def _seconds(time: Any, source: str) -> float:
     if time is None:
         raise DataError(
-            f"{source}: no keyword EXPOSURE (s) to multiply the exposure map in cm2 by; "
-            "if the map is in another unit, give exposure_unit"
+            f"{source}: no keyword EXPOSURE (s) to multiply an exposure map in cm2, or a "
+            "relative one, by; if the map is in another unit, give exposure_unit"
         )
     if not _is_positive(time):
         raise DataError(f"{source}: keyword EXPOSURE is '{time}', expected a positive number of s")
