@@ -279,3 +279,15 @@ def test_errors_and_flags_of_odd_names_are_not_dropped(name: str) -> None:
     table = {"instrument": ["a", "b"], "source": ["s", "s"], "flux": [1.0, 1.1], name: [0.1, 0.2]}
     with pytest.raises(pyxstan.DataError, match=r"looks like (errors|a flag|a weight)"):
         ConcordanceData.from_table(table)
+
+
+def test_a_sigma_in_the_unit_of_the_flux_is_warned_of(tmp_path: Path) -> None:
+    rows = [("a", "s", 10.0), ("b", "s", 11.0), ("a", "t", 20.0), ("b", "t", 22.0)]
+    path = tmp_path / "t.csv"
+    for power, expected in ((1, 1), (0.5, 0), (-0.5, 0)):
+        lines = [f"{i},{j},{f},{0.03 * f**power}" for i, j, f in rows]
+        path.write_text("\n".join(["instrument,source,flux,sigma", *lines]))
+        warned = ConcordanceData.from_table(path).warnings
+        assert len(warned) == expected
+    path.write_text("\n".join(["instrument,source,flux,error", *lines]))
+    assert ConcordanceData.from_table(path).warnings == ()

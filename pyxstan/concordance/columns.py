@@ -58,6 +58,9 @@ _FOOTNOTE = re.compile(
 #: Names of rows that sum up others.
 _AVERAGE = re.compile(r"((weighted|w\.?|arithmetic|sample) )?(mean|average|avg|median)s?\.?", re.I)
 _NAMED = 8
+#: Measurements, and the factor of fluxes, from which on sigma may be proportional to these, and the
+#: correlation of both in the log.
+_FEW, _SPAN, _PROPORTIONAL = 4, 1.5, 0.9
 #: Logs to base 10 of fluxes in erg/s/cm^2 and of luminosities in erg/s.
 _CGS_DECADES = ((-16.5, -9.0), (36.0, 50.0))
 
@@ -232,6 +235,20 @@ def warn_of_decades(y: np.ndarray, where: str) -> tuple[str, ...]:
             "are to be multiplied by 2.302585, and their errors",
         )
     return ()
+
+
+def warn_of_absolute(sigma: np.ndarray, flux: np.ndarray, source: str) -> tuple[str, ...]:
+    """Warn where a sigma of natural logs grows with the flux as an error in its unit does."""
+    if len(flux) < _FEW or np.ptp(np.log(flux)) < np.log(_SPAN) or np.ptp(sigma) == 0:
+        return ()
+    x, y = np.log(flux), np.log(sigma)
+    slope = float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
+    if not (np.corrcoef(x, y)[0, 1] > _PROPORTIONAL and 1 / 1.5 < slope < 1.5):
+        return ()
+    return (
+        f"{source}: 'sigma' is taken for that of the natural log, but it grows in proportion to "
+        "the flux: an error in its unit is called 'error'",
+    )
 
 
 def parse_mapping(given: str | Mapping[str, str] | None) -> dict[str, str]:

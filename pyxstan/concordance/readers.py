@@ -21,6 +21,7 @@ from pyxstan.concordance.columns import (
     refuse_fluxes,
     refuse_no_source,
     some,
+    warn_of_absolute,
     warn_of_averages,
     warn_of_decades,
 )
@@ -140,6 +141,7 @@ def _refuse_swapped(measurements: Table, instruments: Table) -> None:
 
 
 def _long(table: Table) -> _Measurements:
+    given_columns = set(table.frame.columns)
     converted = conversions.of_long(table)
     table = converted.table
     given = [name for name in _QUANTITIES if name in table.frame.columns]
@@ -200,6 +202,8 @@ def _long(table: Table) -> _Measurements:
     doubts = tuple(table.marks("flux", flux)) if flux is not None and quantity == "flux" else ()
     if flux is None and not converted.decades:
         doubts = warn_of_decades(y, table.source)
+    if flux is not None and sigma is not None and "sigma" in given_columns:
+        doubts += warn_of_absolute(sigma, flux, table.source)
     return _Measurements(
         table=table,
         instrument=table.labels("instrument"),
