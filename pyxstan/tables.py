@@ -52,6 +52,9 @@ _PLAIN = {"\\pm": "+/-", "\\nodata": "", "\\ldots": "", "\\dots": "", "~": " ", 
 _SYMBOLS = re.compile("|".join(re.escape(mark) for mark in _PLAIN))
 #: What follows the end of a row on its line: its distance to the next, rules.
 _ROW_END = re.compile(r"\\\\(?:\[[^\]\n]*\])?[ \t]*(?=\\(?:hline|\w+rule|tableline|cline)|\n)")
+#: What is in units and not in other texts, and how numbers begin.
+_UNIT = re.compile(r"\^-?\d|/|\b(erg|cm|keV|Jy|s|ks)\b")
+_NUMBER = re.compile(r"[-+<>]?\.?\d")
 _NO_TEXT = re.compile(r"\\(tablenotemark|footnotemark|footnote|tnote)\{[^{}]*\}|\\hline")
 
 
@@ -352,8 +355,10 @@ def _from_astropy_file(path: Path, kind: str, what: str, *, zipped: bool = False
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always")
             given: Path | str = path
+            below: list[str] = []
             if kind in _LATEX:
                 given = _ROW_END.sub(r"\\\\\n", path.read_text(encoding="utf-8-sig"))
+                given, below = _second_head(given)
             table = AstropyTable.read(given, format=kind)
         if zipped:
             _read_to_the_end(path)
@@ -361,7 +366,7 @@ def _from_astropy_file(path: Path, kind: str, what: str, *, zipped: bool = False
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: not a readable {what} ({reason})") from None
     if kind in _LATEX:
-        table = _without_markup(table)
+        table = _without_markup(table, below)
     for warning in found:
         if "truncated" in str(warning.message):
             raise DataError(f"{path}: not a readable {what} (the file is cut short)")
@@ -375,18 +380,53 @@ def _read_to_the_end(path: Path) -> None:
             pass
 
 
-def _without_markup(table: Any) -> Any:
-    """A table of LaTeX with the text behind its markup, in names of columns and in cells."""
+def _second_head(text: str) -> tuple[str, list[str]]:
+    """Text of an AASTeX table without the second row of its head, and the cells of that."""
+    head = re.search(r"\\tablehead\s*\{", text)
+    if head is None:
+        return text, []
+    end, depth = head.end(), 1
+    while depth and end < len(text):
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        end += 1
+    first, _, second = text[head.end() : end - 1].partition("\\\\")
+    if "\\colhead" not in second:
+        return text, []
+    cells = [
+        re.sub(r"^\s*\\colhead\s*\{(.*)\}\s*$", r"\1", c, flags=re.S) for c in second.split("&")
+    ]
+    return f"{text[: head.end()]}{first}}}{text[end:]}", cells
+
+
+def _without_markup(table: Any, below: Sequence[str]) -> Any:
+    """A table of LaTeX with the text behind its markup, in names of columns and in cells.
+
+    Units below the names (`below`, or a first row with gaps and without a number) go behind them.
+    """
     for name in list(table.colnames):
         if table[name].dtype.kind == "U":
             table[name] = [_plain(str(cell)) for cell in table[name]]
         table.rename_column(name, _plain(name))
+    units = [_plain(cell) for cell in below]
+    if not units and len(table) > 1:
+        first = [str(cell) for cell in table[0]]
+        gaps = any(cell in ("", "--") for cell in first)
+        if gaps and any(map(_UNIT.search, first)) and not any(map(_NUMBER.match, first)):
+            units, table = ["" if cell == "--" else cell for cell in first], table[1:]
+            for name in table.colnames:
+                table[name] = ["" if str(cell) == "--" else str(cell) for cell in table[name]]
+    for name, unit in zip(list(table.colnames), units, strict=False):
+        if unit:
+            bare = unit[1:-1] if unit[0] + unit[-1] in ("()", "[]") else unit
+            table.rename_column(name, f"{name} ({bare})")
     return table
 
 
 def _plain(text: str) -> str:
     """Text without the markup of LaTeX; what stays unknown stays as it is."""
     text = _NO_TEXT.sub("", _SYMBOLS.sub(lambda found: _PLAIN[found[0]], text))
+    text = re.sub(r"\\(?:mathrm|rm|text)\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}", r"\1", text)
+    text = re.sub(r"\^\{(-?\d+)\}", r"^\1", text)
     return " ".join(re.sub(r"\\(?=[_%&#])|\$", "", text).split())
 
 

@@ -291,3 +291,38 @@ def test_a_sigma_in_the_unit_of_the_flux_is_warned_of(tmp_path: Path) -> None:
         assert len(warned) == expected
     path.write_text("\n".join(["instrument,source,flux,error", *lines]))
     assert ConcordanceData.from_table(path).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"""\begin{deluxetable}{lccc}
+\tablecaption{Fluxes}
+\tablehead{\colhead{Instrument} & \colhead{Source} & \colhead{Flux} & \colhead{Error} \\
+\colhead{} & \colhead{} & \colhead{($10^{-12}$ erg cm$^{-2}$ s$^{-1}$)} &
+\colhead{($10^{-13}$ erg cm$^{-2}$ s$^{-1}$)}}
+\startdata
+pn & A & 8.0 & 4.0 \\
+XRT & A & 7.0 & 3.5
+\enddata
+\end{deluxetable}
+""",
+        r"""\begin{tabular}{lccc}
+\hline
+Instrument & Source & Flux & Error \\
+ & & ($10^{-12}\,\mathrm{erg\,cm^{-2}\,s^{-1}}$) & ($10^{-13}\,\mathrm{erg\,cm^{-2}\,s^{-1}}$) \\
+\hline
+pn & A & 8.0 & 4.0 \\
+XRT & A & 7.0 & 3.5 \\
+\hline
+\end{tabular}
+""",
+    ],
+)
+def test_units_below_the_names_in_latex(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.tex"
+    path.write_text(text)
+    data = ConcordanceData.from_table(path)
+    assert data.sigma == pytest.approx([0.05, 0.05])
+    assert data.y == pytest.approx(np.log([8.0, 7.0]))
+    assert data.unit == "1e-12 erg / (s cm2)"
