@@ -152,6 +152,25 @@ def test_fit_draws_the_figures(desk: Path, capsys: pytest.CaptureFixture[str]) -
     assert {path.name for path in (desk / "figures").iterdir()} == FIGURES
 
 
+def test_figures_that_cannot_be_written_end_in_3(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file has come in the way during the fit, which is kept and named."""
+    fitted = fitting.unjudged
+
+    def meanwhile(*data: Any, **how: Any) -> Any:
+        idata = fitted(*data, **how)
+        (desk / "figures").write_text("in the way")
+        return idata
+
+    monkeypatch.setattr(fitting, "unjudged", meanwhile)
+    outcome = run(fitting_words(desk, "--plots", desk / "figures", "--quiet"), capsys)
+    assert outcome.status == 3
+    assert f"figures is a file); the fit itself is in {desk / 'out.nc'}" in outcome.complaint
+    assert "posterior" in inference_data.group_names(inference_data.read(desk / "out.nc"))
+    assert (desk / "figures").read_text() == "in the way"
+
+
 def test_strict_ends_in_4_and_keeps_the_result(
     desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
