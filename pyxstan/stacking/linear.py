@@ -154,8 +154,7 @@ class LinearProblem:
         if chosen is not None:  # with covariates the mean over objects
             density = np.exp(log_p[len(self.data.x) :])
             injected = density.reshape(-1, len(chosen.x)).mean(axis=0)
-        p = support.relative(self.data, log_p[: len(self.data.x)])
-        found = support.supported(self.data, p, injected)
+        found = support.supported(self.data, log_p[: len(self.data.x)], injected)
         self.complaints.extend(found.complaints(self.data))
         self.attributes["log_likelihood_variance"] = found.total
         self.attributes["deviance_at_mean"] = float(-2 * self.log_likelihoods(mean).sum())

@@ -21,8 +21,6 @@ from pyxstan.tables import Table
 _POINTS = 12
 #: Other names of weights than ours: not to be dropped in silence.
 WEIGHT = re.compile(r"(log_?)?(importance_?)?w(t|ts|gt|eights?)?|importance|ln_?w(eight)?s?")
-
-
 #: Words in the names of errors.
 _ERROR = re.compile(r"e|err\w*|unc\w*|sigma|sig|sd|std|stdev|plus|minus|lo|low|lower|hi|high|upper")
 

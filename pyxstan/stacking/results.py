@@ -190,7 +190,7 @@ def _supported(problem: StackProblem, values: Values) -> support.Support:
     log_p = parents.log_density(target.model, x, mean, target.on, target.edges)[0]
     chosen = problem.data.selection
     injected = None if chosen is None else target.density(chosen.x[:, 0], mean)[0]
-    return support.supported(problem.data, support.relative(problem.data, log_p), injected)
+    return support.supported(problem.data, log_p, injected)
 
 
 def _histograms(problem: StackProblem) -> dict[str, Any]:

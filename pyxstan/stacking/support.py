@@ -212,12 +212,9 @@ def relative(data: PosteriorSamples, log_p: Floats) -> Floats:
     return np.asarray(np.nan_to_num(np.exp(away), nan=0.0))
 
 
-def supported(data: PosteriorSamples, p: Floats, p_selection: Floats | None = None) -> Support:
-    """Support of a parent with density p at every sample, and at the injections.
-
-    The units of p may be each object's own.
-    """
-    effective, variance = _of_sums(data.weights, p, data.start)
+def supported(data: PosteriorSamples, log_p: Floats, p_selection: Floats | None = None) -> Support:
+    """Support of a parent, by its ln density at every sample and its density at the injections."""
+    effective, variance = _of_sums(data.weights, relative(data, log_p), data.start)
     if p_selection is None or data.selection is None:
         return Support(effective, variance)
     detected = float(data.selection.detected(p_selection))
