@@ -6,6 +6,7 @@ import re
 import shlex
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from invocation import run
@@ -31,10 +32,16 @@ def commands(page: str) -> list[list[str]]:
 
 @pytest.fixture(autouse=True)
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of the test's own with the example data in its place, and a short warm-up."""
+    """A folder of the test's own with the example data in its place, and short chains."""
     (tmp_path / "data").symlink_to(ROOT / "data")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fitting, "_WARMUP", 300)
+    monkeypatch.setattr(fitting, "_WARMUP", 200)
+    unjudged = fitting.unjudged
+
+    def briefly(*args: Any, draws: int, **options: Any) -> Any:
+        return unjudged(*args, draws=min(draws, 100), **options)
+
+    monkeypatch.setattr(fitting, "unjudged", briefly)
 
 
 @pytest.mark.slow
