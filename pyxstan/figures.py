@@ -70,9 +70,11 @@ def _write(figure: Figure, path: Path, kind: str, metadata: Mapping[str, str] | 
     try:
         figure.set_dpi(160)
         if kind == "png":
-            FigureCanvasAgg(figure).print_png(path, metadata=metadata)
+            png: Any = FigureCanvasAgg(figure)
+            png.print_png(path, metadata=metadata)
         else:
-            FigureCanvasPdf(figure).print_pdf(path)
+            pdf: Any = FigureCanvasPdf(figure)
+            pdf.print_pdf(path)
     finally:
         figure.set_canvas(canvas)
         figure.set_dpi(resolution)

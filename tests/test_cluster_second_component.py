@@ -19,7 +19,7 @@ from pyxstan.cluster.parameters import Coordinates, Layout
 from pyxstan.errors import DataError
 from pyxstan.priors import parse
 
-OPTIONS = {"chains": 4, "warmup": 300, "draws": 100, "seed": 3, "progress": False}
+OPTIONS = {"chains": 4, "warmup": 300, "draws": 250, "seed": 3, "progress": False}
 
 
 @cache

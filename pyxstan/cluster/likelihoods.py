@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pyxstan.cluster.cells import FEATURES, PER_COMPONENT, PLACE, Cells, Floats, within
 
@@ -106,6 +109,12 @@ def _brightness(
     return S, slope
 
 
+@cache
+def _pairs(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of an upper triangle."""
+    return np.triu_indices(size)
+
+
 def _covariance_of(left: Floats, right: Floats, covariance: Floats) -> Floats:
     """Covariance of two combinations of the features in each cell: (points, cells).
 
@@ -117,7 +126,7 @@ def _covariance_of(left: Floats, right: Floats, covariance: Floats) -> Floats:
         Upper triangle of the features' covariance, by rows: (pairs, cells).
     """
     size = FEATURES if len(covariance) == FEATURES * (FEATURES + 1) // 2 else PLACE
-    row, column = np.triu_indices(size)
+    row, column = _pairs(size)
     there = np.flatnonzero(column < len(left))
     row, column = row[there], column[there]
     pairs = left[row] * right[column] + left[column] * right[row]
