@@ -62,8 +62,8 @@ def fits() -> dict[str, Any]:
     simulated, _ = pyxstan.simulate("beta", TRUTH, seed=2, size=SIDE, point_sources=3)
     plain = pyxstan.fit("beta", simulated, **SHORT)
     rough = pyxstan.fit(
-        "double_beta", rough_image(), background="sky", elliptical=True, method="laplace",
-        draws=120, seed=1,
+        "double_beta", rough_image(), background="sky", elliptical=True, brightness="center",
+        method="laplace", draws=120, seed=1,
     )  # fmt: skip
     return {"plain": plain, "rough": rough, "offset": with_two_centers(rough)}
 

@@ -21,7 +21,7 @@ from pyxstan.cluster.pilot import expected_counts
 from pyxstan.inference_data import group
 
 FloatArray = npt.NDArray[np.float64]
-SHORT = {"chains": 2, "warmup": 200, "draws": 200, "seed": 7, "progress": False}
+SHORT = {"chains": 2, "warmup": 150, "draws": 100, "seed": 7, "progress": False}
 SHAPES = ((1.0, 0.0, 1.0), (1.25, 0.1, 1.01 / 1.25))
 
 
