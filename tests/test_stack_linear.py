@@ -198,7 +198,7 @@ def test_stan_has_the_density_of_scipy(
 
 
 def test_correlated_parameters_are_recovered_with_their_correlation() -> None:
-    data, truth = pyxstan.simulate("stack_multivariate", seed=11, objects=200, samples=100)
+    data, truth = pyxstan.simulate("stack_multivariate", seed=11, objects=200, samples=40)
     idata = pyxstan.fit("stack_multivariate", data, seed=1, warmup=300, draws=500, progress=False)
     posterior = group(idata, "posterior")
     for name, value in truth.items():
@@ -212,7 +212,7 @@ def test_correlated_parameters_are_recovered_with_their_correlation() -> None:
 
 def test_a_slope_is_recovered_and_nodes_are_as_good_as_samples() -> None:
     data, truth = pyxstan.simulate(
-        "stack_regression", {"slope": [[0.2]]}, seed=12, objects=60, samples=80
+        "stack_regression", {"slope": [[0.2]]}, seed=12, objects=40, samples=40
     )
     fits = {
         how: group(
@@ -248,7 +248,7 @@ def test_a_slope_behind_a_selection() -> None:
                 PosteriorSamples.from_arrays(
                     samples, parameters="x", covariates={"z": z[seen]}, selection=selection
                 ),
-                seed=2, pivot=0, low=0.5, high=3, warmup=400, draws=500, progress=False,
+                seed=2, pivot=0, low=0.5, high=3, warmup=300, draws=300, progress=False,
             ),
             "posterior",
         )
@@ -270,7 +270,7 @@ def test_coarse_nodes_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pivot_moves_the_mean_alone() -> None:
-    data, _ = pyxstan.simulate("stack_regression", seed=13, objects=60, samples=100)
+    data, _ = pyxstan.simulate("stack_regression", seed=13, objects=60, samples=40)
     fits: dict[Any, Any] = {
         pivot: group(
             pyxstan.fit("stack_regression", data, seed=3, pivot=pivot, progress=False,
@@ -294,10 +294,10 @@ def test_shrunken_estimates_of_two_parameters() -> None:
     mean, covariance = np.array([1.0, 5.0]), np.array([[0.25, 0.4], [0.4, 1.0]])
     error = np.diag([0.05, 2.0]) ** 2
     measured = rng.multivariate_normal(mean, covariance + error, 40)
-    x = [rng.multivariate_normal(one, error, 800) for one in measured]
+    x = [rng.multivariate_normal(one, error, 400) for one in measured]
     data = PosteriorSamples.from_arrays(x, parameters=("a", "b"))
     idata = pyxstan.fit(
-        "stack_multivariate", data, seed=4, chains=2, warmup=400, draws=300, progress=False,
+        "stack_multivariate", data, seed=4, chains=2, warmup=300, draws=200, progress=False,
         priors={"mean": "normal(3, 5)", "sd": "lognormal(0, 1)"},
     )  # fmt: skip
     found = stacking.shrunken(idata, data)

@@ -201,7 +201,7 @@ def test_reservations_and_bad_fits_are_said(
 ) -> None:
     rng = np.random.default_rng(2)
     for i in range(8):
-        x = rng.normal(2, 0.2, (4, 300))
+        x = rng.normal(rng.normal(2, 0.5), 0.2, (4, 500))
         x[0] += 5 * (i == 7)  # a chain elsewhere
         reserved = [RESERVED] if i < 5 else []
         result(tmp_path / f"o{i}.nc", {"x": x}, {"x": "normal(0, 9)"}, complaints=reserved)

@@ -14,8 +14,9 @@ import numpy as np
 from pyxstan.stacking.data import Floats, PosteriorSamples
 from pyxstan.stacking.linear_density import LinearCoordinates
 
-#: Objects and samples of each that are looked at, places, and steps from each.
-_OBJECTS, _SAMPLES, _PLACES, _STEPS = 300, 40, 24, 40
+#: Objects and samples of each that are looked at, places, and steps from each: at most so many, and
+#: while the log likelihood rises by so much.
+_OBJECTS, _SAMPLES, _PLACES, _STEPS, _RISE = 300, 40, 24, 40, 1e-3
 #: Standard deviations to begin with, and the least, in those of all samples.
 _WIDTHS, _LEAST = (0.1, 0.3, 1.0), 1e-3
 #: Parents are the same where they are closer than this; so much less likely ones are left out.
@@ -50,6 +51,7 @@ def starts(data: PosteriorSamples, coords: LinearCoordinates, covariates: Floats
         slopes = np.zeros((design.shape[1], size))
         slopes[0], covariance, log_l = mean, width**2 * np.eye(size), -np.inf
         for _ in range(_STEPS):
+            before = log_l
             away = x - np.repeat(design @ slopes, sizes, axis=0)
             factor = np.linalg.cholesky(covariance)
             u = np.linalg.solve(factor, away.T)
@@ -59,9 +61,12 @@ def starts(data: PosteriorSamples, coords: LinearCoordinates, covariates: Floats
             total = np.add.reduceat(share, begin)
             share /= np.repeat(total, sizes)
             log_l = float(np.sum(most + np.log(total)))
+            if log_l - before < _RISE:
+                break
             slopes = inverse @ np.add.reduceat(share[:, None] * x, begin)
             away = x - np.repeat(design @ slopes, sizes, axis=0)
-            covariance = (share * away.T) @ away / len(some) + _LEAST**2 * np.eye(size)
+            scatter = np.einsum("n,ni,nj->ij", share, away, away)
+            covariance = scatter / len(some) + _LEAST**2 * np.eye(size)
         return log_l, slopes, covariance
 
     places = x[rng.choice(len(x), _PLACES)]

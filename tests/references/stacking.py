@@ -77,8 +77,9 @@ def gaussian(
         log_p = np.zeros((len(m), len(s)))
         for i, x in enumerate(samples):
             w = np.ones(len(x)) if weights is None else weights[i]
+            away2 = (x - m[:, None]) ** 2
             for j, width in enumerate(s):
-                density = np.exp(-0.5 * ((x - m[:, None]) / width) ** 2) @ w
+                density = np.exp(-0.5 / width**2 * away2) @ w
                 with np.errstate(divide="ignore"):
                     log_p[:, j] += np.log(density / (width * w.sum()))
         if log_prior is not None:
@@ -151,11 +152,11 @@ def histogram_by_gibbs(
     h = rng.dirichlet(np.ones(bins), chains)
     total, square, count = np.zeros(bins), np.zeros(bins), 0
     for sweep in range(sweeps):
-        p = np.cumsum(h[:, None, :] * f, axis=2)
-        u = rng.random((chains, objects)) * p[..., -1]
-        bin_of = (p < u[..., None]).sum(axis=2)
-        n = np.zeros((chains, bins))
-        np.add.at(n, (np.arange(chains)[:, None], bin_of), 1.0)
+        p = np.cumsum(h.T[:, :, None] * f.T[:, None, :], axis=0)
+        u = rng.random((chains, objects)) * p[-1]
+        bin_of = (p < u).sum(axis=0)
+        places = (bins * np.arange(chains)[:, None] + bin_of).ravel()
+        n = np.bincount(places, minlength=chains * bins).reshape(chains, bins)
         h = rng.gamma(concentration + n)
         h /= h.sum(axis=1, keepdims=True)
         if sweep >= 100:
