@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,26 +66,28 @@ def seeded_cache(coin: Path, cache: Path, fresh_cache: Path) -> Path:
     return fresh_cache
 
 
-@pytest.fixture
-def compiler_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def replace_compiler(patch: pytest.MonkeyPatch, folder: Path, lines: str) -> Path:
     """Put a shell script in the compiler's place.
 
     It has the real one's name, and asked what it is it answers as that, ``$REAL``, so that what the
     cache holds is still valid; then it runs the given lines.
     """
     name = find_compiler().command[0]
-    real = shutil.which(name)
+    others = os.environ["PATH"].removeprefix(f"{folder}{os.pathsep}")
+    real = shutil.which(name, path=others)
+    script = folder / Path(name).name
+    folder.mkdir(exist_ok=True)
+    asked = 'case "$1" in -v|-dM) exec "$REAL" "$@";; esac'
+    script.write_text(f'#!/bin/sh\nREAL="{real}"\n{asked}\n{lines}\n')
+    script.chmod(0o755)
+    patch.setenv("PATH", f"{folder}{os.pathsep}{others}")
+    return script
 
-    def write(lines: str) -> Path:
-        script = tmp_path / "bin" / Path(name).name
-        script.parent.mkdir(exist_ok=True)
-        asked = 'case "$1" in -v|-dM) exec "$REAL" "$@";; esac'
-        script.write_text(f'#!/bin/sh\nREAL="{real}"\n{asked}\n{lines}\n')
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
-        return script
 
-    return write
+@pytest.fixture
+def compiler_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Put a shell script of the given lines in the compiler's place."""
+    return partial(replace_compiler, monkeypatch, tmp_path / "bin")
 
 
 @pytest.fixture
@@ -96,3 +99,12 @@ def building(tmp_path: Path) -> list[str]:
         "print(build(COIN, notify=lambda line: print(line, file=sys.stderr)))"
     )
     return [sys.executable, "-c", program]
+
+
+def flip_a_byte(file: Path) -> None:
+    """Damage a file, with its size and time as they were."""
+    status = file.stat()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))

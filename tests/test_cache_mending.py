@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import flip_a_byte
 
 from pyxstan.engine import pruning, run_folders, sampling
 from pyxstan.engine.build import StanProgram, build, find
@@ -24,15 +24,6 @@ from pyxstan.engine.cache import Cache, cache_dir
 from pyxstan.engine.doctor import COIN, COIN_DATA, diagnose
 from pyxstan.engine.executable import info_problem
 from pyxstan.errors import BuildError, SamplingError
-
-
-def flip_a_byte(file: Path) -> None:
-    """Damage a file, with its size and time as they were."""
-    status = file.stat()
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    file.write_bytes(content)
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def draws(executable: Path) -> sampling.Draws:
@@ -68,17 +59,6 @@ def test_damaged_library(seeded_cache: Path) -> None:
     assert find(COIN) is None
     assert info_problem(build(COIN)) is None
     assert library.read_bytes() == whole
-
-
-def test_flipped_byte_in_an_object(
-    seeded_cache: Path, compiler_script: Callable[[str], Path], tmp_path: Path
-) -> None:
-    for model in (seeded_cache / "objects").glob("model-*.o"):
-        flip_a_byte(model)
-    log = tmp_path / "log"
-    compiler_script(f'echo "$*" >> "{log}"\nexec "$REAL" "$@"')
-    assert info_problem(build(COIN)) is None
-    assert log.read_text().count(" -c ") == 1
 
 
 def test_executable_that_crashes_is_built_anew(seeded_cache: Path, tmp_path: Path) -> None:

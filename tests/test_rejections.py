@@ -7,6 +7,7 @@ parameters in any case. Optimisation, Laplace and log_prob stop.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import replace_compiler
 from driver_runs import PROGRAMS, Runner, Table, read
 
 from pyxstan.engine import sampling
@@ -26,15 +28,26 @@ SAMPLE = "sample num_samples=1000 num_warmup=300"
 FREE, LIMITED = {"highest": 1e9}, {"highest": 1.0}
 
 
-def of_all_headers(cache: Path, fresh: Path) -> Path:
-    """Compile the model with all of Stan's headers, in a cache that has the driver's objects."""
-    shutil.copytree(cache / "objects", fresh / "objects")
-    for model in (fresh / "objects").glob("model-*.o"):
-        model.unlink()
+def of_all_headers(cache: Path, folder: Path) -> Path:
+    """Compile a model whose object is damaged, by a compiler that takes nothing but all headers."""
+    shutil.copytree(cache / "objects", folder / "objects")
+    for model in (folder / "objects").glob("model-*.o"):
+        os.truncate(model, model.stat().st_size // 2)
+    log = folder / "log"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYXSTAN_CACHE", str(fresh))
-        patch.setattr("pyxstan.engine.build.write_lean_headers", lambda *arguments: None)
-        return build(THROWING, UNITS)
+        patch.setenv("PYXSTAN_CACHE", str(folder))
+        replace_compiler(
+            patch,
+            folder / "bin",
+            f'echo "$*" >> "{log}"\n'
+            'case "$*" in */lean-*) echo "error: no such distribution" >&2; exit 1;; esac\n'
+            'exec "$REAL" "$@"',
+        )
+        built = build(THROWING, UNITS)
+    commands = log.read_text().splitlines()
+    kinds = ["lean" if "/lean-" in c else "full" if " -c " in c else "link" for c in commands]
+    assert kinds == ["lean", "full", "link"]
+    return built
 
 
 @pytest.fixture(scope="module")

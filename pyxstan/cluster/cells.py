@@ -27,6 +27,7 @@ not do are fine ones: the average is a sum over nodes of Gauss and Legendre, and
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -200,10 +201,16 @@ def within(k: Floats) -> Floats:
     )
 
 
+@cache
+def triangle(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of an upper triangle."""
+    return np.triu_indices(size)
+
+
 def _variance(g: Floats, covariance: Floats) -> Floats:
     """Variance of the features' combination `g`, (features, cells or 1)."""
     size = FEATURES if len(covariance) == FEATURES * (FEATURES + 1) // 2 else PLACE
-    row, column = np.triu_indices(size)
+    row, column = triangle(size)
     there = np.flatnonzero((row < len(g)) & (column < len(g)))
     used = np.asarray(g.any(axis=1))
     there = there[used[row[there]] & used[column[there]]]

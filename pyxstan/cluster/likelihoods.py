@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
-from numpy.typing import NDArray
 
-from pyxstan.cluster.cells import FEATURES, PER_COMPONENT, PLACE, Cells, Floats, within
+from pyxstan.cluster.cells import FEATURES, PER_COMPONENT, PLACE, Cells, Floats, triangle, within
 
 #: Numbers of an array worked on at a time, so that it stays in the processor's cache.
 _BLOCK = 40_000
@@ -109,12 +106,6 @@ def _brightness(
     return S, slope
 
 
-@cache
-def _pairs(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of an upper triangle."""
-    return np.triu_indices(size)
-
-
 def _covariance_of(left: Floats, right: Floats, covariance: Floats) -> Floats:
     """Covariance of two combinations of the features in each cell: (points, cells).
 
@@ -126,7 +117,7 @@ def _covariance_of(left: Floats, right: Floats, covariance: Floats) -> Floats:
         Upper triangle of the features' covariance, by rows: (pairs, cells).
     """
     size = FEATURES if len(covariance) == FEATURES * (FEATURES + 1) // 2 else PLACE
-    row, column = _pairs(size)
+    row, column = triangle(size)
     there = np.flatnonzero(column < len(left))
     row, column = row[there], column[there]
     pairs = left[row] * right[column] + left[column] * right[row]
