@@ -181,9 +181,9 @@ def _pointwise(
     rng = np.random.default_rng([seed, 1])
     log_likelihood = np.empty((chains, kept.size, len(ring["annulus"])))
     expected = np.empty_like(log_likelihood)
+    u = problem.guess.coordinates.coefficients(np.moveaxis(x[:, kept], -1, 0))
     for chain, k in np.ndindex(chains, kept.size):
-        u = problem.guess.coordinates.coefficients(x[chain, kept[k]])
-        expected[chain, k], logs = problem.guess.cells.expected_and_log(u)
+        expected[chain, k], logs = problem.guess.cells.expected_and_log(u[:, chain, k])
         log_likelihood[chain, k] = logs - expected[chain, k]
     coords = {**ring, "chain": np.arange(chains), "draw": kept}
     dims = ("chain", "draw", "annulus")
