@@ -636,7 +636,7 @@ def test_bad_commands(name: str, desk: Path, capsys: pytest.CaptureFixture[str])
     assert contents(desk) == before
 
 
-@pytest.mark.parametrize("name", ["missing file", "unknown instrument", "unknown prior"])
+@pytest.mark.parametrize("name", ["missing file", "unknown prior"])
 def test_bad_input_of_a_real_process(name: str, desk: Path) -> None:
     case = ALL[name]
     put("table", case.table)

@@ -48,7 +48,15 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def long_fit(desk: Path) -> Iterator[psutil.Popen]:
+def environment(desk: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """For fits that never get to where they would use ArviZ, which takes long to import."""
+    instead = tmp_path_factory.mktemp("instead")
+    (instead / "arviz.py").touch()
+    return {**os.environ, "PYTHONPATH": str(instead)}
+
+
+@pytest.fixture
+def long_fit(desk: Path, environment: dict[str, str]) -> Iterator[psutil.Popen]:
     """A fit in a process (and process group) of its own, its first chains sampling."""
     words = ["fit", "concordance", "table.csv", "-o", "out.nc", "--set=tau=0.05", *ENDLESS]
     process = psutil.Popen(
@@ -57,6 +65,7 @@ def long_fit(desk: Path) -> Iterator[psutil.Popen]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env=environment,
     )
     wait_until(lambda: bool(chains(desk)) and bool(sampling(desk)), process)
     yield process
@@ -145,7 +154,7 @@ def test_killed_chain_is_an_error_that_says_so(desk: Path, long_fit: psutil.Pope
     nothing_but_what_was(desk)
 
 
-def test_interrupt_from_python(desk: Path) -> None:
+def test_interrupt_from_python(desk: Path, environment: dict[str, str]) -> None:
     """The exception arrives when chains and temporary files are gone already."""
     program = f"""
 import json, os, signal, threading, time
@@ -166,7 +175,11 @@ except KeyboardInterrupt:
     print(json.dumps([len(psutil.Process().children()), left, sorted(os.environ)]))
 """
     process = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment,
     )
     assert process.returncode == 0, process.stderr
     children, left, environment = json.loads(process.stdout)
