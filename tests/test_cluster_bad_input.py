@@ -17,7 +17,7 @@ from astropy.io import fits
 from invocation import contents, run
 
 import pyxstan
-from pyxstan.cluster import ClusterImage
+from pyxstan.cluster import ClusterImage, simulation
 
 SIDE = 32
 Y, X = np.mgrid[:SIDE, :SIDE]
@@ -355,7 +355,8 @@ def test_bad_simulations(name: str, desk: Path, capsys: pytest.CaptureFixture[st
     assert contents(desk) == before
 
 
-def test_simulate_tells_impossible_priors() -> None:
+def test_simulate_tells_impossible_priors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "_TRIES", 1000)
     with pytest.raises(pyxstan.DataError, match=r"^simulate: the priors leave nothing"):
         pyxstan.simulate(
             "beta", seed=1, from_prior=True, size=32, priors={"beta": "normal(-50, 0.1)"}

@@ -36,6 +36,8 @@ _AXIS, _HALF = (0.52, 0.56), 0.44
 _GAPS, _GAP_WIDTH, _GAP_EXPOSURE = (0.2, 0.75), 6, 0.3
 #: Radius of the mask of a point source (pixels), and how far from the centre they stay.
 _SOURCE_RADIUS, _CLEAR = 7.0, 30.0
+#: Draws from the priors until one is possible, at most.
+_TRIES = 100_000
 #: Where the image points to (degrees).
 _POINTING = (210.258, 2.878)
 
@@ -120,7 +122,7 @@ def _from_prior(
     layout: Layout, priors: Mapping[str, Prior], rng: np.random.Generator
 ) -> dict[str, float]:
     """Draw from the priors, which are cut off at beta = 1/6 and where rc2 falls below rc."""
-    for _ in range(100_000):
+    for _ in range(_TRIES):
         truth = {name: float(priors[name].sample(rng, 1)[0]) for name in layout.names}
         if not _impossible(truth):
             return truth
