@@ -132,8 +132,8 @@ def test_an_outlier_beyond_the_histograms_of_the_search() -> None:
 def test_a_solution_much_narrower_than_the_range() -> None:
     """The search goes to widths that its nodes are too coarse for."""
     rng = np.random.default_rng(1)
-    near = [rng.normal(rng.normal(40, 0.005), 0.01, 250) for _ in range(6)]
-    samples = [np.append(x, rng.normal(rng.normal(1, 0.3), 0.01, 250)) for x in near]
+    near = [rng.normal(rng.normal(40, 0.005), 0.01, 100) for _ in range(6)]
+    samples = [np.append(x, rng.normal(rng.normal(1, 0.3), 0.01, 100)) for x in near]
     idata = fitted("stack_gaussian", samples, low=0.0, high=100.0)
     expected = by_grid(near, 39.95, 40.05)
     for name, (mean, sd) in expected.items():

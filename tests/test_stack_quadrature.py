@@ -181,7 +181,7 @@ def test_a_parent_cut_off_in_its_tail() -> None:
     """An exponential decline, as the tail of a Gaussian with its mean far below the range."""
     rng = np.random.default_rng(0)
     true = rng.exponential(0.5, 60)[:, None]
-    samples = np.abs(true + 0.03 * rng.normal(size=(60, 1)) + 0.03 * rng.normal(size=(60, 60)))
+    samples = np.abs(true + 0.03 * rng.normal(size=(60, 1)) + 0.03 * rng.normal(size=(60, 30)))
     priors = {"mean": "uniform(-200, 4)", "sd": "uniform(0, 10)"}
     idata = pyxstan.fit(
         "stack_truncated_gaussian", samples, low=0.0, high=4.0, priors=priors, drop_empty=True,
