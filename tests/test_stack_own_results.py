@@ -214,7 +214,7 @@ def test_reservations_and_bad_fits_are_said(
     )
     out = tmp_path / "out"
     words = ["fit", "stack_gaussian", tmp_path, "--set", "name=x", "--set", "low=0", "--set",
-             "high=9", "--draws=200", "--quiet", "-o", out]  # fmt: skip
+             "high=9", "--draws=500", "--seed=1", "--quiet", "-o", out]  # fmt: skip
     outcome = run([*words, "--strict"], capsys)
     assert outcome.status == 4
     idata = inference_data.read(out)
