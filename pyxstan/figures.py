@@ -11,6 +11,9 @@ from pyxstan import inference_data, output, ownership, registry
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Resolution of figures that are written.
+_DPI = 160
+
 
 def plot(
     idata: Any, directory: str | Path | None = None, *, overwrite: bool = False
@@ -53,31 +56,35 @@ def save(figures: Mapping[str, Figure], folder: Path, owner: str = "") -> None:
     """Write figures as ``<name>.png`` and ``<name>.pdf``, and in the former whose they are."""
     for name, figure in figures.items():
         layout = figure.get_layout_engine()
-        for kind in ("png", "pdf"):
-            said = {ownership.KEY: owner} if owner and kind == "png" else None
-            with output.replacing(folder / f"{name}.{kind}") as temporary:
-                _write(figure, temporary, kind, said)
-            figure.set_layout_engine("none")  # laid out once: that is a third of the work
-        figure.set_layout_engine(layout)
+        try:
+            for kind in ("png", "pdf"):
+                said = {ownership.KEY: owner} if owner and kind == "png" else None
+                with output.replacing(folder / f"{name}.{kind}") as temporary:
+                    _write(figure, temporary, kind, said)
+                figure.set_layout_engine("none")  # laid out once
+        finally:
+            figure.set_layout_engine(layout)
 
 
 def _write(figure: Figure, path: Path, kind: str, metadata: Mapping[str, str] | None) -> None:
-    """As `Figure.savefig` does, but drawn once: that one draws all a first time to lay it out."""
+    """Write a figure, drawn once: `Figure.savefig` draws all a first time to find its size.
+
+    What a user's settings say of saved figures (``savefig.*``) doesn't count.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
-    canvas, resolution = figure.canvas, figure.dpi
+    shown, resolution = figure.canvas, figure.dpi
+    canvas: Any = (FigureCanvasAgg if kind == "png" else FigureCanvasPdf)(figure)
     try:
-        figure.set_dpi(160)
+        figure.set_dpi(_DPI)  # of the new canvas: a window that shows the figure keeps its size
         if kind == "png":
-            png: Any = FigureCanvasAgg(figure)
-            png.print_png(path, metadata=metadata)
+            canvas.print_png(path, metadata=metadata)
         else:
-            pdf: Any = FigureCanvasPdf(figure)
-            pdf.print_pdf(path)
+            canvas.print_pdf(path)
     finally:
-        figure.set_canvas(canvas)
         figure.set_dpi(resolution)
+        figure.set_canvas(shown)
 
 
 def blank(width: float, height: float, layout: Any = "constrained") -> Figure:

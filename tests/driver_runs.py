@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from pyxstan.engine.build import ALL_UNITS, StanProgram, build
 
 PROGRAMS = Path(__file__).parent / "programs"
+#: Includes a file that includes another, and has external C++ of two files.
+NO_PARAMETERS = StanProgram(
+    PROGRAMS / "no_parameters.stan", (PROGRAMS / "included",), PROGRAMS / "no_parameters.hpp"
+)
 
 #: Data of ``everything.stan``, and how many unconstrained parameters it has.
 Y = [0.5, 2.5, 1.0, 3.0, 2.0]

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,34 @@ def test_waiting_is_told_once_and_ends(seeded_cache: Path) -> None:
         assert "waiting for another process" in messages[0]
     thread.join(PATIENCE)
     assert result == [executable]
+
+
+def test_what_another_process_compiles_is_waited_for_last(
+    seeded_cache: Path, compiler_script: Callable[[str], Path], tmp_path: Path
+) -> None:
+    objects, saved, log = seeded_cache / "objects", tmp_path / "saved", tmp_path / "log"
+    shutil.copytree(objects, saved)
+    mains = list(objects.glob("main-*.o"))
+    for file in (*mains, *model_objects(seeded_cache)):
+        file.unlink()
+    compiler_script(
+        f'case "$*" in *" -c "*) for last; do :; done; last=$(basename "$last"); echo "$last" >> '
+        f'"{log}"; for to; do :; done; exec cp "{saved}/$last" "$to";; esac\nexec "$REAL" "$@"'
+    )
+    messages: list[str] = []
+    with ExitStack() as held:
+        for main in mains:
+            held.enter_context(Cache.current().lock(main.stem))
+        thread = threading.Thread(target=lambda: build(COIN, notify=messages.append))
+        thread.start()
+        until(lambda: any("waiting for another process" in line for line in messages))
+        (compiled,) = log.read_text().splitlines()
+        assert compiled.startswith("model-")
+    thread.join(PATIENCE)
+    first, second = log.read_text().splitlines()
+    assert first == compiled
+    assert second in [main.name for main in mains]
+    assert find(COIN) is not None
 
 
 # Builds that are killed or interrupted

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driver_runs import FREE, PROGRAMS, SD, Runner, Y, comments, everything, numbers, read
+from driver_runs import FREE, NO_PARAMETERS, SD, Runner, Y, comments, everything, numbers, read
 from numpy.typing import NDArray
 
-from pyxstan.engine.build import ALL_UNITS, StanProgram, build
+from pyxstan.engine.build import ALL_UNITS, build
 
 #: Posterior of mu, normal by conjugacy: prior normal(1, 2).
 PRECISION = 1 / 4 + len(Y) / SD**2
@@ -37,8 +37,7 @@ def run(cache: Path, tmp_path: Path) -> Runner:
 
 @pytest.fixture
 def run_without_parameters(cache: Path, tmp_path: Path) -> Runner:
-    program = StanProgram(PROGRAMS / "no_parameters.stan")
-    return Runner(build(program, ALL_UNITS), tmp_path, {"mu": 5.0})
+    return Runner(build(NO_PARAMETERS, ALL_UNITS), tmp_path, {"mu": 5.0})
 
 
 def close(values: NDArray[np.float64], mean: float, sd: float, effective: float) -> None:

@@ -31,7 +31,9 @@ FREE, LIMITED = {"highest": 1e9}, {"highest": 1.0}
 def of_all_headers(cache: Path, folder: Path) -> Path:
     """Compile a model whose object is damaged, by a compiler that takes nothing but all headers."""
     shutil.copytree(cache / "objects", folder / "objects")
-    for model in (folder / "objects").glob("model-*.o"):
+    models = list((folder / "objects").glob("model-*.o"))
+    assert models
+    for model in models:
         os.truncate(model, model.stat().st_size // 2)
     log = folder / "log"
     with pytest.MonkeyPatch.context() as patch:

@@ -52,7 +52,8 @@ def environment(desk: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """For fits that never get to where they would use ArviZ, which takes long to import."""
     instead = tmp_path_factory.mktemp("instead")
     (instead / "arviz.py").touch()
-    return {**os.environ, "PYTHONPATH": str(instead)}
+    path = os.pathsep.join([str(instead), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path}
 
 
 @pytest.fixture
@@ -182,10 +183,10 @@ except KeyboardInterrupt:
         env=environment,
     )
     assert process.returncode == 0, process.stderr
-    children, left, environment = json.loads(process.stdout)
+    children, left, variables = json.loads(process.stdout)
     assert children == 0
     assert left == []
-    assert "PYXSTAN_DIE_WITH_PARENT" not in environment
+    assert "PYXSTAN_DIE_WITH_PARENT" not in variables
     nothing_but_what_was(desk)
 
 

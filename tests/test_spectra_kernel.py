@@ -312,7 +312,14 @@ def test_stan_and_numpy_agree(name: str, program: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["line behind gas", "positive", "any number", "two sources in one spectrum"]
+    "name",
+    [
+        "line behind gas",
+        "positive",
+        "positive, others",
+        "any number",
+        "two sources in one spectrum",
+    ],
 )
 def test_coordinates_lead_back(name: str) -> None:
     """From z to u and back; their Jacobian is triangular in the order of the curves."""

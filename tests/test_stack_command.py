@@ -298,10 +298,10 @@ def test_objects_without_a_sample_in_the_range(
         assert inference_data.group(idata, "observed_data").sizes["object"] == 12
 
 
-def test_strict_ends_in_4_and_keeps_the_results(
+def test_strict_ends_in_4_and_an_interrupt_keeps_the_results(
     desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a run does that fails."""
+    """A run that is interrupted leaves them as they are."""
     short = words("--draws", "20", "-o", "out")
     loose, strict = run(short, capsys), run([*short, "--strict"], capsys)
     assert (loose.status, strict.status) == (0, 4)

@@ -16,7 +16,7 @@ import pyxstan
 from pyxstan import registry, stacking
 from pyxstan.engine.build import StanProgram, build
 from pyxstan.inference_data import attributes, group
-from pyxstan.stacking import PosteriorSamples, linear
+from pyxstan.stacking import PosteriorSamples, linear, linear_search
 from pyxstan.stacking.data import Selection
 
 FloatArray = npt.NDArray[np.float64]
@@ -257,6 +257,35 @@ def test_a_slope_behind_a_selection() -> None:
     for name, value in (("mean", mean), ("slope", slope), ("sd", sd)):
         assert abs(float(naive[name].mean()) - value) > 3 * float(naive[name].std())
         assert abs(float(corrected[name].mean()) - value) < 2.5 * float(corrected[name].std())
+
+
+@pytest.mark.parametrize("slopes", [(0.4, 0.4), (0.4, -0.4), (1.5, 0.1)])
+def test_climbs_end_where_they_would_without_a_stop(
+    slopes: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one parent, and of objects that follow one of two slopes or two of them."""
+    rng = np.random.default_rng(3)
+    z = np.linspace(-1, 1, 30)
+    x = 2 + np.where(np.arange(30) % 2, *slopes) * z + rng.normal(0, 0.05, 30)
+    arrays = list(x[:, None, None] + rng.normal(0, 0.15, (30, 60, 1)))
+    data = PosteriorSamples.from_arrays(arrays, parameters=["x"], covariates={"z": z})
+    found: list[list[FloatArray]] = []
+
+    def both(*arguments: Any) -> list[FloatArray]:
+        for rise in (linear_search._RISE, -np.inf):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(linear_search, "_RISE", rise)
+                found.append(linear_search.starts(*arguments))
+        return found[0]
+
+    monkeypatch.setattr(linear, "starts", both)
+    model = registry.get("stack_regression")
+    options = model.resolve_options({"low": 0, "high": 4})
+    model.family.prepare("stack_regression", data, options, {})
+    stopped, whole = found
+    assert len(stopped) == len(whole)
+    for one, other in zip(stopped, whole, strict=True):
+        np.testing.assert_allclose(one, other, atol=0.02)
 
 
 def test_coarse_nodes_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def stacked(tmp_path_factory: pytest.TempPathFactory) -> PosteriorSamples:
 
 def population(data: PosteriorSamples) -> tuple[float, float]:
     """Mean of the population behind them, and its error."""
-    narrow = {"sd": "lognormal(-2.3, 0.4)"}  # but not so narrow that the samples are far apart
+    narrow = {"sd": "lognormal(-2.3, 0.4)"}  # about the true one: it is the mean that matters here
     idata = pyxstan.fit(
         "stack_gaussian", data, low=-5, high=0, priors=narrow, seed=1, progress=False
     )

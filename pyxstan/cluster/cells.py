@@ -203,8 +203,10 @@ def within(k: Floats) -> Floats:
 
 @cache
 def triangle(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of an upper triangle."""
-    return np.triu_indices(size)
+    """Rows and columns of an upper triangle, made once and not to be written to."""
+    rows, columns = np.triu_indices(size)
+    rows.flags.writeable = columns.flags.writeable = False
+    return rows, columns
 
 
 def _variance(g: Floats, covariance: Floats) -> Floats:

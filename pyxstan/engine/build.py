@@ -229,6 +229,10 @@ class _Object:
     options: tuple[str, ...] = ()
 
 
+class _BusyError(Exception):
+    """Another process has what this one wants."""
+
+
 @dataclass
 class _Build:
     program: StanProgram
@@ -248,7 +252,7 @@ class _Build:
         """Return the cached executable, built when it is missing, broken or lacks a unit."""
         if usable(self.executable, units, self.cache):
             return self.executable
-        with self._lock(self.executable.parent.name):
+        with self.cache.lock(self.executable.parent.name, self._waiting()):
             if usable(self.executable, units, self.cache):
                 return self.executable
             record = read_record(self.executable)
@@ -266,7 +270,8 @@ class _Build:
 
     def standalone(self, units: frozenset[str], output: Path) -> Path:
         """Build an executable of the user's own, put in place once it is whole."""
-        with self._lock(self.executable.parent.name), self._staging() as folder:
+        name = self.executable.parent.name
+        with self.cache.lock(name, self._waiting()), self._staging() as folder:
             library = self._library(folder)
             places = [str(library.parent), str(self.toolchain.stan.tbb.parent)]
             staged = self._link(units, folder, library, places)
@@ -357,12 +362,28 @@ class _Build:
                 f"compiling {self.program.name} "
                 "(once on this machine; the first program takes about half a minute)"
             )
-            self.compilers.run_all([partial(self._compile_one, o, folder) for o in missing])
+            # Programs compiled at the same time share the driver's units: the first compiles them,
+            # the others wait for them last.
+            elsewhere: list[_Object] = []
+            self.compilers.run_all(
+                [partial(self._compile_unless_busy, o, folder, elsewhere) for o in missing]
+            )
+            self.compilers.run_all(
+                [partial(self._compile_one, o, folder, self._waiting()) for o in elsewhere]
+            )
         return [one.path for one in objects]
 
-    def _compile_one(self, one: _Object, folder: Path) -> None:
-        # Programs compiled at the same time share the driver's units: the first compiles them.
-        with self._lock(one.path.stem):
+    def _compile_unless_busy(self, one: _Object, folder: Path, elsewhere: list[_Object]) -> None:
+        def leave() -> None:
+            raise _BusyError
+
+        try:
+            self._compile_one(one, folder, leave)
+        except _BusyError:
+            elsewhere.append(one)
+
+    def _compile_one(self, one: _Object, folder: Path, waiting: Callable[[], None]) -> None:
+        with self.cache.lock(one.path.stem, waiting):
             if is_whole(one.path):
                 return
             include, staged = self.toolchain.stan.include, folder / one.path.name
@@ -393,8 +414,8 @@ class _Build:
                 self.cache.publish(staged, final)
         return final
 
-    @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
+    def _waiting(self) -> Callable[[], None]:
+        """What is done over and over while another process has what this one wants."""
         started = time.monotonic()
 
         def waiting() -> None:
@@ -403,5 +424,4 @@ class _Build:
                 self._notified = True
                 self.notify(f"waiting for another process that compiles {self.program.name}")
 
-        with self.cache.lock(name, waiting):
-            yield
+        return waiting

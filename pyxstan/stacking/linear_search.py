@@ -17,6 +17,8 @@ from pyxstan.stacking.linear_density import LinearCoordinates
 #: Objects and samples of each that are looked at, places, and steps from each: at most so many, and
 #: while the log likelihood rises by so much.
 _OBJECTS, _SAMPLES, _PLACES, _STEPS, _RISE = 300, 40, 24, 40, 1e-3
+#: So many steps in a row have to rise by less: one alone may cross a saddle.
+_SLOW = 3
 #: Standard deviations to begin with, and the least, in those of all samples.
 _WIDTHS, _LEAST = (0.1, 0.3, 1.0), 1e-3
 #: Parents are the same where they are closer than this; so much less likely ones are left out.
@@ -49,9 +51,8 @@ def starts(data: PosteriorSamples, coords: LinearCoordinates, covariates: Floats
         """Log likelihood, coefficients (1 + covariates, parameters), covariance."""
         size = x.shape[1]
         slopes = np.zeros((design.shape[1], size))
-        slopes[0], covariance, log_l = mean, width**2 * np.eye(size), -np.inf
+        slopes[0], covariance, reached = mean, width**2 * np.eye(size), list[float]()
         for _ in range(_STEPS):
-            before = log_l
             away = x - np.repeat(design @ slopes, sizes, axis=0)
             factor = np.linalg.cholesky(covariance)
             u = np.linalg.solve(factor, away.T)
@@ -61,7 +62,8 @@ def starts(data: PosteriorSamples, coords: LinearCoordinates, covariates: Floats
             total = np.add.reduceat(share, begin)
             share /= np.repeat(total, sizes)
             log_l = float(np.sum(most + np.log(total)))
-            if log_l - before < _RISE:
+            reached.append(log_l)
+            if len(reached) > _SLOW and not log_l - reached[-1 - _SLOW] >= _SLOW * _RISE:
                 break
             slopes = inverse @ np.add.reduceat(share[:, None] * x, begin)
             away = x - np.repeat(design @ slopes, sizes, axis=0)
