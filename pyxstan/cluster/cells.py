@@ -202,8 +202,9 @@ def within(k: Floats) -> Floats:
 
 
 @cache
-def triangle(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of an upper triangle, made once and not to be written to."""
+def triangle(pairs: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of an upper triangle of so many numbers, not to be written to."""
+    size = FEATURES if pairs == FEATURES * (FEATURES + 1) // 2 else PLACE
     rows, columns = np.triu_indices(size)
     rows.flags.writeable = columns.flags.writeable = False
     return rows, columns
@@ -211,8 +212,7 @@ def triangle(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _variance(g: Floats, covariance: Floats) -> Floats:
     """Variance of the features' combination `g`, (features, cells or 1)."""
-    size = FEATURES if len(covariance) == FEATURES * (FEATURES + 1) // 2 else PLACE
-    row, column = triangle(size)
+    row, column = triangle(len(covariance))
     there = np.flatnonzero((row < len(g)) & (column < len(g)))
     used = np.asarray(g.any(axis=1))
     there = there[used[row[there]] & used[column[there]]]

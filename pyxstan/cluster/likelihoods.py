@@ -116,8 +116,7 @@ def _covariance_of(left: Floats, right: Floats, covariance: Floats) -> Floats:
     covariance
         Upper triangle of the features' covariance, by rows: (pairs, cells).
     """
-    size = FEATURES if len(covariance) == FEATURES * (FEATURES + 1) // 2 else PLACE
-    row, column = triangle(size)
+    row, column = triangle(len(covariance))
     there = np.flatnonzero(column < len(left))
     row, column = row[there], column[there]
     pairs = left[row] * right[column] + left[column] * right[row]
