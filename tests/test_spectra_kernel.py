@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,7 @@ from pyxstan.spectra import (
     Spectrum,
     component,
 )
+from pyxstan.spectra import starting
 from pyxstan.spectra.coordinates import Coordinates
 from pyxstan.spectra.folding import all_folded, stan_data
 from pyxstan.spectra.problem import SpectraProblem, prepare
@@ -43,6 +44,16 @@ STATISTICS = ("cstat", "wstat", "pgstat", "chi2")
 @pytest.fixture(scope="module")
 def program(cache: Path) -> Path:
     return build(registry.get("linked_spectra").program, ("log_prob",))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def searched_briefly() -> Iterator[None]:
+    """One mode, and ridges of few points: any coordinates are right here, good ones or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starting, "blocks", lambda *given: [])
+        patch.setattr(starting, "_POINTS", 3)
+        patch.setattr(starting, "_SHORTEST", 0.1)
+        yield
 
 
 COPIES_OF_TWO_DATA_SETS = """
