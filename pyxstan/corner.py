@@ -35,15 +35,12 @@ def draw_corner(figure: Figure, samples: Mapping[str, Floats], *, color: str) ->
         Of histograms and contours.
     """
     size = len(samples)
-    grid = figure.subplots(size, size, squeeze=False)
+    grid = figure.add_gridspec(size, size)
     ranges = [_range(values) for values in samples.values()]
     entries = list(samples.items())
     for i, (name, values) in enumerate(entries):
-        for j, (other, across) in enumerate(entries):
-            axes = grid[i, j]
-            if j > i:
-                axes.axis("off")
-                continue
+        for j, (other, across) in enumerate(entries[: i + 1]):
+            axes = figure.add_subplot(grid[i, j])
             axes.set_xlim(ranges[j])
             if j == i:
                 _draw_alone(axes, values, ranges[i], color)
@@ -51,7 +48,10 @@ def draw_corner(figure: Figure, samples: Mapping[str, Floats], *, color: str) ->
                 axes.set_ylim(ranges[i])
                 _draw_pair(axes, across, values, ranges[j], ranges[i], color)
             _label(axes, other if i == size - 1 else "", name if j == 0 < i else "")
-    figure.align_labels()
+    # those without a label have nothing to align, and would cost most of the time of drawing
+    # panels without a label have nothing to align: they'd be measured for each other
+    figure.align_xlabels([axes for axes in figure.axes if axes.get_xlabel()])
+    figure.align_ylabels([axes for axes in figure.axes if axes.get_ylabel()])
     engine: Any = figure.get_layout_engine()
     if engine is not None:
         engine.set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pyxstan import figures
 from pyxstan.engine.build import build
 from pyxstan.engine.doctor import COIN
 from pyxstan.engine.toolchain import find_compiler
@@ -51,6 +52,13 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "fresh cache"
     monkeypatch.setenv("PYXSTAN_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a blank figure in place of each, for tests of files and not of what they show."""
+    write = figures._write
+    monkeypatch.setattr(figures, "_write", lambda _, *file: write(figures.blank(1, 1, None), *file))
 
 
 @pytest.fixture(scope="session")

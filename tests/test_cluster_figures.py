@@ -77,8 +77,9 @@ def drawn(fits: Mapping[str, Any]) -> dict[str, dict[str, Figure]]:
 class TestEveryFit:
     def test_figures_are_there(self, name: str, drawn: dict[str, dict[str, Figure]]) -> None:
         assert list(drawn[name]) == NAMES
-        for figure in drawn[name].values():
-            if name != "rough":  # those of two centres have all that it has
+        for kind, figure in drawn[name].items():
+            # those of two centres have all that the rough image has; many panels take seconds
+            if name == "plain" or (name, kind) in (("offset", "image"), ("offset", "profile")):
                 figure.canvas.draw()
             assert figure.axes[0].has_data()
 
@@ -148,7 +149,7 @@ class TestEveryFit:
         if name != "plain":
             labels += ["$r_{c,2}$ (pixel)", r"$\beta_2$", "$1 - b/a$", "angle (deg)"]
         axes = drawn[name]["corner"].axes
-        assert len(axes) == len(labels) ** 2
+        assert len(axes) == len(labels) * (len(labels) + 1) // 2
         assert [one.get_xlabel() for one in axes[-len(labels) :]] == labels
 
 

@@ -31,7 +31,7 @@ def commands(page: str) -> list[list[str]]:
 
 
 @pytest.fixture(autouse=True)
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_figures: None) -> None:
     """A folder of the test's own with the example data in its place, and short chains."""
     (tmp_path / "data").symlink_to(ROOT / "data")
     monkeypatch.chdir(tmp_path)

@@ -12,6 +12,8 @@ import pyxstan
 from pyxstan import inference_data
 from pyxstan.concordance import ConcordanceData
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture(scope="module")
 def fits() -> dict[str, Any]:

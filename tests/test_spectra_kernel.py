@@ -31,8 +31,8 @@ from pyxstan.spectra import (
     Source,
     Spectrum,
     component,
+    starting,
 )
-from pyxstan.spectra import starting
 from pyxstan.spectra.coordinates import Coordinates
 from pyxstan.spectra.folding import all_folded, stan_data
 from pyxstan.spectra.problem import SpectraProblem, prepare

@@ -72,6 +72,7 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return stack(data, 0.5, 3, 5, chains=2, warmup=200, draws=400, seed=1, progress=False)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_folder_is_of_one_set_of_samples(
     desk: Path,
     fits: Mapping[str, Any],
@@ -246,6 +247,7 @@ def test_densities_of_the_parents_are_in_the_same_unit(fits: Mapping[str, Any]) 
     assert abs(compared["elpd_diff"].iloc[1]) < 12 * np.log(2) / 2
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_other_parents_take_the_place_of_the_gaussian(
     desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -298,6 +300,7 @@ def test_objects_without_a_sample_in_the_range(
         assert inference_data.group(idata, "observed_data").sizes["object"] == 12
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_strict_ends_in_4_and_an_interrupt_keeps_the_results(
     desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

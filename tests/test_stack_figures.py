@@ -95,7 +95,7 @@ def test_the_corner_has_what_follows_from_nothing_else(
     name: str, drawn: Mapping[str, dict[str, Figure]]
 ) -> None:
     axes, wanted = drawn[name]["corner"].axes, CORNERS[name]
-    assert len(axes) == len(wanted) ** 2
+    assert len(axes) == len(wanted) * (len(wanted) + 1) // 2
     assert [one.get_xlabel() for one in axes[-len(wanted) :]] == wanted
 
 
@@ -238,7 +238,7 @@ def test_several_parameters() -> None:
     for size, ellipse in zip((1, 2), whole, strict=True):
         away = ellipse.get_patch_transform().transform(circle) - center
         assert np.einsum("ki,ij,kj->k", away, inverse, away) == pytest.approx(size**2)
-    assert len(figures["corner"].axes) == 5**2
+    assert len(figures["corner"].axes) == 15
 
 
 def test_means_that_follow_a_covariate() -> None:
