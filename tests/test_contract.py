@@ -31,7 +31,7 @@ STACKS = tuple(name for name in registry.models() if name.startswith("stack_"))
 SMALL: dict[str, dict[str, Any]] = {
     "concordance": {"instruments": 4, "sources": 6, "variances": "unknown"},
     "concordance_t": {"instruments": 4, "sources": 6, "variances": "unknown"},
-    "beta": {"size": 64, "point_sources": 1},
+    "beta": {"size": 48, "point_sources": 1},
     "double_beta": {"size": 200, "point_sources": 2},
     **{name: {"objects": 30, "samples": 200} for name in STACKS},
     # measured well enough to tell two parts, or a width, from none
@@ -475,7 +475,7 @@ def test_figures(name: str, fits: Mapping[str, Any], tmp_path: Path) -> None:
     inference_data.write(fits[name], tmp_path / "fit.nc")
     figures = pyxstan.plot(inference_data.read(tmp_path / "fit.nc"), tmp_path / "new/figures")
     assert figures
-    if name in FEW:
+    if name == FEW[0]:
         assert list(pyxstan.plot(fits[name])) == list(figures)
     written = sorted(path.name for path in (tmp_path / "new" / "figures").iterdir())
     assert written == sorted(f"{f}.{kind}" for f in figures for kind in ("pdf", "png"))
