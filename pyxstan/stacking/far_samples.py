@@ -63,6 +63,8 @@ class Samples:
         """
         if len(rows) == len(self.start) - 1:
             return slice(None), self.start[:-1]
+        if len(rows) == 1:
+            return slice(*self.start[rows[0] : rows[0] + 2]), np.zeros(1, dtype=np.intp)
         sizes = (self.start[1:] - self.start[:-1])[rows]
         begin = np.cumsum(sizes) - sizes
         inside = np.arange(sizes.sum()) - np.repeat(begin, sizes)
@@ -81,7 +83,7 @@ class Samples:
         sizes = np.diff(np.append(begin, terms.shape[-1]))
         most = np.maximum.reduceat(terms, begin, axis=-1)
         with np.errstate(invalid="ignore"):
-            terms -= np.repeat(most, sizes, axis=-1)
+            terms -= most if len(rows) == 1 else np.repeat(most, sizes, axis=-1)
             np.exp(terms, out=terms)
             found = most + np.log(np.add.reduceat(terms, begin, axis=-1))
         return np.asarray(np.where(np.isneginf(most), -np.inf, found))
