@@ -275,7 +275,7 @@ def test_default_fits_find_the_truth() -> None:
 
 def test_elliptical() -> None:
     image, truth = image_of("beta", elliptical=True)
-    idata = fit("beta", image, elliptical=True)
+    idata = fit("beta", image, elliptical=True, warmup=150, draws=150)
     assert_truth(idata, truth)
     assert_certified(idata)
     e1, e2 = draws(idata, "shear1"), draws(idata, "shear2")
