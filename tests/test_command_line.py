@@ -146,6 +146,7 @@ def test_fit_takes_options_and_priors(desk: Path, capsys: pytest.CaptureFixture[
     assert outcome.out.splitlines()[-1] == "map: an approximation, no convergence to judge"
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_fit_draws_the_figures(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = good(fitting_words(desk, "--plots", desk / "figures"), capsys)
     assert f"wrote {desk / 'out.nc'} and figures in {desk / 'figures'}\n" in outcome.out
