@@ -1,0 +1,1 @@
+"""A point source in a list of events, under a spatial prior."""

@@ -1,0 +1,114 @@
+"""Events of a detector's seasons, and what is known of each season."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pyxstan.errors import DataError
+from pyxstan.point_source.areas import EffectiveArea, Smearing
+from pyxstan.point_source.arrays import Floats
+from pyxstan.point_source.sky import PriorMap
+from pyxstan.point_source.windows import TimeWindow
+
+
+@dataclass(frozen=True)
+class EventSample:
+    """Events of one season of a detector.
+
+    Parameters
+    ----------
+    ra, dec, sigma
+        Right ascension, declination and angular error (rad), shape (events,).
+    log10_energy
+        Log10 of the reconstructed energy in GeV, shape (events,).
+    area
+        The season's effective area.
+    livetime
+        In seconds.
+    mjd
+        Times (days); needed by time windows alone.
+    uptime
+        Starts and ends of the detector's uptimes (MJD), shape (intervals, 2); none: from the first
+        event to the last.
+    smearing
+        From true to reconstructed energies; none: a reconstructed energy is taken for the true one.
+    """
+
+    ra: Floats
+    dec: Floats
+    sigma: Floats
+    log10_energy: Floats
+    area: EffectiveArea
+    livetime: float
+    mjd: Floats | None = None
+    uptime: Floats | None = None
+    smearing: Smearing | None = None
+    name: str = "events"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        size = len(self.ra)
+        for name in ("ra", "dec", "sigma", "log10_energy"):
+            values = getattr(self, name)
+            if values.shape != (size,):
+                raise DataError(f"{self.name}: {name} of shape {values.shape}, expected ({size},)")
+            bad = np.flatnonzero(~np.isfinite(values))
+            if bad.size:
+                raise DataError(
+                    f"{self.name}: {name} of event {bad[0] + 1} is {values[bad[0]]:g}, "
+                    "expected finite numbers"
+                )
+        if size < 2:
+            raise DataError(f"{self.name}: {size} events, expected at least two")
+        if not 0 < self.livetime < np.inf:
+            raise DataError(f"{self.name}: livetime of {self.livetime:g} s, expected above zero")
+
+    @property
+    def uptimes(self) -> Floats:
+        """Starts and ends (MJD), shape (intervals, 2)."""
+        if self.uptime is not None:
+            return self.uptime
+        if self.mjd is None:
+            raise DataError(f"{self.name}: a time window needs the events' times (column mjd)")
+        first, last = float(self.mjd.min()), float(self.mjd.max())
+        if (self.mjd == np.floor(self.mjd)).all():  # whole days
+            last += 1.0
+        return np.array([[first, last]])
+
+    def __len__(self) -> int:
+        return len(self.ra)
+
+
+@dataclass(frozen=True)
+class PointSourceData:
+    """Samples of events, the prior of a source's position, and when it may have shone.
+
+    Parameters
+    ----------
+    samples
+        Seasons that are fitted together.
+    prior_map
+        Where the source may be; none: everywhere alike.
+    window
+        When it may have shone; none: always.
+    """
+
+    samples: tuple[EventSample, ...]
+    prior_map: PriorMap | None = None
+    window: TimeWindow | None = None
+    notes: Sequence[str] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            raise DataError("a point source needs at least one sample of events")
+        names = [sample.name for sample in self.samples]
+        if len(set(names)) < len(names):
+            raise DataError(f"samples of the same name: {', '.join(names)}")
+
+    @property
+    def events(self) -> int:
+        """Of all samples."""
+        return sum(map(len, self.samples))

@@ -1,0 +1,179 @@
+"""The compiled scan, called by ctypes: everything that runs over events and positions.
+
+`Sky` holds a data set's events, sorted, and its tables; its methods take positions in radians.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+import weakref
+from functools import cache
+
+import numpy as np
+
+from pyxstan.engine.shared_library import shared_library
+from pyxstan.point_source.arrays import Floats, Integers
+from pyxstan.point_source.tables import STRIDE, Tables
+from pyxstan.registry import stan_models
+
+#: Errors of an event out to which it counts. Beyond five there is 4e-6 of it.
+CUT = 5.0
+
+
+class _Sample(ctypes.Structure):
+    """As scan.cpp has it."""
+
+    _fields_ = (
+        ("events", ctypes.c_void_p),
+        ("count", ctypes.c_double),
+        ("energy", ctypes.c_void_p),
+        ("density", ctypes.c_void_p),
+        ("share", ctypes.c_void_p),
+        ("cells", ctypes.c_int64),
+        ("bins", ctypes.c_int64),
+        ("cell_edges", ctypes.c_void_p),
+    )
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = shared_library(stan_models() / "point_source_scan.cpp")
+    library.events_new.restype = ctypes.c_void_p
+    library.near_events.restype = ctypes.c_int64
+    return library
+
+
+def _at(array: np.ndarray) -> ctypes.c_void_p:
+    return array.ctypes.data_as(ctypes.c_void_p)
+
+
+@dataclass(frozen=True)
+class Maxima:
+    """The largest likelihood at positions.
+
+    Parameters
+    ----------
+    ts
+        2 ln [L(ns, gamma) / L(0)], zero where no source is better than any.
+    ns, gamma
+        Where it is; gamma is NaN where ns is zero.
+    near
+        Events within the cut.
+    """
+
+    ts: Floats
+    ns: Floats
+    gamma: Floats
+    near: Integers
+
+
+class Sky:
+    """Events of a data set and its tables, ready for likelihoods at positions.
+
+    Parameters
+    ----------
+    ra
+        Right ascensions in place of the samples' own, as of a scrambled sky.
+    cut
+        How many of an event's errors away it still counts.
+    threads
+        By default as many as there are cores.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        ra: Sequence[Floats] | None = None,
+        cut: float = CUT,
+        threads: int | None = None,
+    ) -> None:
+        self.tables = tables
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._library = _library()
+        self._samples = (_Sample * len(tables.samples))()
+        edges = np.ascontiguousarray(tables.sin_dec)
+        self._kept: list[np.ndarray] = [edges]
+        for k, each in enumerate(tables.samples):
+            sample = each.sample
+            own = (sample.ra if ra is None else ra[k], sample.dec, sample.sigma, each.weight)
+            columns = [np.ascontiguousarray(column, dtype=float) for column in own]
+            columns[0] = columns[0] % (2.0 * np.pi)
+            bins = each.energy_bin.astype(np.int32)
+            events = self._library.events_new(
+                ctypes.c_int64(len(sample)), *map(_at, columns), _at(bins), ctypes.c_double(cut)
+            )
+            weakref.finalize(self, self._library.events_free, ctypes.c_void_p(events))
+            energy, share = map(np.ascontiguousarray, (each.log_energy, each.log_share))
+            density = np.ascontiguousarray(np.exp(energy[:, :, ::STRIDE, 0]))
+            self._kept += [energy, share, density]
+            self._samples[k] = _Sample(
+                events, len(sample), _at(energy), _at(density), _at(share),
+                len(edges) - 1, energy.shape[1], _at(edges),
+            )  # fmt: skip
+
+    def maxima(self, ra: Floats, dec: Floats) -> Maxima:
+        """The largest likelihood at each position, over ns and gamma."""
+        ra, dec = _positions(ra, dec)
+        ts, ns, gamma = np.empty((3, len(ra)))
+        near = np.empty(len(ra), dtype=np.int64)
+        self._library.scan(
+            *self._arguments(), *_counted(ra, dec), ctypes.c_int(self.threads),
+            _at(ts), _at(ns), _at(gamma), _at(near),
+        )  # fmt: skip
+        return Maxima(ts, ns, gamma, near)
+
+    def log_likelihood(self, ra: Floats, dec: Floats, ns: Floats, gamma: Floats) -> Floats:
+        """Ln [L(ns, gamma) / L(0)], shape (positions, points)."""
+        ra, dec = _positions(ra, dec)
+        ns, gamma = _positions(ns, gamma)
+        values = np.empty((len(ra), len(ns)))
+        self._library.surface(
+            *self._arguments(), *_counted(ra, dec), *_counted(ns, gamma),
+            ctypes.c_int(self.threads), _at(values),
+        )  # fmt: skip
+        return values
+
+    def near_events(self, ra: Floats, dec: Floats) -> tuple[Integers, Floats, Integers]:
+        """Events near positions: how many, (positions, samples), their ratios and energy bins.
+
+        Ratios and bins follow one another, by position and sample.
+        """
+        ra, dec = _positions(ra, dec)
+        counts = np.empty((len(ra), len(self._samples)), dtype=np.int64)
+        samples, pointer, *_, nodes = self._arguments()
+
+        def gathered(ratio: Floats, bin_: np.ndarray) -> int:
+            return int(
+                self._library.near_events(
+                    samples, pointer, nodes, *_counted(ra, dec),
+                    ctypes.c_int64(len(ratio)), _at(counts), _at(ratio), _at(bin_),
+                )  # fmt: skip
+            )
+
+        room = gathered(np.empty(0), np.empty(0, dtype=np.int32))
+        ratio, bin_ = np.empty(room), np.empty(room, dtype=np.int32)
+        gathered(ratio, bin_)
+        return counts, ratio, bin_.astype(np.int64)
+
+    def _arguments(self) -> tuple[object, ...]:
+        gammas = self.tables.gammas
+        return (
+            ctypes.c_int64(len(self._samples)),
+            ctypes.byref(self._samples),
+            ctypes.c_double(gammas[0]),
+            ctypes.c_double(gammas[1] - gammas[0]),
+            ctypes.c_int(len(gammas)),
+        )
+
+
+def _positions(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    a, b = np.broadcast_arrays(np.atleast_1d(first), np.atleast_1d(second))
+    return np.ascontiguousarray(a, dtype=float), np.ascontiguousarray(b, dtype=float)
+
+
+def _counted(first: Floats, second: Floats) -> tuple[object, ...]:
+    return ctypes.c_int64(len(first)), _at(first), _at(second)

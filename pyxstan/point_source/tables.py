@@ -1,0 +1,169 @@
+"""Tables of one fit: energies and shares over gamma, and the events' weights.
+
+In a bin of energy and a cell of declination the signal's probability is a smooth function of gamma:
+its logarithm and its slope are kept at nodes, between which cubic Hermite polynomials run (off by
+less than 1e-6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from pyxstan.errors import DataError
+from pyxstan.point_source.arrays import Floats, Integers
+from pyxstan.point_source.background import Background, Smoothing, energy_bin
+from pyxstan.point_source.data import EventSample, PointSourceData
+from pyxstan.point_source.windows import TimeWindow
+
+#: Distance of nodes in gamma, and of those that a scan starts from, in nodes (as scan.cpp has it).
+_STEP, STRIDE = 0.05, 5
+#: Width of the bins of reconstructed energy, in log10.
+_BIN = 0.1
+#: A probability's logarithm where there is none.
+_NEVER = -700.0
+
+
+@dataclass(frozen=True)
+class SampleTables:
+    """One sample's part.
+
+    Parameters
+    ----------
+    weight
+        Of each event, one over the background's density in place, energy and time, with the
+        signal's density in time: what the ratio of densities is made of beside place and energy.
+    energy_bin
+        Of each event.
+    log_energy
+        Ln of the signal's probability of an energy and its slope in gamma, shape (cells of
+        declination, bins, nodes, 2).
+    log_share
+        Ln of the sample's part of all signal events, and slope, shape (cells, nodes, 2).
+    """
+
+    sample: EventSample
+    background: Background
+    weight: Floats
+    energy_bin: Integers
+    log_energy: Floats
+    log_share: Floats
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All of a fit's samples on the same cells of declination and nodes of gamma.
+
+    Parameters
+    ----------
+    sin_dec
+        Edges of the cells.
+    gammas
+        Nodes.
+    acceptance
+        Expected events for a flux of E^-gamma / (GeV cm^2 s) at 1 GeV over all livetimes, shape
+        (cells, nodes).
+    """
+
+    samples: tuple[SampleTables, ...]
+    sin_dec: Floats
+    gammas: Floats
+    acceptance: Floats
+
+    @property
+    def events(self) -> int:
+        """Of all samples."""
+        return sum(len(each.sample) for each in self.samples)
+
+
+def tables(
+    data: PointSourceData,
+    smoothing: Smoothing | None = None,
+    gamma: tuple[float, float] = (1.0, 4.0),
+) -> Tables:
+    """Make the tables of a data set.
+
+    Parameters
+    ----------
+    gamma
+        Ends of the spectral index, a whole number of steps of 0.25 apart.
+
+    Raises
+    ------
+    DataError
+        The ends of gamma are none, or nothing of the sky is accepted.
+    """
+    smoothing = smoothing or Smoothing()
+    gammas = nodes(*gamma)
+    sin_dec = np.unique(np.concatenate([sample.area.sin_dec for sample in data.samples]))
+    middles = 0.5 * (sin_dec[1:] + sin_dec[:-1])
+    accepted = np.stack(
+        [
+            sample.livetime * sample.area.acceptance(gammas)[sample.area.cell(middles)]
+            for sample in data.samples
+        ]
+    )
+    total = accepted.sum(axis=0)
+    made = []
+    for sample, own in zip(data.samples, accepted, strict=True):
+        edges = energy_edges(sample)
+        background = Background.of(sample, edges, smoothing)
+        sin, bin_ = np.sin(sample.dec), energy_bin(sample.log10_energy, edges)
+        weight = in_time(sample, data.window) / (
+            background.at(sin) * background.energy(sin, bin_)
+        )
+        energies = sample.area.energies(edges, gammas, sample.smearing)
+        cells = sample.area.cell(middles)
+        share = np.divide(own, total, out=np.zeros_like(own), where=total > 0)
+        made.append(
+            SampleTables(
+                sample,
+                background,
+                weight,
+                bin_,
+                _with_slopes(energies.swapaxes(1, 2), gammas)[cells],
+                _with_slopes(share[:, :, None], gammas)[:, 0],
+            )
+        )
+    return Tables(tuple(made), sin_dec, gammas, total)
+
+
+def nodes(low: float, high: float) -> Floats:
+    """Nodes of gamma between two ends, or a `DataError`."""
+    count = (high - low) / (_STEP * STRIDE)
+    if not (0 <= low < high <= 10) or abs(count - round(count)) > 1e-9:
+        raise DataError(
+            f"gamma from {low:g} to {high:g}: expected ends from 0 to 10, "
+            f"a multiple of {_STEP * STRIDE:g} apart"
+        )
+    return np.linspace(low, high, STRIDE * round(count) + 1)
+
+
+def energy_edges(sample: EventSample) -> Floats:
+    """Edges of bins of reconstructed energy, centred on the tenths that files round to."""
+    seen, true = sample.log10_energy, sample.area.log10_energy
+    first = np.floor(min(seen.min(), true[0]) / _BIN)
+    last = np.ceil(max(seen.max(), true[-1]) / _BIN)
+    return np.asarray(_BIN * (np.arange(first, last + 2) - 0.5))
+
+
+def in_time(sample: EventSample, window: TimeWindow | None) -> Floats:
+    """Density of an event's time under the signal over that under the background."""
+    if window is None:
+        return np.ones(len(sample))
+    if sample.mjd is None:
+        raise DataError(f"{sample.name}: a time window needs the events' times (column mjd)")
+    uptimes = sample.uptimes
+    up = float(np.diff(uptimes, axis=1).sum())
+    return window.density(sample.mjd, uptimes) * up
+
+
+def _with_slopes(probability: Floats, gammas: Floats) -> Floats:
+    """Ln of probabilities and its slope in gamma; shape (cells, gammas, any) to (..., gammas, 2)."""
+    with np.errstate(divide="ignore"):
+        log = np.where(probability > 0, np.log(probability), _NEVER)
+    slope = CubicSpline(gammas, log, axis=1)(gammas, 1)
+    found = np.stack([log, np.where(probability > 0, slope, 0.0)], axis=-1)
+    return np.ascontiguousarray(np.moveaxis(found, 1, 2))

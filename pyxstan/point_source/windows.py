@@ -1,0 +1,59 @@
+"""When a source may have shone: a box or a Gaussian in time, within the detector's uptimes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from pyxstan.errors import DataError
+from pyxstan.point_source.arrays import Floats
+
+
+@dataclass(frozen=True)
+class TimeWindow:
+    """Times at which a source shines.
+
+    Parameters
+    ----------
+    start, end
+        Of a box (MJD, days); of a Gaussian, its mean less and plus one standard deviation.
+    gaussian
+        Whether it is a Gaussian.
+    """
+
+    start: float
+    end: float
+    gaussian: bool = False
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.start) and np.isfinite(self.end) and self.start < self.end):
+            raise DataError(
+                f"time window {self.start:g} to {self.end:g}: expected MJD, the start first"
+            )
+
+    def density(self, mjd: Floats, uptimes: Floats) -> Floats:
+        """Probability per day of a signal's time, given that the detector is up then.
+
+        Parameters
+        ----------
+        uptimes
+            Starts and ends (MJD), shape (intervals, 2).
+        """
+        within = self._up(uptimes[:, 0], uptimes[:, 1]).sum()
+        if not within > 0:
+            raise DataError(
+                f"time window {self.start:g} to {self.end:g}: the detector is never up in it"
+            )
+        if self.gaussian:
+            middle, sd = 0.5 * (self.start + self.end), 0.5 * (self.end - self.start)
+            return np.asarray(norm.pdf(mjd, middle, sd) / within)
+        return np.where((mjd >= self.start) & (mjd < self.end), 1.0 / within, 0.0)
+
+    def _up(self, start: Floats, end: Floats) -> Floats:
+        """The part of the window (a Gaussian), or the days of it (a box), that are up."""
+        if self.gaussian:
+            middle, sd = 0.5 * (self.start + self.end), 0.5 * (self.end - self.start)
+            return np.asarray(norm.cdf(end, middle, sd) - norm.cdf(start, middle, sd))
+        return np.maximum(np.minimum(end, self.end) - np.maximum(start, self.start), 0.0)
