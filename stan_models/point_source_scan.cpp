@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <thread>
 
 namespace {
@@ -423,8 +424,11 @@ void surface(std::int64_t sample_count, const Sample* samples, double gamma_low,
     for (std::int64_t from = next(); from < positions; from = next())
       for (std::int64_t i = from; i < std::min(from + chunk, positions); ++i) {
         const std::vector<Part>& parts = position.at(ra[i], dec[i]);
-        for (std::int64_t k = 0; k < points; ++k)
-          values[i * points + k] = point_source::log_likelihood(parts, gammas, ns[k], gamma[k]).value;
+        std::optional<Profile> profile;  // of the last gamma
+        for (std::int64_t k = 0; k < points; ++k) {
+          if (k == 0 || gamma[k] != gamma[k - 1]) profile.emplace(parts, gammas, gamma[k]);
+          values[i * points + k] = profile->at(ns[k]).value;
+        }
       }
   });
 }
