@@ -62,6 +62,12 @@ class Pixels:
             found[:, of] = [angle.rad for angle in lonlat]
         return found[0], found[1]
 
+    def joined(self, other: Pixels) -> Pixels:
+        """These, then the other ones."""
+        return Pixels(
+            np.concatenate([self.order, other.order]), np.concatenate([self.number, other.number])
+        )
+
     def split(self) -> Pixels:
         """Each into its four parts, one after the other."""
         order = np.repeat(self.order + 1, 4)
