@@ -187,6 +187,10 @@ class PriorMap:
         lon, lat = self.pixels.kept(chosen).positions(*rng.random((2, count)))
         return _to_icrs(lon, lat, self.frame)
 
+    def icrs(self) -> tuple[Floats, Floats]:
+        """Middles of the pixels (ICRS, rad)."""
+        return _to_icrs(*self.pixels.positions(), self.frame)
+
     def _own(self, ra: Floats, dec: Floats) -> tuple[object, object]:
         from astropy.coordinates import SkyCoord
 
