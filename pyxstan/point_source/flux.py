@@ -94,7 +94,7 @@ def averaged_acceptance(
 
 
 def _scale(pivot: float, unit: str) -> float:
-    """A flux of 1 / (GeV cm^2 s) at the pivot in the unit, by E0^2 where that is one of energies."""
+    """1 / (GeV cm^2 s) at the pivot in the unit, times E0^2 where that is one of energies."""
     from astropy import units as u
 
     energy, plain = u.GeV, u.Unit("1 / (GeV cm2 s)")
@@ -106,5 +106,5 @@ def _scale(pivot: float, unit: str) -> float:
         raise DataError(f"pivot {pivot:g} GeV: expected an energy above zero")
     for value in (pivot**2 * plain * energy**2, 1.0 * plain):
         if value.unit.is_equivalent(wanted):
-            return float((value).to_value(wanted))
+            return float(value.to_value(wanted))
     raise DataError(f"unit '{unit}' is none of a flux, such as '{_UNIT}' or '1 / (TeV cm2 s)'")

@@ -10,7 +10,6 @@ import os
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-import weakref
 from functools import cache
 
 import numpy as np
@@ -147,12 +146,8 @@ class Sky:
         samples, pointer, *_, nodes = self._arguments()
 
         def gathered(ratio: Floats, bin_: np.ndarray) -> int:
-            return int(
-                self._library.near_events(
-                    samples, pointer, nodes, *_counted(ra, dec),
-                    ctypes.c_int64(len(ratio)), _at(counts), _at(ratio), _at(bin_),
-                )  # fmt: skip
-            )
+            arguments = (samples, pointer, nodes, *_counted(ra, dec), ctypes.c_int64(len(ratio)))
+            return int(self._library.near_events(*arguments, _at(counts), _at(ratio), _at(bin_)))
 
         room = gathered(np.empty(0), np.empty(0, dtype=np.int32))
         ratio, bin_ = np.empty(room), np.empty(room, dtype=np.int32)

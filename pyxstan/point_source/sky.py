@@ -52,7 +52,9 @@ class Pixels:
         """The first number at the finest order."""
         return np.asarray(self.number << (2 * (_FINEST - self.order)))
 
-    def positions(self, dx: Floats | float = 0.5, dy: Floats | float = 0.5) -> tuple[Floats, Floats]:
+    def positions(
+        self, dx: Floats | float = 0.5, dy: Floats | float = 0.5
+    ) -> tuple[Floats, Floats]:
         """Longitude and latitude (rad) of the middles, or of places inside (0 to 1)."""
         x, y = (np.broadcast_to(np.asarray(d, dtype=float), self.order.shape) for d in (dx, dy))
         found = np.empty((2, len(self)))
@@ -136,7 +138,7 @@ class PriorMap:
     ) -> PriorMap:
         """A map of one nside, ring order unless said otherwise."""
         values = np.asarray(values, dtype=float)
-        nside = int(round(np.sqrt(values.size / 12.0)))
+        nside = round(float(np.sqrt(values.size / 12.0)))
         if values.ndim != 1 or 12 * nside**2 != values.size:
             raise DataError(f"{source}: {values.size} values are no HEALPix map of all the sky")
         order_of(nside)

@@ -111,9 +111,7 @@ def tables(
         edges = energy_edges(sample)
         background = Background.of(sample, edges, smoothing)
         sin, bin_ = np.sin(sample.dec), energy_bin(sample.log10_energy, edges)
-        weight = in_time(sample, data.window) / (
-            background.at(sin) * background.energy(sin, bin_)
-        )
+        weight = in_time(sample, data.window) / (background.at(sin) * background.energy(sin, bin_))
         energies = sample.area.energies(edges, gammas, sample.smearing)
         cells = sample.area.cell(middles)
         share = np.divide(own, total, out=np.zeros_like(own), where=total > 0)
@@ -161,7 +159,7 @@ def in_time(sample: EventSample, window: TimeWindow | None) -> Floats:
 
 
 def _with_slopes(probability: Floats, gammas: Floats) -> Floats:
-    """Ln of probabilities and its slope in gamma; shape (cells, gammas, any) to (..., gammas, 2)."""
+    """Ln of probabilities and slopes; shape (cells, gammas, any) to (cells, any, gammas, 2)."""
     with np.errstate(divide="ignore"):
         log = np.where(probability > 0, np.log(probability), _NEVER)
     slope = CubicSpline(gammas, log, axis=1)(gammas, 1)

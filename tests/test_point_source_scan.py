@@ -1,0 +1,161 @@
+"""The scan for a point source against brute force, on a public year of data and simulations."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from references import point_source as brute
+
+from pyxstan.point_source.areas import EffectiveArea
+from pyxstan.point_source.data import EventSample, PointSourceData
+from pyxstan.point_source.flux import acceptance, events, flux
+from pyxstan.point_source.positions import positions
+from pyxstan.point_source.scanning import Sky
+from pyxstan.point_source.sky import Pixels, PriorMap, separation
+from pyxstan.point_source.tables import tables
+
+YEAR = Path("../shared/data/icecube_ic86_2011")
+LIVETIME = 333 * 86_400.0
+
+
+def area_of_the_year() -> EffectiveArea:
+    table = np.loadtxt(YEAR / "TabulatedAeff.txt")
+    energies = np.append(np.unique(table[:, 0]), table[:, 1].max())
+    sines = np.unique(np.round(-table[:, 2:4], 6))
+    found = np.zeros((len(sines) - 1, len(energies) - 1))
+    row = np.searchsorted(sines, -table[:, 2:4].mean(axis=1)) - 1
+    column = np.searchsorted(energies, table[:, :2].mean(axis=1)) - 1
+    found[row, column] = table[:, 4]
+    return EffectiveArea(np.log10(energies), sines, found)
+
+
+@pytest.fixture(scope="module")
+def year() -> EventSample:
+    halves = []
+    for half in ("upgoing", "downgoing"):
+        with gzip.open(YEAR / f"{half}_events.txt.gz") as file:
+            halves.append(np.loadtxt(file, skiprows=1))
+    rows = np.concatenate(halves)
+    return EventSample(
+        ra=np.radians(rows[:, 3]),
+        dec=np.radians(rows[:, 4]),
+        sigma=np.radians(np.clip(rows[:, 2], 0.2, 180)),
+        log10_energy=rows[:, 1],
+        area=area_of_the_year(),
+        livetime=LIVETIME,
+        mjd=rows[:, 0],
+    )
+
+
+def with_source(
+    sample: EventSample, count: int, gamma: float, ra: float, dec: float, seed: int
+) -> EventSample:
+    """Scrambled events of a year, with those of a source added (rad)."""
+    rng = np.random.default_rng(seed)
+    edges = np.arange(1.95, 9.06, 0.1)
+    p = sample.area.energies(edges, np.array([gamma]))[sample.area.cell(np.sin(dec)), :, 0]
+    near = np.abs(sample.dec - dec) < np.radians(5)
+    sigma = rng.choice(sample.sigma[near & (sample.log10_energy > 3.5)], count)
+    x, y = sigma * rng.standard_normal((2, count))
+    added = {
+        "ra": (ra + x / np.cos(dec)) % (2 * np.pi),
+        "dec": dec + y,
+        "sigma": sigma,
+        "log10_energy": 2.0 + 0.1 * rng.choice(len(p), count, p=p),
+    }
+    own = {"ra": rng.uniform(0, 2 * np.pi, len(sample)), "dec": sample.dec}
+    own |= {"sigma": sample.sigma, "log10_energy": sample.log10_energy}
+    columns = {name: np.concatenate([own[name], added[name]]) for name in own}
+    return dataclasses.replace(sample, mjd=None, **columns)
+
+
+def test_the_scan_is_brute_force(year: EventSample) -> None:
+    made = tables(PointSourceData((with_source(year, 12, 2.2, 2.0, 0.3, 1),)))
+    rng = np.random.default_rng(2)
+    ra, dec = rng.uniform(0, 2 * np.pi, 20), np.arcsin(rng.uniform(-0.99, 0.99, 20))
+    ra[0], dec[0] = 2.0, 0.3  # the source
+    ra[1], dec[1] = 0.0, 1.5  # beside the pole
+    found = Sky(made).maxima(ra, dec)
+    exact = Sky(made, cut=1e9).maxima(ra, dec)
+    for i in range(20):
+        ts, ns, gamma = brute.maximum(made, ra[i], dec[i])
+        assert exact.ts[i] == pytest.approx(ts, abs=1e-3)
+        assert found.ts[i] == pytest.approx(ts, abs=1e-3)
+        assert exact.ns[i] == pytest.approx(ns, abs=0.01 + 0.002 * ns)
+        if ts > 0.1:
+            assert exact.gamma[i] == pytest.approx(gamma, abs=0.01)
+    assert found.ts[0] > 25
+    assert (found.ts == 0).any()
+
+
+def test_likelihoods_at_given_points(year: EventSample) -> None:
+    made = tables(PointSourceData((year,)))
+    sky = Sky(made, cut=1e9)
+    ns, gamma = np.array([0.0, 3.0, 30.0, 30.0, 3000.0]), np.array([2.0, 2.0, 2.0, 3.333, 3.333])
+    values = sky.log_likelihood(1.0, -0.4, ns, gamma)[0]
+    for value, n, g in zip(values, ns, gamma, strict=True):
+        r = brute.ratios(made, 1.0, -0.4, g)
+        assert value == pytest.approx(np.log1p(n / len(r) * (r - 1)).sum(), abs=1e-4 + 1e-6 * n)
+
+
+def test_samples_share_the_signal(year: EventSample) -> None:
+    """The same year twice: each has half of the signal."""
+    again = dataclasses.replace(year, name="again")
+    one, both = (Sky(tables(PointSourceData(s))) for s in ((year,), (year, again)))
+    ra, dec = np.array([1.0, 3.0, 5.0]), np.array([0.2, 0.5, -0.5])
+    alone, together = (
+        sky.log_likelihood(ra, dec, np.array([ns]), np.array([2.4]))
+        for sky, ns in ((one, 10.0), (both, 20.0))
+    )
+    assert together == pytest.approx(2 * alone, rel=1e-9)
+    assert both.maxima(ra, dec).ts == pytest.approx(2 * one.maxima(ra, dec).ts, abs=1e-4)
+
+
+def test_the_tutorials_trial(year: EventSample) -> None:
+    """Twenty events of gamma 2 in a prior of ten degrees: the right pixel, ns and gamma."""
+    ra, dec = np.radians([170.16, 0.60])
+    made = tables(PointSourceData((with_source(year, 20, 2.0, ra, dec, 3),)))
+    sky = Sky(made)
+    prior = PriorMap.gaussian(180, 0, 10, floor=1e-4, nside=128)
+    pixels = Pixels.grid(64)
+    at = np.stack(pixels.positions())
+    at = at[:, np.abs(at[1]) < np.radians(85)]
+    found = sky.maxima(*at)
+    ts = found.ts + 2 * np.log(prior.density(*at) / prior.largest)
+    best = int(ts.argmax())
+    assert separation(*at[:, best], ra, dec) < np.radians(1)
+    assert found.ns[best] == pytest.approx(20, abs=6)
+    assert found.gamma[best] == pytest.approx(2, abs=0.35)
+
+    chosen = positions(sky, prior, 200.0, 64, np.radians(85))
+    assert chosen.weight.max() < 0.1
+    assert chosen.dropped < 1e-6
+    assert chosen.weight.sum() == pytest.approx(1)
+    away = separation(chosen.ra, chosen.dec, ra, dec)
+    assert chosen.weight[away < np.radians(0.5)].sum() > 0.9
+
+
+def test_flux_of_twenty_events() -> None:
+    area = area_of_the_year()
+    sample = EventSample(*np.full((3, 2), 0.1), np.full(2, 3.0), area, LIVETIME)
+    data, dec = PointSourceData((sample,)), np.radians(0.6)
+    row = area.area[np.searchsorted(area.sin_dec, np.sin(dec)) - 1] * 1e4
+    low, high = 10 ** area.log10_energy[:-1], 10 ** area.log10_energy[1:]
+    for gamma in (2.0, 2.7, 1.0):
+        power = (
+            np.log(high / low)
+            if gamma == 1
+            else (high ** (1 - gamma) - low ** (1 - gamma)) / (1 - gamma)
+        )
+        wanted = 20 / (LIVETIME * (row * power).sum())  # 1 / (GeV cm2 s) at 1 GeV
+        at_pivot = wanted * 1e5 ** (2 - gamma) * 1e-3  # E^2 dN/dE in TeV / (cm2 s) at 100 TeV
+        assert flux(data, 20.0, gamma, dec) == pytest.approx(at_pivot, rel=1e-9)
+        assert events(data, at_pivot, gamma, dec) == pytest.approx(20, rel=1e-9)
+        per_tev = flux(data, 20.0, gamma, dec, unit="1 / (TeV cm2 s)")
+        assert per_tev == pytest.approx(wanted * 1e5**-gamma * 1e3, rel=1e-9)
+    assert flux(data, 20.0, 2.0, dec) == pytest.approx(9.3e-12, rel=0.01)
+    assert acceptance(data, [dec, 1.0], [2.0, 3.0]).shape == (2,)
