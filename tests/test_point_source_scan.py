@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from references import point_source as brute
 
+from pyxstan.errors import DataError
 from pyxstan.point_source.areas import EffectiveArea
 from pyxstan.point_source.data import EventSample, PointSourceData
 from pyxstan.point_source.flux import acceptance, events, flux
 from pyxstan.point_source.positions import positions
+from pyxstan.point_source.scan import scan
 from pyxstan.point_source.scanning import Sky
 from pyxstan.point_source.sky import Pixels, PriorMap, separation
 from pyxstan.point_source.tables import tables
@@ -159,3 +162,31 @@ def test_flux_of_twenty_events() -> None:
         assert per_tev == pytest.approx(wanted * 1e5**-gamma * 1e3, rel=1e-9)
     assert flux(data, 20.0, 2.0, dec) == pytest.approx(9.3e-12, rel=0.01)
     assert acceptance(data, [dec, 1.0], [2.0, 3.0]).shape == (2,)
+
+
+def test_pixels_without_a_prior_are_not_scanned(year: EventSample, tmp_path: Path) -> None:
+    data = PointSourceData((year,))
+    disc = PriorMap.from_function(
+        lambda lon, lat: (separation(lon, lat, 1.0, 0.2) < 0.1).astype(float), nside=32
+    )
+    flat = PriorMap.from_function(lambda lon, lat: np.ones_like(lon), nside=1)
+    found = scan(data, {"disc": disc}, nside=32)
+    assert separation(*np.radians([found.ra, found.dec]), 1.0, 0.2).max() < 0.1
+    assert found.with_prior["disc"] == pytest.approx(found.maxima.ts)
+    assert found.cut_error < 1e-3
+    both = scan(data, {"disc": disc, "flat": flat}, nside=32, max_dec=60)
+    assert np.abs(both.dec).max() < 60
+    assert both.with_prior["flat"] == pytest.approx(both.maxima.ts)
+    assert (
+        both.with_prior["disc"].argmax()
+        == np.flatnonzero(np.isfinite(both.with_prior["disc"]))[
+            both.maxima.ts[np.isfinite(both.with_prior["disc"])].argmax()
+        ]
+    )
+    with pytest.raises(DataError, match="no pixel to scan within 5 deg"):
+        scan(data, {"disc": disc}, nside=32, max_dec=5)
+    found.write(tmp_path / "scan.fits")
+    table = Table.read(tmp_path / "scan.fits")
+    assert table.meta["NSIDE"] == 32
+    best = table[table["TS_disc"].argmax()]
+    assert found.hottest("disc")["ra"] == best["RA"]
