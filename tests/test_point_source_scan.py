@@ -16,10 +16,12 @@ from pyxstan.point_source.areas import EffectiveArea
 from pyxstan.point_source.data import EventSample, PointSourceData
 from pyxstan.point_source.flux import acceptance, events, flux
 from pyxstan.point_source.positions import positions
+from pyxstan.point_source.posterior import Target, direct
 from pyxstan.point_source.scan import scan
 from pyxstan.point_source.scanning import Sky
 from pyxstan.point_source.sky import Pixels, PriorMap, separation
 from pyxstan.point_source.tables import tables
+from pyxstan.priors import parse
 
 YEAR = Path("../shared/data/icecube_ic86_2011")
 LIVETIME = 333 * 86_400.0
@@ -190,3 +192,34 @@ def test_pixels_without_a_prior_are_not_scanned(year: EventSample, tmp_path: Pat
     assert table.meta["NSIDE"] == 32
     best = table[table["TS_disc"].argmax()]
     assert found.hottest("disc")["ra"] == best["RA"]
+
+
+@pytest.mark.parametrize("count", [20, 0])
+def test_direct_draws_are_the_grid(year: EventSample, count: int) -> None:
+    """Of a source in a small disc, and of none: moments of ns and gamma, weights of pixels."""
+    ra, dec = 2.0, 0.3
+    made = tables(PointSourceData((with_source(year, max(count, 1), 2.2, ra, dec, 4),)))
+    disc = PriorMap.gaussian(*np.degrees([ra, dec]), 2.0, nside=256)
+    if count == 0:
+        disc = PriorMap.gaussian(*np.degrees([ra + 1, dec]), 2.0, nside=256)
+    sky, most = Sky(made), 200.0
+    at = positions(sky, disc, most, 64, np.radians(85))
+    target = Target(sky, at, most, parse("uniform(0, 200)"), parse("uniform(1, 4)"))
+    found = direct(target, 2, 4000, 1)
+    gamma = np.linspace(1.005, 3.995, 150)
+    ns = np.linspace(0.25, 199.75, 400)
+    points = np.meshgrid(gamma, ns, indexing="ij")
+    log_l = sky.log_likelihood(at.ra, at.dec, points[1].ravel(), points[0].ravel())
+    log_l += at.log_prior[:, None]
+    p = np.exp(log_l - log_l.max())
+    weight = p.sum(axis=1) / p.sum()
+    p = p.sum(axis=0).reshape(points[0].shape) / p.sum()
+    for draws, grid in ((found.ns, points[1]), (found.gamma, points[0])):
+        mean = (p * grid).sum()
+        sd = np.sqrt((p * (grid - mean) ** 2).sum())
+        assert draws.mean() == pytest.approx(mean, abs=0.04 * sd)
+        assert draws.std() == pytest.approx(sd, rel=0.03)
+    seen = np.bincount(found.position.ravel(), minlength=len(at)) / found.position.size
+    assert np.abs(seen - weight).max() < 0.015
+    assert np.abs(at.weight - weight).max() < 0.015
+    assert found.acceptance.mean() > 0.95
