@@ -113,7 +113,7 @@ def read_smearing(path: Any, name: str = "smearing") -> Smearing:
     rows, inverse = np.unique(
         np.column_stack([cell[some], ends[some]]), axis=0, return_inverse=True
     )
-    summed = np.bincount(inverse.ravel(), fraction[some], len(rows))
+    summed: Floats = np.bincount(inverse.ravel(), fraction[some], len(rows)).astype(np.float64)
     place: Integers = np.column_stack(np.unravel_index(rows[:, 0].astype(np.int64), shape))
     return Smearing(energy.log10, dec.sin, place, rows[:, 1:], summed, table.source)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -304,7 +305,7 @@ def _refuse_twice(found: _Map, pixel: Integers) -> None:
 
 
 def _nside_of(size: int, source: str) -> int:
-    nside = round((size / 12.0) ** 0.5)
+    nside = round(math.sqrt(size / 12.0))
     if size < 12 or 12 * nside**2 != size:
         raise DataError(f"{source}: {size} values are no HEALPix map of all the sky")
     try:
