@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import astropy_healpix as ah
 import numpy as np
+from astropy_healpix import HEALPix
 
 from pyxstan.errors import DataError
 from pyxstan.fits_files import is_truncated, reason, unpacked
@@ -79,7 +79,7 @@ def _from_numpy(content: bytes, path: Path, nested: bool, frame: str) -> PriorMa
     values, notes = _seen(values.astype(float), str(path), "value")
     nside = _nside_of(values.size, str(path))
     if not nested:
-        values = values[ah.nested_to_ring(np.arange(values.size), nside)]
+        values = values[HEALPix(nside, "ring").nested_to_ring(np.arange(values.size))]
     return PriorMap(Pixels.grid(nside), values, frame, str(path), notes)
 
 
@@ -122,7 +122,10 @@ class _Map:
     def whole(self, name: str) -> Integers:
         """A column of whole numbers, vectors one after the other."""
         values = np.asarray(self.data[name]).ravel()
-        if values.dtype.kind not in "iu":
+        whole = values.dtype.kind in "iu" or (
+            values.dtype.kind == "f" and bool((values == np.floor(values)).all())
+        )
+        if not whole:
             raise DataError(f"{self.source}: column '{name}' isn't of whole numbers")
         return values.astype(np.int64)
 
@@ -213,14 +216,14 @@ def _per_steradian(found: _Map, name: str) -> float:
     """What makes a density per steradian of a column; zero if it is none."""
     from astropy import units as u
 
-    unit = found.unit(name)
+    unit, density = found.unit(name), name.upper() == "PROBDENSITY"
+    if density and not unit:
+        return 1.0
     try:
-        return (
-            float(u.Unit(unit).to(u.Unit("1/sr"))) if unit else float(name.upper() == "PROBDENSITY")
-        )
+        return float(u.Unit(unit).to(u.Unit("1/sr")))
     except (ValueError, TypeError, u.UnitConversionError):
         pass
-    if name.upper() == "PROBDENSITY":
+    if density:
         raise DataError(f"{found.source}: column '{name}' is in '{unit}', expected sr-1")
     if found.column(_UNIQ) and name.upper() not in _PROBABILITIES:
         raise DataError(
@@ -242,7 +245,7 @@ def _numbered(found: _Map) -> str | None:
         return None
     if column is None:
         raise DataError(f"{found.source}: INDXSCHM is EXPLICIT, but there is no column PIXEL")
-    if int(found.header.get("GRAIN", 1) or 1) != 1:
+    if found.header.get("GRAIN", 1) not in (0, 1):
         raise DataError(f"{found.source}: keyword GRAIN is {found.header['GRAIN']}, expected 1")
     return column
 
@@ -279,7 +282,7 @@ def _of_one_order(found: _Map, ordering: str, numbered: str | None, size: int) -
             )
         _refuse_twice(found, pixel)
     if ordering == _RING:
-        pixel = np.asarray(ah.ring_to_nested(pixel, nside), dtype=np.int64)
+        pixel = np.asarray(HEALPix(nside, "ring").ring_to_nested(pixel), dtype=np.int64)
     return Pixels(np.full(len(pixel), order, dtype=np.int64), pixel)
 
 
@@ -293,8 +296,9 @@ def _of_many_orders(found: _Map, uniq: str) -> Pixels:
             f"order {_LARGEST_ORDER}"
         )
     _refuse_twice(found, numbers)
-    order, pixel = ah.uniq_to_level_ipix(numbers)
-    return Pixels(np.asarray(order, dtype=np.int64), np.asarray(pixel, dtype=np.int64))
+    firsts = 4 << (2 * np.arange(_LARGEST_ORDER + 1, dtype=np.int64))
+    order = np.searchsorted(firsts, numbers, side="right") - 1
+    return Pixels(order, numbers - firsts[order])
 
 
 def _refuse_twice(found: _Map, pixel: Integers) -> None:
