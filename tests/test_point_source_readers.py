@@ -61,6 +61,8 @@ TEXTS = {
         "# MJD[days]  log10(E/GeV)  AngErr[deg]  RA[deg]  Dec[deg]", "    "
     ),
     "with comments": text("# a release\n#\n# MJD log10_energy sigma ra dec", "\t"),
+    "a rule below the header": text("#MJD log10_energy sigma ra dec\n#-------------", "\t"),
+    "quoted names": text('"mjd","logE","sigma","RA [deg]","Dec (deg)"', ","),
     "CSV": text("mjd,logE,sigma,ra,dec", ","),
     "CSV with blanks": text("mjd, logE, sigma, RA [deg], Dec [deg]", ", "),
     "semicolons": text("mjd;log10_energy;sigma_deg;ra_deg;dec_deg", ";"),
@@ -132,6 +134,16 @@ def test_radians_are_said() -> None:
     assert not events({**TABLE, "ra": [1, 2, 3, 4], "dec": [1, 2, 3, 8]}).notes
     stated = {"RA[deg]": [1, 2, 3, 4], "Dec[deg]": [1, 2, 3, 4], "sigma": SIGMA, "logE": LOG_E}
     assert not events(stated).notes
+
+
+def test_hours_are_said() -> None:
+    hours = np.linspace(0.1, 23.9, 40)
+    many = {"dec": np.linspace(-80, 80, 40), "sigma": np.full(40, 1.0), "logE": np.full(40, 3.0)}
+    (note,) = events({"ra": hours, **many}).notes
+    assert "RA[hourangle] if they are hours" in note
+    said = events({"RA[hourangle]": hours, **many})
+    assert said.notes == ()
+    np.testing.assert_allclose(np.degrees(said.ra), 15 * hours)
 
 
 def test_right_ascension_is_wrapped() -> None:
@@ -230,6 +242,12 @@ BAD_EVENTS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "ra below": (cell("ra", -181.0), {}, "row 2: ra is -181"),
     "dec beyond": (cell("dec", 90.5), {}, "row 2: dec is 90.5 deg, expected -90 to 90"),
     "degrees for radians": (bad(), {"angle_unit": "rad"}, "taken for rad: is the file in deg?"),
+    "errors in radians": (
+        bad(sigma=[0.01, 0.02, 0.03, 1.0]), {}, "row 0: sigma is below 0.2 deg, as of 3 of 4"
+    ),
+    "errors by energy that don't rise": (
+        bad(sigma=None), {"angular_resolution": ([3, 2], [1, 1])}, "log10 energies that rise"
+    ),
     "sigma below zero": (cell("sigma", -0.5), {}, "row 2: sigma is -0.5 deg"),
     "sigma zero": (cell("sigma", 0.0), {}, "row 2: sigma is zero, as of 1 of 4 events"),
     "sigma in minutes": (bad(sigma=[31, 75, 18, 120]), {}, "row 0: sigma is above 30 deg, as of 3"),
@@ -291,6 +309,9 @@ BAD_TEXTS: dict[str, tuple[bytes, str]] = {
     "no header": ((GOOD * 3).encode(), "line 1: no header"),
     "comments alone": (b"# mjd ra\n# dec\n", "no header"),
     "no rows": (HEAD.encode(), "no rows"),
+    "another number of names in comments": (
+        ("# mjd sigma ra dec\n" + GOOD).encode(), "line 2: 5 cells, but the header has 4"
+    ),
     "a short row": ((HEAD + GOOD + "55694 3.0 0.5 10\n" + GOOD).encode(), "line 3: 4 cells"),
     "a long row": ((HEAD + GOOD + GOOD[:-1] + " 3\n").encode(), "line 3: 6 cells"),
     "a short row behind comments": (
@@ -320,6 +341,9 @@ def test_bad_texts(tmp_path: Path, content: bytes, words: str) -> None:
 
 
 def test_bad_files(tmp_path: Path) -> None:
+    refused(lambda: read_events(TABLE, AREA, "a year"), "livetime 'a year', expected seconds")  # type: ignore[arg-type]
+    refused(lambda: read_events(TABLE, AREA, 0.0), "livetime of 0 s")
+    refused(lambda: read_events(TABLE, AREA, np.nan), "livetime of nan s")
     refused(lambda: events(tmp_path / "none.txt"), "none.txt: no such file")
     refused(lambda: events(tmp_path), "a directory")
     file = tmp_path / "events.txt"

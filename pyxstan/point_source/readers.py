@@ -18,6 +18,7 @@ from pyxstan.point_source.area_files import (
 from pyxstan.point_source.areas import EffectiveArea, Smearing
 from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.data import EventSample
+from pyxstan.point_source.uptimes import LARGEST_MJD, doubts, read_uptimes
 from pyxstan.tables import Table
 
 __all__ = [
@@ -32,16 +33,17 @@ __all__ = [
 _ANGLE_UNITS = ("deg", "rad")
 #: Right ascensions and declinations that are all smaller (deg) may be meant in rad.
 _MAYBE_RADIANS = 7.0
+#: So many right ascensions that are all smaller (deg) may be meant in hours.
+_HOURS, _MANY = 24.0, 20
 #: Errors above (deg) are no errors of a track, and the part of events that may have such, or none.
 _LARGE_SIGMA, _FEW = 30.0, 0.01
-_LARGEST_LOG10_ENERGY, _LARGEST_MJD = 15.0, 1e6
+#: The part of events whose errors may be below the least one where no unit is stated.
+_MOST = 0.5
+_LARGEST_LOG10_ENERGY = 15.0
 #: How far beyond its ends an angle may be by rounding (deg).
 _ROUNDING = 1e-5
 #: Standard deviations in the median distance of a round Gaussian.
 _MEDIAN = 1.177410022515475
-_SECONDS = 86400.0
-#: A livetime shorter than this part of the events' span is probably not in seconds.
-_SHORT = 1e-3
 
 
 def read_events(
@@ -95,8 +97,19 @@ def read_events(
         raise DataError(f"{name}: angle_unit '{angle_unit}', expected {' or '.join(_ANGLE_UNITS)}")
     if not 0 < least_sigma < _LARGE_SIGMA:
         raise DataError(f"{name}: least_sigma {least_sigma:g} deg, expected 0 to {_LARGE_SIGMA:g}")
+    try:
+        livetime = float(livetime)
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: livetime {livetime!r}, expected seconds") from None
     if isinstance(angular_resolution, str | Path):
         angular_resolution = read_angular_resolution(angular_resolution)
+    elif angular_resolution is not None:
+        energy, median = (np.atleast_1d(np.asarray(x, dtype=float)) for x in angular_resolution)
+        if energy.shape != median.shape or not (np.diff(energy) > 0).all():
+            raise DataError(
+                f"{name}: angular_resolution: expected log10 energies that rise, each with a median"
+            )
+        angular_resolution = energy, median
     parts = [
         _Part(text_files.read(given, name), columns, angle_unit, angular_resolution)
         for given in _listed(paths, name)
@@ -117,7 +130,7 @@ def read_events(
         *(note for part in parts for note in part.notes),
         *_of_errors(parts, sigma, least_sigma, name),
         *_of_area(log10_energy, dec, area, smearing, name),
-        *_of_times(mjd, up, livetime, name),
+        *doubts(mjd, up, livetime, name),
     ]
     return EventSample(
         np.radians(ra),
@@ -125,49 +138,13 @@ def read_events(
         np.radians(np.maximum(sigma, least_sigma)),
         log10_energy,
         area,
-        float(livetime),
+        livetime,
         mjd,
         up,
         smearing,
         name,
         tuple(notes),
     )
-
-
-def read_uptimes(given: Any, name: str = "uptimes") -> Floats:
-    """Read starts and ends of uptimes.
-
-    Parameters
-    ----------
-    given
-        A text file of two columns (MJD; a header is passed over), or an array of them.
-
-    Returns
-    -------
-    Floats
-        Shape (intervals, 2).
-    """
-    if isinstance(given, str | Path):
-        table = text_files.read_columns(given, ["start", "end"])
-        found = np.column_stack([table.numbers("start"), table.numbers("end")])
-        place = table.row
-    else:
-        try:
-            found = np.asarray(given, dtype=float)
-        except (TypeError, ValueError):
-            raise DataError(f"{name}: uptimes aren't numbers, expected starts and ends") from None
-
-        def place(position: int) -> str:
-            return f"{name}: uptime {position + 1}"
-
-    if found.ndim != 2 or found.shape[1] != 2 or not len(found):
-        raise DataError(f"{name}: uptimes of shape {found.shape}, expected (intervals, 2)")
-    for position, (start, end) in enumerate(found):
-        if not (0 < start < end < _LARGEST_MJD):
-            raise DataError(f"{place(position)}: {start:g} to {end:g}, expected MJD, start first")
-        if position and start < found[position - 1, 1]:
-            raise DataError(f"{place(position)}: begins at {start:g}, before the end of the last")
-    return found
 
 
 class _Part:
@@ -188,6 +165,7 @@ class _Part:
         self.notes: list[str] = []
         self.unit_stated = ra.unit is not None and dec.unit is not None
         self.angle_unit = angle_unit
+        self.sigma_unit = found["sigma"].unit if "sigma" in found else "deg"
         self.ra = self._right_ascension(ra, angle_unit)
         self.dec = dec.angle(angle_unit)
         self._refuse(
@@ -207,7 +185,7 @@ class _Part:
             self.mjd = found["mjd"].days()
             self._refuse(
                 found["mjd"],
-                (self.mjd <= 0) | (self.mjd >= _LARGEST_MJD),
+                (self.mjd <= 0) | (self.mjd >= LARGEST_MJD),
                 self.mjd,
                 "expected MJD in days (JD less 2400000.5)",
             )
@@ -301,13 +279,19 @@ def _row(parts: Sequence[_Part], position: int) -> str:
 
 
 def _of_units(parts: Sequence[_Part], ra: Floats, dec: Floats, name: str) -> list[str]:
-    stated = all(part.unit_stated for part in parts) or parts[0].angle_unit != "deg"
-    if stated or max(np.abs(ra).max(), np.abs(dec).max()) >= _MAYBE_RADIANS:
+    if all(part.unit_stated for part in parts) or parts[0].angle_unit != "deg":
         return []
-    return [
-        f"{name}: every ra and dec is below {_MAYBE_RADIANS:g} and no unit is stated: taken for "
-        "degrees; say angle_unit=rad if they are radians"
-    ]
+    if max(np.abs(ra).max(), np.abs(dec).max()) < _MAYBE_RADIANS:
+        return [
+            f"{name}: every ra and dec is below {_MAYBE_RADIANS:g} and no unit is stated: taken "
+            "for degrees; say angle_unit=rad if they are radians"
+        ]
+    if len(ra) >= _MANY and ra.max() <= _HOURS:
+        return [
+            f"{name}: every ra is below {_HOURS:g} and no unit is stated: taken for degrees; call "
+            "the column RA[hourangle] if they are hours"
+        ]
+    return []
 
 
 def _of_errors(parts: Sequence[_Part], sigma: Floats, least: float, name: str) -> list[str]:
@@ -318,6 +302,13 @@ def _of_errors(parts: Sequence[_Part], sigma: Floats, least: float, name: str) -
                 f"{_row(parts, int(np.argmax(which)))}: sigma is {what}, as of {which.sum()} of "
                 f"{len(sigma)} events: is its unit mistaken?"
             )
+    unstated = all(part.sigma_unit is None for part in parts)
+    if small.sum() > _MOST * len(sigma) and unstated and parts[0].angle_unit == "deg":
+        raise DataError(
+            f"{_row(parts, int(np.argmax(small)))}: sigma is below {least:g} deg, as of "
+            f"{small.sum()} of {len(sigma)} events: radians? call the column sigma[rad], or say "
+            "a smaller least_sigma"
+        )
     notes = []
     if small.any():
         notes.append(
@@ -349,35 +340,5 @@ def _of_area(
         notes.append(
             f"{name}: {beyond} events have declinations outside of the effective area's, whose "
             "outermost cells are taken there"
-        )
-    return notes
-
-
-def _of_times(mjd: Floats | None, up: Floats | None, livetime: float, name: str) -> list[str]:
-    notes = []
-    span = 0.0
-    if up is not None:
-        span = float(np.diff(up, axis=1).sum()) * _SECONDS
-        if mjd is not None:
-            day = 1.0 if (mjd == np.floor(mjd)).all() else 0.0
-            at = np.searchsorted(up[:, 1] + day, mjd, side="left")
-            inside = (at < len(up)) & (mjd >= up[np.minimum(at, len(up) - 1), 0] - day)
-            if not inside.any():
-                raise DataError(
-                    f"{name}: no event is in the uptimes, {up[0, 0]:g} to {up[-1, 1]:g}"
-                )
-            if not inside.all():
-                notes.append(f"{name}: {(~inside).sum()} events are outside of the uptimes")
-    elif mjd is not None:
-        span = float(np.ptp(mjd) + 1.0) * _SECONDS
-    if span and livetime > 1.01 * span:
-        notes.append(
-            f"{name}: the livetime of {livetime:g} s is longer than the {span:g} s of "
-            f"{'uptimes' if up is not None else 'the events'}"
-        )
-    elif 0 < livetime < _SHORT * span:
-        notes.append(
-            f"{name}: the livetime of {livetime:g} s is {livetime / span:.1g} of the {span:g} s of "
-            f"{'uptimes' if up is not None else 'the events'}: is it in seconds?"
         )
     return notes

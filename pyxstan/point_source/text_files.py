@@ -101,18 +101,20 @@ def _with_header(text: str, source: str) -> tables.Table:
     first = next(kept, None)
     if first is None:
         raise DataError(f"{source}: no header with the names of the columns, and no rows")
-    behind = first - 1
-    if first > 0 and _is_comment(lines[behind]) and any(map(_is_number, _words(lines[first]))):
-        head, row = lines[behind].strip().lstrip("#").strip(), first
-    else:
-        following = next(kept, None)
-        if any(map(_is_number, _words(lines[first]))):
+    if any(map(_is_number, _words(lines[first]))):
+        # the last comment above that has a name for each column
+        row = first
+        heads = [line.strip().lstrip("#").strip() for line in lines[:first] if line.strip()][::-1]
+        fitting = (head for head in heads if _columns(head, lines[row])[1])
+        head = next(fitting, heads[0] if heads else None)
+        if head is None:
             raise DataError(
-                f"{source}: line {first + 1}: no header with the names of the columns above"
+                f"{source}: line {row + 1}: no header with the names of the columns above"
             )
-        if following is None:
+    else:
+        head, row = lines[first], next(kept, -1)
+        if row < 0:
             raise DataError(f"{source}: no rows")
-        head, row = lines[first], following
     separator, header = _columns(head, lines[row])
     if not header:
         raise DataError(
