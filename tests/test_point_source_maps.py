@@ -273,6 +273,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "another table": (table({"RA": [1.0], "DEC": [2.0]}), "no HEALPix map: no table"),
     "no ordering": (other(ORDERING=None), "keyword ORDERING is '', expected RING"),
     "another ordering": (other(ORDERING="PEANO"), "keyword ORDERING is 'PEANO'"),
+    "a keyword without sense": (
+        other().replace(b"'RING    '", b"'RING     "), "keyword ORDERING can't be read"
+    ),
     "another frame": (other(COORDSYS="H"), "keyword COORDSYS is 'H', expected C, G or E"),
     "another scheme": (other(INDXSCHM="SPARSE"), "keyword INDXSCHM is 'SPARSE'"),
     "no power of two": (other(NSIDE=12), "keyword NSIDE: nside 12: expected a power of two"),
@@ -342,6 +345,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "NumPy, two dimensions": (numpy_file(np.ones((12, 2))), "shape (12, 2), expected numbers"),
     "NumPy, words": (numpy_file(np.full(12, "a")), "expected numbers in one dimension"),
     "NumPy, NaN": (numpy_file(changed(np.nan)), "value number 7 is nan"),
+    "NumPy, a header without sense": (
+        numpy_file(np.ones(12)).replace(b"'<f8'", b"'<f8("), "not a readable NumPy array"
+    ),
     "NumPy, cut short": (numpy_file(np.ones(12))[:-8], "not a readable NumPy array"),
 }  # fmt: skip
 

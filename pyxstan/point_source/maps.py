@@ -69,7 +69,7 @@ def read_prior_map(
 def _from_numpy(content: bytes, path: Path, nested: bool, frame: str) -> PriorMap:
     try:
         values = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:
         raise DataError(f"{path}: not a readable NumPy array ({reason(error)})") from None
     if values.ndim != 1 or values.dtype.kind not in "fiu":
         raise DataError(
@@ -96,9 +96,19 @@ class _Map:
     def source(self) -> str:
         return f"{self.path}: extension {self.extension}"
 
+    def keyword(self, name: str) -> Any:
+        """A keyword's value; none if it isn't there."""
+        from astropy.io.fits import VerifyError
+
+        try:
+            return self.header.get(name)
+        except (VerifyError, ValueError):
+            raise DataError(f"{self.source}: keyword {name} can't be read") from None
+
     def word(self, keyword: str) -> str:
         """A keyword's text in capitals; empty if it isn't there."""
-        return str(self.header.get(keyword, "")).strip().upper()
+        value = self.keyword(keyword)
+        return "" if value is None else str(value).strip().upper()
 
     def column(self, name: str) -> str | None:
         """A column's name as the file spells it."""
@@ -155,7 +165,9 @@ def _from_fits(content: bytes, path: Path, wanted: str | None) -> PriorMap:
         raise DataError(
             f"{found.source}: column '{name}' has {len(values)} values for {len(pixels)} pixels"
         )
-    values, unseen = _seen(values, f"{found.source}: column '{name}'", "pixel", found.header)
+    values, unseen = _seen(
+        values, f"{found.source}: column '{name}'", "pixel", found.keyword("BAD_DATA")
+    )
     per_sr = _per_steradian(found, name)
     if per_sr:
         values = values * per_sr * pixels.solid_angle
@@ -245,13 +257,14 @@ def _numbered(found: _Map) -> str | None:
         return None
     if column is None:
         raise DataError(f"{found.source}: INDXSCHM is EXPLICIT, but there is no column PIXEL")
-    if found.header.get("GRAIN", 1) not in (0, 1):
-        raise DataError(f"{found.source}: keyword GRAIN is {found.header['GRAIN']}, expected 1")
+    grain = found.keyword("GRAIN")
+    if grain not in (None, 0, 1):
+        raise DataError(f"{found.source}: keyword GRAIN is {grain}, expected 1")
     return column
 
 
 def _of_one_order(found: _Map, ordering: str, numbered: str | None, size: int) -> Pixels:
-    stated = found.header.get("NSIDE")
+    stated = found.keyword("NSIDE")
     if stated is None and numbered:
         raise DataError(f"{found.source}: no keyword NSIDE")
     if stated is None:
@@ -320,11 +333,10 @@ def _nside_of(size: int, source: str) -> int:
 
 
 def _seen(
-    values: Floats, source: str, word: str, header: Any = None
+    values: Floats, source: str, word: str, bad: Any = None
 ) -> tuple[Floats, tuple[str, ...]]:
     """Values with those of unseen pixels zero, and what to say of these."""
     marks = [_UNSEEN]
-    bad = header.get("BAD_DATA") if header is not None else None
     if isinstance(bad, float) and bad < 0:
         marks.append(bad)
     unseen = np.isclose(values[:, None], marks, rtol=1e-6, atol=0.0).any(axis=1)
