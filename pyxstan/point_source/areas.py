@@ -56,7 +56,7 @@ class Smearing:
         found = np.zeros(shape)
         np.add.at(found, tuple(self.cell.T), self.fraction[:, None] * np.diff(share, axis=1))
         total = found.sum(axis=2, keepdims=True)
-        return np.divide(found, total, out=np.zeros_like(found), where=total > 0)
+        return np.asarray(np.divide(found, total, out=np.zeros_like(found), where=total > 0))
 
 
 @dataclass(frozen=True)
@@ -134,4 +134,4 @@ class EffectiveArea:
             row = np.searchsorted(smearing.sin_dec[1:-1], middles, side="right")
             found = np.einsum("dtg,dtb->dbg", found, smearing.onto(edges)[row])
         total = found.sum(axis=1, keepdims=True)
-        return np.divide(found, total, out=np.zeros_like(found), where=total > 0)
+        return np.asarray(np.divide(found, total, out=np.zeros_like(found), where=total > 0))

@@ -143,7 +143,7 @@ class PriorMap:
             raise DataError(f"{source}: {values.size} values are no HEALPix map of all the sky")
         order_of(nside)
         if not nested:
-            values = values[ah.nested_to_ring(np.arange(values.size), nside)]
+            values = values[ah.HEALPix(nside, "ring").nested_to_ring(np.arange(values.size))]
         return cls(Pixels.grid(nside), values, frame, source)
 
     @classmethod
@@ -164,7 +164,7 @@ class PriorMap:
 
         def density(lon: Floats, lat: Floats) -> Floats:
             away = separation(lon, lat, there[0], there[1])
-            return np.maximum(np.exp(-0.5 * (away / there[2]) ** 2), floor)
+            return np.asarray(np.maximum(np.exp(-0.5 * (away / there[2]) ** 2), floor))
 
         return cls.from_function(density, nside)
 

@@ -56,4 +56,5 @@ class TimeWindow:
         if self.gaussian:
             middle, sd = 0.5 * (self.start + self.end), 0.5 * (self.end - self.start)
             return np.asarray(norm.cdf(end, middle, sd) - norm.cdf(start, middle, sd))
-        return np.maximum(np.minimum(end, self.end) - np.maximum(start, self.start), 0.0)
+        overlap = np.minimum(end, self.end) - np.maximum(start, self.start)
+        return np.asarray(np.maximum(overlap, 0.0))
