@@ -1,70 +1,122 @@
 """Direct draws of a source's ns, gamma and position.
 
-With the position summed over pixels the posterior has two coordinates, ln ns and the logit of gamma
-between its ends, which are laid out by quadrature; each draw's pixel follows from its likelihood at
-the pixels that matter.
+At each position that matters the likelihood is laid out over ns and gamma; between these points it
+is smooth, and interpolated by splines. Summed over positions it is the posterior of ns and gamma,
+from which is drawn on a fine grid with Metropolis's rule; each draw's position follows from the
+likelihood at every position.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logsumexp
+from scipy.interpolate import RectBivariateSpline
+from scipy.special import logsumexp
 
-from pyxstan.errors import DataError
-from pyxstan.optimum import not_too_wide, optimum
 from pyxstan.point_source.arrays import Floats, Integers
 from pyxstan.point_source.positions import Positions
 from pyxstan.point_source.scanning import Sky
 from pyxstan.priors import Prior, log_prior_of_many
-from pyxstan.stacking.quadrature import Plane, accepted, laid_out, proposed
+from pyxstan.stacking.quadrature import accepted
 
-#: The grid that the guess starts from: counts, and logits of gamma out to an end.
-_COUNTS, _GAMMAS, _LOGIT = 20, 9, 3.0
+#: Points of the first layout in ns and in gamma, and of the second, where the posterior is.
+_FIRST, _SECOND = (100, 31), (60, 40)
+#: What of the posterior's log density below the highest is laid out again.
+_FALL = 25.0
+#: Cells of the grid that draws are made from.
+_CELLS = 400
+#: Draws at which interpolated likelihoods are compared with exact ones.
+_CHECKED = 100
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The likelihood over ns and gamma at every position.
+
+    Parameters
+    ----------
+    x
+        ln(1 + ns), rising.
+    gamma
+        Rising.
+    log_weight
+        Ln of prior times likelihood of each position, shape (positions, x, gamma).
+    """
+
+    x: Floats
+    gamma: Floats
+    log_weight: Floats
+
+    @classmethod
+    def of(cls, sky: Sky, at: Positions, x: Floats, gamma: Floats) -> Layout:
+        """The one of some points."""
+        # by gamma, then ns: what depends on gamma alone is made once
+        g, n = np.meshgrid(gamma, np.expm1(x), indexing="ij")
+        values = sky.log_likelihood(at.ra, at.dec, n.ravel(), g.ravel())
+        table = values.reshape(len(at), len(gamma), len(x)).swapaxes(1, 2)
+        return cls(x, gamma, table + at.log_prior[:, None, None])
+
+    def summed(self) -> RectBivariateSpline:
+        """Ln of the sum over positions."""
+        return RectBivariateSpline(self.x, self.gamma, logsumexp(self.log_weight, axis=0))
+
+    def drawn_positions(self, x: Floats, gamma: Floats, rng: np.random.Generator) -> Integers:
+        """A position for each of some ns and gamma, by its probability given these.
+
+        Between points of the layout the probability is linear: that of one of the four around, which
+        is drawn by its share.
+        """
+        i, j = (_neighbour(*each, rng) for each in ((self.x, x), (self.gamma, gamma)))
+        found = np.empty(len(x), dtype=np.int64)
+        nodes, which = np.unique(i * len(self.gamma) + j, return_inverse=True)
+        for k, node in enumerate(nodes):
+            log_p = self.log_weight[:, node // len(self.gamma), node % len(self.gamma)]
+            cumulative = np.exp(log_p - log_p.max()).cumsum()
+            here = np.flatnonzero(which == k)
+            found[here] = np.searchsorted(cumulative, rng.random(len(here)) * cumulative[-1])
+        return found
 
 
 @dataclass(frozen=True)
 class Target:
-    """The posterior density of (ln ns, logit gamma)."""
+    """The posterior density of ns and gamma, and of the position given these."""
 
     sky: Sky
     positions: Positions
     most: float
-    prior_of_ns: Prior
-    prior_of_gamma: Prior
+    priors: Mapping[str, Prior]
 
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Of gamma."""
+    def log_prior(self, x: Floats, gamma: Floats) -> Floats:
+        """Ln of the prior density of (ln(1 + ns), gamma)."""
+        chosen = (self.priors["ns"], self.priors["gamma"])
+        return np.asarray(log_prior_of_many(chosen, np.stack([np.expm1(x), gamma])) + x)
+
+    def layout(self) -> Layout:
+        """Laid out over all there may be, then again over where the posterior is."""
         gammas = self.sky.tables.gammas
-        return float(gammas[0]), float(gammas[-1])
+        x = np.linspace(0.0, np.log1p(self.most), _FIRST[0])
+        gamma = np.linspace(gammas[0], gammas[-1], _FIRST[1])
+        coarse = Layout.of(self.sky, self.positions, x, gamma)
+        first, second = np.meshgrid(x, gamma, indexing="ij")
+        with np.errstate(divide="ignore"):
+            log_p = logsumexp(coarse.log_weight, axis=0) + self.log_prior(
+                first.ravel(), second.ravel()
+            ).reshape(first.shape)
+        matters = log_p > log_p.max() - _FALL
+        return Layout.of(
+            self.sky,
+            self.positions,
+            _around(x, matters.any(axis=1), _SECOND[0]),
+            _around(gamma, matters.any(axis=0), _SECOND[1]),
+        )
 
-    def values(self, theta: Floats) -> tuple[Floats, Floats]:
-        """ns and gamma of points, shape (points, 2)."""
-        low, high = self.ends
-        return np.exp(theta[:, 0]), low + (high - low) * expit(theta[:, 1])
 
-    def by_position(self, theta: Floats) -> Floats:
-        """Ln of prior times likelihood of each position, shape (points, positions)."""
-        ns, gamma = self.values(theta)
-        at = self.positions
-        return np.asarray(self.sky.log_likelihood(at.ra, at.dec, ns, gamma).T + at.log_prior)
-
-    def log_density(self, theta: Floats) -> Floats:
-        """Ln of the posterior density of points, up to a constant."""
-        ns, gamma = self.values(theta)
-        low, high = self.ends
-        jacobian = theta[:, 0] + np.log(gamma - low) + np.log(high - gamma)
-        found = np.full(len(theta), -np.inf)
-        inside = (ns < self.most) & np.isfinite(jacobian)
-        if inside.any():
-            prior = log_prior_of_many(
-                (self.prior_of_ns, self.prior_of_gamma), np.stack([ns, gamma])
-            )
-            found[inside] = logsumexp(self.by_position(theta[inside]), axis=1)
-            found[inside] += (jacobian + prior)[inside]
-        return found
+def _around(points: Floats, which: np.ndarray, count: int) -> Floats:
+    """Points from one before the first of some to one after their last."""
+    first, last = np.flatnonzero(which)[[0, -1]]
+    return np.linspace(points[max(first - 1, 0)], points[min(last + 1, len(points) - 1)], count)
 
 
 @dataclass(frozen=True)
@@ -76,50 +128,50 @@ class DirectDraws:
     position: Integers
     log_density: Floats
     acceptance: Floats
-
-
-def guess(target: Target) -> tuple[Floats, Floats]:
-    """The highest of a coarse grid, followed up: a middle, and the square root of a covariance."""
-    ns = np.geomspace(0.3, 0.5 * target.most, _COUNTS)
-    logits = np.linspace(-_LOGIT, _LOGIT, _GAMMAS)
-    grid = np.stack(np.meshgrid(np.log(ns), logits, indexing="ij"), axis=-1).reshape(-1, 2)
-    grid = grid[np.argsort(grid[:, 1], kind="stable")]
-    start = grid[target.log_density(grid).argmax()]
-
-    def lost(theta: Floats) -> float:
-        return -float(target.log_density(theta[None])[0])
-
-    center, scale = optimum(lost, start, np.diag([0.5, 0.5]))
-    return center, not_too_wide(lost, center, scale)
+    #: The largest error of an interpolated log likelihood, at some of the draws.
+    error: float
 
 
 def direct(target: Target, chains: int, draws: int, seed: int) -> DirectDraws:
-    """Draw from the posterior.
-
-    Raises
-    ------
-    DataError
-        The posterior can't be laid out.
-    """
-    plane = laid_out(Plane.around(target.log_density, *guess(target)))
-    if plane is None:
-        raise DataError("the posterior can't be laid out for quadrature: take method='nuts'")
-    theta = np.empty((chains, draws, 2))
-    log_p, rate = np.empty((2, chains, draws))
+    """Draw from the posterior."""
+    layout = target.layout()
+    summed = layout.summed()
+    x_edges = np.linspace(layout.x[0], layout.x[-1], _CELLS + 1)
+    gamma_edges = np.linspace(layout.gamma[0], layout.gamma[-1], _CELLS + 1)
+    x_middle, gamma_middle = (0.5 * (e[1:] + e[:-1]) for e in (x_edges, gamma_edges))
+    first, second = np.meshgrid(x_middle, gamma_middle, indexing="ij")
+    log_q = summed(x_middle, gamma_middle).ravel()
+    log_q += target.log_prior(first.ravel(), second.ravel())
+    p = np.exp(log_q - log_q.max())
+    cumulative = p.cumsum()
+    found = np.empty((4, chains, draws))
     position = np.empty((chains, draws), dtype=np.int64)
     for chain in range(chains):
         rng = np.random.default_rng([seed, chain])
-        points, log_q = proposed(*plane, draws, rng)
-        each = target.log_density(points)
-        kept, rate[chain] = accepted(each - log_q, rng)
-        theta[chain], log_p[chain] = points[kept], each[kept]
-        position[chain] = drawn_positions(target.by_position(theta[chain]), rng)
-    ns, gamma = target.values(theta.reshape(-1, 2))
-    shape = (chains, draws)
-    return DirectDraws(ns.reshape(shape), gamma.reshape(shape), position, log_p, rate)
+        cell = np.searchsorted(cumulative, rng.random(draws) * cumulative[-1], side="right")
+        i, j = np.divmod(np.minimum(cell, p.size - 1), _CELLS)
+        x = x_edges[i] + (x_edges[1] - x_edges[0]) * rng.random(draws)
+        gamma = gamma_edges[j] + (gamma_edges[1] - gamma_edges[0]) * rng.random(draws)
+        log_p = summed.ev(x, gamma) + target.log_prior(x, gamma)
+        kept, probability = accepted(log_p - log_q[i * _CELLS + j], rng)
+        found[:, chain] = x[kept], gamma[kept], log_p[kept], probability
+        position[chain] = layout.drawn_positions(x[kept], gamma[kept], rng)
+    x, gamma, log_p, probability = found
+    some = np.linspace(0, x.size - 1, min(_CHECKED, x.size)).astype(int)
+    error = _error(target, layout, x.ravel()[some], gamma.ravel()[some])
+    return DirectDraws(np.expm1(x), gamma, position, log_p, probability, error)
 
 
-def drawn_positions(log_weight: Floats, rng: np.random.Generator) -> Integers:
-    """One position a row, by its weight."""
-    p = np.exp(log_weight - log_weight.max(axis=1, keepdims=True)).cumsum(axis=1)
-    return np.asarray((p < rng.random((len(p), 1)) * p[:, -1:]).sum(axis=1))
+def _error(target: Target, layout: Layout, x: Floats, gamma: Floats) -> float:
+    at = target.positions
+    order = np.argsort(gamma, kind="stable")
+    x, gamma = x[order], gamma[order]
+    exact = target.sky.log_likelihood(at.ra, at.dec, np.expm1(x), gamma).T + at.log_prior
+    return float(np.abs(logsumexp(exact, axis=1) - layout.summed().ev(x, gamma)).max())
+
+
+def _neighbour(points: Floats, values: Floats, rng: np.random.Generator) -> Integers:
+    """The point below or above of each value, by how near it is."""
+    place = (values - points[0]) / (points[1] - points[0])
+    below = np.clip(np.floor(place), 0, len(points) - 2)
+    return np.asarray(below + (rng.random(len(values)) < place - below), dtype=np.int64)

@@ -127,7 +127,7 @@ def scan(
     pixels = Pixels.grid(nside)
     ra, dec = pixels.positions()
     inside = np.abs(np.degrees(dec)) < max_dec
-    weights = {name: each.density(ra, dec) for name, each in maps.items()}
+    weights = {name: each.within(pixels) for name, each in maps.items()}
     if maps:
         inside &= np.any([weight > 0 for weight in weights.values()], axis=0)
     if not inside.any():
@@ -138,7 +138,7 @@ def scan(
     with_prior = {}
     for name, weight in weights.items():
         with np.errstate(divide="ignore"):
-            ratio = np.log(weight[inside] / maps[name].largest)
+            ratio = np.log(weight[inside] / weight.max())
         with_prior[name] = found.ts + 2.0 * ratio
     hottest = np.argsort(found.ts)[-_CHECKED:]
     exact = Sky(made, cut=np.inf, threads=threads).maxima(ra[hottest], dec[hottest])

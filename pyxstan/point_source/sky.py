@@ -18,6 +18,8 @@ from pyxstan.point_source.arrays import Floats, Integers
 
 #: The finest order whose nested numbers fit into 64 bits, with room: what lookups are done in.
 _FINEST = 29
+#: The finest order of a map that is turned into another frame.
+_TURNED = 9
 FRAMES = ("icrs", "galactic", "barycentrictrueecliptic")
 
 
@@ -51,6 +53,11 @@ class Pixels:
     def first(self) -> Integers:
         """The first number at the finest order."""
         return np.asarray(self.number << (2 * (_FINEST - self.order)))
+
+    @cached_property
+    def finest(self) -> Integers:
+        """How many pixels of the finest order each has."""
+        return np.asarray(np.int64(1) << (2 * (_FINEST - self.order)))
 
     def positions(
         self, dx: Floats | float = 0.5, dy: Floats | float = 0.5
@@ -122,8 +129,7 @@ class PriorMap:
             raise DataError(f"{self.source}: every pixel is zero: the source can be nowhere")
         order = np.argsort(self.pixels.first, kind="stable")
         pixels = self.pixels.kept(order)
-        last = pixels.first + (1 << (2 * (_FINEST - pixels.order)))
-        if (last[:-1] > pixels.first[1:]).any():
+        if ((pixels.first + pixels.finest)[:-1] > pixels.first[1:]).any():
             raise DataError(f"{self.source}: pixels overlap")
         notes = self.notes
         if abs(total - 1.0) > 1e-3:
@@ -168,20 +174,56 @@ class PriorMap:
 
         return cls.from_function(density, nside)
 
+    def within(self, pixels: Pixels) -> Floats:
+        """Probability of a source inside of pixels (ICRS, of any order)."""
+        if self.frame != "icrs":
+            return self.equatorial.within(pixels)
+        mine = self.pixels
+        first, last = pixels.first, pixels.first + pixels.finest
+        # a map's pixel is inside of a pixel, or has it inside, or elsewhere
+        low, high = (np.searchsorted(mine.first, n, side="left") for n in (first, last))
+        found = np.zeros(len(pixels))
+        some = high > low
+        if some.any():
+            ends = np.stack([low[some], high[some]], axis=1).ravel()
+            found[some] = np.add.reduceat(np.append(self.probability, 0.0), ends)[::2]
+        around = np.searchsorted(mine.first, first, side="right") - 1
+        part = pixels.finest / mine.finest[np.maximum(around, 0)]
+        held = (around >= 0) & (first - mine.first[around] < mine.finest[around]) & (part < 1.0)
+        return np.where(held, self.probability[around] * part, found)
+
+    @cached_property
+    def equatorial(self) -> PriorMap:
+        """The map in ICRS pixels, of about the size of its own.
+
+        Raises
+        ------
+        DataError
+            It is too sharp to be turned.
+        """
+        if self.frame == "icrs":
+            return self
+        order = min(int(self.pixels.order.max()) + 1, _TURNED)
+        pixels = Pixels.grid(2**order)
+        found = self.density(*pixels.positions()) * pixels.solid_angle
+        total = float(found.sum())
+        if abs(total - 1.0) > 0.01:
+            raise DataError(
+                f"{self.source}: a map in {self.frame} coordinates with details below "
+                f"{np.degrees(np.sqrt(pixels.solid_angle[0])):.2f} deg can't be turned: "
+                "give it in equatorial ones"
+            )
+        some = found > 0
+        return PriorMap(pixels.kept(some), found[some] / total, "icrs", self.source)
+
     def density(self, ra: Floats, dec: Floats) -> Floats:
         """Probability per steradian at positions (ICRS, rad)."""
         lon, lat = self._own(ra, dec)
         number = ah.lonlat_to_healpix(lon, lat, 2**_FINEST, order="nested")
         at = np.searchsorted(self.pixels.first, number, side="right") - 1
-        size = 1 << (2 * (_FINEST - self.pixels.order[at]))
-        inside = (at >= 0) & (number - self.pixels.first[at] < size)
+        inside = (at >= 0) & (number - self.pixels.first[at] < self.pixels.finest[at])
         per_sr = self.probability / self.pixels.solid_angle
         return np.where(inside, per_sr[np.maximum(at, 0)], 0.0)
-
-    @property
-    def largest(self) -> float:
-        """The largest probability per steradian."""
-        return float((self.probability / self.pixels.solid_angle).max())
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Positions (ICRS, rad), anywhere inside of pixels."""
