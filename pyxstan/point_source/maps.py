@@ -362,3 +362,26 @@ def _frame(found: _Map, notes: list[str]) -> str:
     if stated not in _FRAMES:
         raise DataError(f"{found.source}: keyword COORDSYS is '{stated}', expected C, G or E")
     return _FRAMES[stated]
+
+
+def write_prior_map(prior_map: PriorMap, path: Path | str) -> None:
+    """Write a map as a multi-order FITS table (UNIQ, PROBDENSITY), as `read_prior_map` reads it."""
+    from astropy.io import fits
+
+    from pyxstan.output import replacing
+
+    pixels = prior_map.pixels
+    density = prior_map.probability / pixels.solid_angle
+    table = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("UNIQ", "K", array=pixels.number + (4 << (2 * pixels.order))),
+            fits.Column("PROBDENSITY", "D", unit="sr-1", array=density),
+        ]
+    )
+    letter = next(key for key, frame in _FRAMES.items() if frame == prior_map.frame)
+    table.header.update(
+        PIXTYPE="HEALPIX", ORDERING="NUNIQ", COORDSYS=letter, INDXSCHM="EXPLICIT",
+        MOCORDER=int(pixels.order.max()),
+    )  # fmt: skip
+    with replacing(Path(path)) as staged:
+        fits.HDUList([fits.PrimaryHDU(), table]).writeto(staged, overwrite=True)

@@ -2,8 +2,8 @@
 
 At each position that matters the likelihood is laid out over ns and gamma; between these points it
 is smooth, and interpolated by splines. Summed over positions it is the posterior of ns and gamma,
-from which is drawn on a fine grid with Metropolis's rule; each draw's position follows from the
-likelihood at every position.
+from which is drawn on a fine grid with Metropolis's rule. A draw's position follows from the
+likelihood at every position (`Layout.drawn_positions`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.special import logsumexp
 
 from pyxstan.point_source.arrays import Floats, Integers
-from pyxstan.point_source.positions import Positions
+from pyxstan.point_source.region import Region
 from pyxstan.point_source.scanning import Sky
 from pyxstan.priors import Prior, log_prior_of_many
 from pyxstan.stacking.quadrature import accepted
@@ -50,7 +50,7 @@ class Layout:
     log_weight: Floats
 
     @classmethod
-    def of(cls, sky: Sky, at: Positions, x: Floats, gamma: Floats) -> Layout:
+    def of(cls, sky: Sky, at: Region, x: Floats, gamma: Floats) -> Layout:
         """The one of some points."""
         # by gamma, then ns: what depends on gamma alone is made once
         g, n = np.meshgrid(gamma, np.expm1(x), indexing="ij")
@@ -65,8 +65,8 @@ class Layout:
     def drawn_positions(self, x: Floats, gamma: Floats, rng: np.random.Generator) -> Integers:
         """A position for each of some ns and gamma, by its probability given these.
 
-        Between points of the layout the probability is linear: that of one of the four around, which
-        is drawn by its share.
+        Between points of the layout the probability is linear: that of one of the four around,
+        which is drawn by its share.
         """
         i, j = (_neighbour(*each, rng) for each in ((self.x, x), (self.gamma, gamma)))
         found = np.empty(len(x), dtype=np.int64)
@@ -84,30 +84,35 @@ class Target:
     """The posterior density of ns and gamma, and of the position given these."""
 
     sky: Sky
-    positions: Positions
+    region: Region
     most: float
     priors: Mapping[str, Prior]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Of gamma."""
+        gammas = self.sky.tables.gammas
+        return float(gammas[0]), float(gammas[-1])
 
     def log_prior(self, x: Floats, gamma: Floats) -> Floats:
         """Ln of the prior density of (ln(1 + ns), gamma)."""
         chosen = (self.priors["ns"], self.priors["gamma"])
-        return np.asarray(log_prior_of_many(chosen, np.stack([np.expm1(x), gamma])) + x)
+        with np.errstate(divide="ignore"):
+            return np.asarray(log_prior_of_many(chosen, np.stack([np.expm1(x), gamma])) + x)
 
     def layout(self) -> Layout:
         """Laid out over all there may be, then again over where the posterior is."""
         gammas = self.sky.tables.gammas
         x = np.linspace(0.0, np.log1p(self.most), _FIRST[0])
         gamma = np.linspace(gammas[0], gammas[-1], _FIRST[1])
-        coarse = Layout.of(self.sky, self.positions, x, gamma)
+        coarse = Layout.of(self.sky, self.region, x, gamma)
         first, second = np.meshgrid(x, gamma, indexing="ij")
-        with np.errstate(divide="ignore"):
-            log_p = logsumexp(coarse.log_weight, axis=0) + self.log_prior(
-                first.ravel(), second.ravel()
-            ).reshape(first.shape)
+        log_prior = self.log_prior(first.ravel(), second.ravel()).reshape(first.shape)
+        log_p = logsumexp(coarse.log_weight, axis=0) + log_prior
         matters = log_p > log_p.max() - _FALL
         return Layout.of(
             self.sky,
-            self.positions,
+            self.region,
             _around(x, matters.any(axis=1), _SECOND[0]),
             _around(gamma, matters.any(axis=0), _SECOND[1]),
         )
@@ -121,20 +126,18 @@ def _around(points: Floats, which: np.ndarray, count: int) -> Floats:
 
 @dataclass(frozen=True)
 class DirectDraws:
-    """Draws by chain, shape (chains, draws), with the position of each."""
+    """Draws by chain, shape (chains, draws)."""
 
     ns: Floats
     gamma: Floats
-    position: Integers
     log_density: Floats
     acceptance: Floats
     #: The largest error of an interpolated log likelihood, at some of the draws.
     error: float
 
 
-def direct(target: Target, chains: int, draws: int, seed: int) -> DirectDraws:
-    """Draw from the posterior."""
-    layout = target.layout()
+def direct(target: Target, layout: Layout, chains: int, draws: int, seed: int) -> DirectDraws:
+    """Draw from the posterior: chains that differ in their random numbers alone."""
     summed = layout.summed()
     x_edges = np.linspace(layout.x[0], layout.x[-1], _CELLS + 1)
     gamma_edges = np.linspace(layout.gamma[0], layout.gamma[-1], _CELLS + 1)
@@ -145,7 +148,6 @@ def direct(target: Target, chains: int, draws: int, seed: int) -> DirectDraws:
     p = np.exp(log_q - log_q.max())
     cumulative = p.cumsum()
     found = np.empty((4, chains, draws))
-    position = np.empty((chains, draws), dtype=np.int64)
     for chain in range(chains):
         rng = np.random.default_rng([seed, chain])
         cell = np.searchsorted(cumulative, rng.random(draws) * cumulative[-1], side="right")
@@ -155,15 +157,14 @@ def direct(target: Target, chains: int, draws: int, seed: int) -> DirectDraws:
         log_p = summed.ev(x, gamma) + target.log_prior(x, gamma)
         kept, probability = accepted(log_p - log_q[i * _CELLS + j], rng)
         found[:, chain] = x[kept], gamma[kept], log_p[kept], probability
-        position[chain] = layout.drawn_positions(x[kept], gamma[kept], rng)
     x, gamma, log_p, probability = found
     some = np.linspace(0, x.size - 1, min(_CHECKED, x.size)).astype(int)
     error = _error(target, layout, x.ravel()[some], gamma.ravel()[some])
-    return DirectDraws(np.expm1(x), gamma, position, log_p, probability, error)
+    return DirectDraws(np.expm1(x), gamma, log_p, probability, error)
 
 
 def _error(target: Target, layout: Layout, x: Floats, gamma: Floats) -> float:
-    at = target.positions
+    at = target.region
     order = np.argsort(gamma, kind="stable")
     x, gamma = x[order], gamma[order]
     exact = target.sky.log_likelihood(at.ra, at.dec, np.expm1(x), gamma).T + at.log_prior

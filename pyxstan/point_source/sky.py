@@ -37,6 +37,13 @@ class Pixels:
         numbers = np.arange(12 * nside**2, dtype=np.int64)
         return cls(np.full(len(numbers), order), numbers)
 
+    @staticmethod
+    def containing(ra: Floats, dec: Floats, nside: int) -> Integers:
+        """Nested numbers of the pixels that positions (rad) are in."""
+        from astropy import units as u
+
+        return np.asarray(ah.lonlat_to_healpix(ra * u.rad, dec * u.rad, nside, order="nested"))
+
     def __len__(self) -> int:
         return len(self.order)
 

@@ -147,6 +147,17 @@ def energy_edges(sample: EventSample) -> Floats:
     return np.asarray(_BIN * (np.arange(first, last + 2) - 0.5))
 
 
+def between_nodes(gammas: Floats, rows: Floats, gamma: float) -> Floats:
+    """Logarithms at one gamma, of rows of values and slopes at the nodes, shape (..., nodes, 2)."""
+    step = gammas[1] - gammas[0]
+    node = int(np.clip((gamma - gammas[0]) / step, 0, len(gammas) - 2))
+    u = (gamma - gammas[node]) / step
+    v = 1.0 - u
+    low, high = rows[..., node, :], rows[..., node + 1, :]
+    values = v**2 * (1 + 2 * u) * low[..., 0] + u**2 * (1 + 2 * v) * high[..., 0]
+    return np.asarray(values + step * (u * v**2 * low[..., 1] - u**2 * v * high[..., 1]))
+
+
 def in_time(sample: EventSample, window: TimeWindow | None) -> Floats:
     """Density of an event's time under the signal over that under the background."""
     if window is None:

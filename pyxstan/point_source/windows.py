@@ -51,6 +51,18 @@ class TimeWindow:
             return np.asarray(norm.pdf(mjd, middle, sd) / within)
         return np.where((mjd >= self.start) & (mjd < self.end), 1.0 / within, 0.0)
 
+    def draw(self, count: int, uptimes: Floats, rng: np.random.Generator) -> Floats:
+        """Times of a signal (MJD) while the detector is up."""
+        parts = self._up(uptimes[:, 0], uptimes[:, 1])
+        chosen = rng.choice(len(parts), count, p=parts / parts.sum())
+        low, high = uptimes[chosen].T
+        if not self.gaussian:
+            low, high = np.maximum(low, self.start), np.minimum(high, self.end)
+            return np.asarray(rng.uniform(low, high))
+        middle, sd = 0.5 * (self.start + self.end), 0.5 * (self.end - self.start)
+        below, above = (norm.cdf(ends, middle, sd) for ends in (low, high))
+        return np.asarray(norm.ppf(rng.uniform(below, above), middle, sd))
+
     def _up(self, start: Floats, end: Floats) -> Floats:
         """The part of the window (a Gaussian), or the days of it (a box), that are up."""
         if self.gaussian:

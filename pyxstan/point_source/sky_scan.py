@@ -13,9 +13,10 @@ from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.data import PointSourceData
+from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import CUT, Maxima, Sky
-from pyxstan.point_source.sky import Pixels, PriorMap
-from pyxstan.point_source.tables import tables
+from pyxstan.point_source.sky import PriorMap
+from pyxstan.point_source.tables import Tables, tables
 
 #: Positions at which the cut is compared with none.
 _CHECKED = 20
@@ -29,55 +30,46 @@ class Scan:
     ----------
     nside
         Of the pixels, in nested order.
-    number
-        Nested numbers of the pixels that were scanned.
-    ra, dec
-        Their middles (ICRS, deg).
+    region
+        The pixels that were scanned.
     maxima
         TS, ns and gamma of each.
     with_prior
         TS + 2 ln(w / max w) of each, by prior map.
     cut_error
         What the cut of far events costs in TS, at the hottest positions.
+    notes
+        What was decided for the user.
     """
 
     nside: int
-    number: np.ndarray
-    ra: Floats
-    dec: Floats
+    region: Region
     maxima: Maxima
     with_prior: Mapping[str, Floats]
     cut_error: float
     notes: tuple[str, ...] = ()
 
-    def hottest(self, prior: str | None = None) -> dict[str, float]:
-        """The best position: ra, dec (deg), ts, ns, gamma, and the ts with a prior map."""
+    def hottest(self, prior: str | None = None) -> Hottest:
+        """The best position, alone or with a prior map."""
         ranked = self.maxima.ts if prior is None else self.with_prior[prior]
         best = int(np.argmax(ranked))
-        found = {
-            "ra": self.ra[best],
-            "dec": self.dec[best],
-            "ts": self.maxima.ts[best],
-            "ns": self.maxima.ns[best],
-            "gamma": self.maxima.gamma[best],
-        }
-        if prior is not None:
-            found["ts_with_prior"] = ranked[best]
-        return {name: float(value) for name, value in found.items()}
+        found = self.maxima
+        each = (self.region.ra, self.region.dec, found.ts, found.ns, found.gamma, ranked)
+        return Hottest(*(float(x[best]) for x in each))
 
     def write(self, path: Path | str) -> None:
-        """Write a FITS table of the scanned pixels: explicit, nested, as HEALPix readers take it."""
+        """Write a FITS table of the scanned pixels, explicit and nested, as HEALPix readers do."""
         from astropy.io import fits
 
         from pyxstan.output import replacing
 
         columns: dict[str, tuple[str, str, Any]] = {
-            "PIXEL": ("K", "", self.number),
+            "PIXEL": ("K", "", self.region.pixels.number),
             "TS": ("D", "", self.maxima.ts),
             "NS": ("D", "", self.maxima.ns),
             "GAMMA": ("D", "", self.maxima.gamma),
-            "RA": ("D", "deg", self.ra),
-            "DEC": ("D", "deg", self.dec),
+            "RA": ("D", "deg", np.degrees(self.region.ra)),
+            "DEC": ("D", "deg", np.degrees(self.region.dec)),
         }
         for name, values in self.with_prior.items():
             columns[f"TS_{name}"] = ("D", "", values)
@@ -115,6 +107,12 @@ def scan(
         scanned.
     max_dec
         Declination up to which is scanned, either way (deg).
+    gamma
+        Ends of the spectral index, a whole number of steps of 0.25 apart.
+    smoothing
+        Of the background.
+    threads
+        By default as many as there are cores.
 
     Raises
     ------
@@ -124,37 +122,33 @@ def scan(
     maps = dict(prior_maps or {})
     if data.prior_map is not None:
         maps.setdefault("prior", data.prior_map)
-    pixels = Pixels.grid(nside)
-    ra, dec = pixels.positions()
-    inside = np.abs(np.degrees(dec)) < max_dec
-    weights = {name: each.within(pixels) for name, each in maps.items()}
+    region = Region.grid(nside, None, np.radians(max_dec))
+    weights = {name: each.within(region.pixels) for name, each in maps.items()}
     if maps:
-        inside &= np.any([weight > 0 for weight in weights.values()], axis=0)
-    if not inside.any():
+        here = np.any([weight > 0 for weight in weights.values()], axis=0)
+        region, weights = region.kept(here), {name: w[here] for name, w in weights.items()}
+    if not len(region) or not all(weight.any() for weight in weights.values()):
         raise DataError(f"no pixel to scan within {max_dec:g} deg of declination 0")
     made = tables(data, smoothing, gamma)
-    ra, dec = ra[inside], dec[inside]
-    found = Sky(made, threads=threads).maxima(ra, dec)
-    with_prior = {}
-    for name, weight in weights.items():
-        with np.errstate(divide="ignore"):
-            ratio = np.log(weight[inside] / weight.max())
-        with_prior[name] = found.ts + 2.0 * ratio
-    hottest = np.argsort(found.ts)[-_CHECKED:]
-    exact = Sky(made, cut=np.inf, threads=threads).maxima(ra[hottest], dec[hottest])
-    cost = float(np.abs(exact.ts - found.ts[hottest]).max())
+    found = Sky(made, threads=threads).maxima(region.ra, region.dec)
+    with np.errstate(divide="ignore"):
+        with_prior = {
+            name: found.ts + 2.0 * np.log(weight / weight.max()) for name, weight in weights.items()
+        }
+    cost = cut_error(made, region, found, threads)
     notes = (
+        *data.notes,
+        *(note for sample in data.samples for note in sample.notes),
         *(note for each in maps.values() for note in each.notes),
-        f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS at the "
-        f"{len(hottest)} hottest positions",
+        f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS at the hottest "
+        "positions",
     )
-    return Scan(
-        nside,
-        pixels.number[inside],
-        np.degrees(ra),
-        np.degrees(dec),
-        found,
-        with_prior,
-        cost,
-        notes,
-    )
+    return Scan(nside, region, found, with_prior, cost, notes)
+
+
+def cut_error(made: Tables, region: Region, found: Maxima, threads: int | None = None) -> float:
+    """What the cut of far events costs in TS, at the hottest positions."""
+    hottest = np.argsort(found.ts)[-_CHECKED:]
+    exact = Sky(made, cut=np.inf, threads=threads)
+    ts = exact.maxima(region.ra[hottest], region.dec[hottest]).ts
+    return float(np.abs(ts - found.ts[hottest]).max())

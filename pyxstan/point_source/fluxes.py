@@ -93,6 +93,14 @@ def averaged_acceptance(
     return float(prior_map.probability @ acceptance(data, dec, gamma, pivot))
 
 
+def checked_unit(pivot: float, unit: str) -> bool:
+    """Whether a unit is one of dN/dE itself, not of E0^2 dN/dE; a `DataError` if it is of none."""
+    from astropy import units as u
+
+    _scale(pivot, unit)
+    return bool(u.Unit(unit).is_equivalent(u.Unit("1 / (GeV cm2 s)")))
+
+
 def _scale(pivot: float, unit: str) -> float:
     """1 / (GeV cm^2 s) at the pivot in the unit, times E0^2 where that is one of energies."""
     from astropy import units as u

@@ -1,0 +1,208 @@
+"""Figures of a point source: where on the sky, at what distance the events lie, ns and gamma."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.collections import EllipseCollection
+
+from pyxstan import inference_data
+from pyxstan.corner import draw_corner
+from pyxstan.figures import blank
+from pyxstan.point_source.arrays import Floats
+from pyxstan.point_source.sky import Pixels, PriorMap
+from pyxstan.point_source.sky_scan import Scan
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLOR, _SECOND = "#1f4e79", "#c55a11"
+_LEVELS = (0.5, 0.9)
+#: Cells of a map to either side of the middle, and draws beyond which no events are circled.
+_CELLS, _CIRCLES = 200, 400
+#: The galactic centre (ICRS, deg).
+_CENTRE = (266.405, -28.936)
+
+
+def figures(idata: Any) -> dict[str, Figure]:
+    """The position, the events by distance, and the corner plot, from the inference data alone."""
+    found = {"position": _position(idata), "distance": _distance(idata)}
+    posterior = inference_data.group(idata, "posterior")
+    if posterior.sizes["chain"] * posterior.sizes["draw"] > 1:
+        found["corner"] = _corner(posterior)
+    return found
+
+
+def sky_figures(scan: Scan) -> dict[str, Figure]:
+    """All-sky maps of a scan: the test statistic, alone and with each prior map, and these."""
+    found = {"ts": _mollweide(scan, scan.maxima.ts, "TS", mark=None)}
+    for name, values in scan.with_prior.items():
+        prior = np.exp(0.5 * (values - scan.maxima.ts))
+        found[f"{name}"] = _mollweide(scan, prior, f"{name} / its maximum", mark=None)
+        found[f"ts_{name}"] = _mollweide(scan, values, f"TS with {name}", mark=name)
+    return found
+
+
+def _position(idata: Any) -> Figure:
+    """The posterior map around its best place, with events as circles of their errors."""
+    constant = inference_data.group(idata, "constant_data")
+    attributes = inference_data.attributes(idata)
+    pixels = Pixels(constant["map_order"].to_numpy(), constant["map_number"].to_numpy())
+    posterior = PriorMap(pixels, constant["map_probability"].to_numpy())
+    ra, dec = np.degrees(posterior.icrs())
+    middle = np.array([attributes["hottest_ra_deg"], attributes["hottest_dec_deg"]], dtype=float)
+    scale = np.cos(np.radians(middle[1]))
+    away = np.hypot(((ra - middle[0] + 180) % 360 - 180) * scale, dec - middle[1])
+    order = np.argsort(away)
+    held = posterior.probability[order].cumsum()
+    reach = away[order][min(int(np.searchsorted(held, 0.95)), len(held) - 1)]
+    half = float(np.clip(1.3 * reach, 0.5, 60.0))
+    across = np.linspace(-half, half, 2 * _CELLS + 1)
+    x, y = np.meshgrid(middle[0] + across / scale, np.clip(middle[1] + across, -90, 90))
+    density = posterior.density(np.radians(x.ravel() % 360), np.radians(y.ravel()))
+    per_deg2 = np.radians(1.0) ** 2 * density.reshape(x.shape)
+    figure = blank(5.6, 5.0)
+    axes = figure.subplots()
+    shown = axes.pcolormesh(x, y, per_deg2, cmap="Greys", rasterized=True, shading="nearest")
+    heights = [_height(posterior, level) * np.radians(1.0) ** 2 for level in _LEVELS[::-1]]
+    if heights[0] < heights[1] < float(per_deg2.max()):
+        lines = axes.contour(x, y, per_deg2, heights, colors=_COLOR, linestyles=("--", "-"))
+        axes.clabel(lines, fmt=dict(zip(lines.levels, ("90%", "50%"), strict=True)), fontsize=8)
+    _circles(axes, constant, middle, half, scale)
+    axes.plot(*middle, "+", color=_SECOND, markersize=10, label="hottest pixel of the scan")
+    axes.set(
+        xlim=(middle[0] + half / scale, middle[0] - half / scale),
+        ylim=(middle[1] - half, middle[1] + half),
+        xlabel="right ascension (deg), to the left",
+        ylabel="declination (deg)",
+        aspect=1 / scale,
+    )
+    axes.legend(fontsize=8, loc="lower right")
+    figure.colorbar(shown, ax=axes, label="posterior probability per deg$^2$")
+    return figure
+
+
+def _height(posterior: PriorMap, level: float) -> float:
+    """Density per steradian at the edge of a credible region."""
+    density = posterior.probability / posterior.pixels.solid_angle
+    order = np.argsort(-density)
+    held = posterior.probability[order].cumsum()
+    return float(density[order][min(int(np.searchsorted(held, level)), len(held) - 1)])
+
+
+def _circles(axes: Any, constant: Any, middle: Floats, half: float, scale: float) -> None:
+    """Events inside, coloured by energy."""
+    ra, dec, sigma, energy = (
+        constant[f"event_{name}"].to_numpy() for name in ("ra", "dec", "sigma", "log10_energy")
+    )
+    ra = middle[0] + (ra - middle[0] + 180) % 360 - 180
+    inside = (np.abs(ra - middle[0]) * scale < half) & (np.abs(dec - middle[1]) < half)
+    energetic = np.flatnonzero(inside)
+    energetic = energetic[np.argsort(-energy[energetic])][:_CIRCLES]
+    if not energetic.size:
+        return
+    circles = EllipseCollection(
+        2 * sigma[energetic] / scale,
+        2 * sigma[energetic],
+        np.zeros(energetic.size),
+        units="xy",
+        offsets=np.column_stack([ra, dec])[energetic],
+        offset_transform=axes.transData,
+        facecolors="none",
+        cmap="viridis",
+        linewidths=0.8,
+    )
+    circles.set_array(energy[energetic])
+    axes.add_collection(circles)
+    axes.figure.colorbar(circles, ax=axes, label="log10(E / GeV) of events", location="top")
+
+
+def _distance(idata: Any) -> Figure:
+    """Events by their distance from the hottest pixel, seen and expected."""
+    observed = inference_data.group(idata, "observed_data")["counts"]
+    predicted = inference_data.group(idata, "posterior_predictive")["counts"]
+    low, middle, high = np.quantile(
+        predicted.to_numpy().reshape(-1, observed.size), (0.16, 0.5, 0.84), axis=0
+    )
+    inner, outer = observed["inner_radius"].to_numpy(), observed["outer_radius"].to_numpy()
+    area = 2 * np.pi * np.diff(-np.cos(np.radians(np.append(inner, outer[-1]))))
+    area *= np.degrees(1.0) ** 2
+    figure = blank(5.2, 3.6)
+    axes = figure.subplots()
+    kept = slice(None, -1)  # the last ring is all the rest
+    edges = np.append(inner, outer[-1])[:-1]
+    axes.stairs((high / area)[kept], edges, baseline=(low / area)[kept], fill=True, color="0.8",
+                label="expected, 16 to 84%")  # fmt: skip
+    axes.stairs((middle / area)[kept], edges, baseline=None, color="0.4", label="median")
+    x = 0.5 * (inner + outer)
+    y = observed.to_numpy() / area
+    axes.errorbar(x[kept], y[kept], np.sqrt(np.maximum(observed, 1))[kept] / area[kept], fmt="o",
+                  color=_COLOR, markersize=4, label="events")  # fmt: skip
+    axes.set(xlabel="distance from the hottest pixel (deg)", ylabel="events per deg$^2$")
+    axes.set_ylim(0)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _corner(posterior: Any) -> Figure:
+    flux = posterior["flux"]
+    unit = flux.attrs["units"].replace("**", "^")
+    exponent = int(np.floor(np.log10(float(flux.median()))))
+    samples = {
+        "$n_s$": posterior["ns"],
+        r"$\gamma$": posterior["gamma"],
+        f"flux ($10^{{{exponent}}}$ {unit})": flux / 10.0**exponent,
+    }
+    figure = blank(6.0, 6.0)
+    draw_corner(
+        figure,
+        {name: values.to_numpy().ravel() for name, values in samples.items()},
+        color=_COLOR,
+    )
+    return figure
+
+
+def _mollweide(scan: Scan, values: Floats, label: str, mark: str | None) -> Figure:
+    """A map of all the sky, right ascension to the left."""
+    lon = np.linspace(-np.pi, np.pi, 4 * _CELLS + 1)
+    lat = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 2 * _CELLS + 1)
+    grid = np.full((len(lat), len(lon)), np.nan)
+    x, y = np.meshgrid(lon, lat)
+    number = Pixels.containing(x.ravel() % (2 * np.pi), y.ravel(), scan.nside)
+    where = np.full(12 * scan.nside**2, -1)
+    where[scan.region.pixels.number] = np.arange(len(scan.region))
+    at = where[number]
+    grid = np.where(at >= 0, values[np.maximum(at, 0)], np.nan).reshape(x.shape)
+    finite = grid[np.isfinite(grid)]
+    low = max(float(finite.min()), float(finite.max()) - 60.0)
+    figure = blank(7.6, 4.4)
+    axes = figure.add_subplot(projection="mollweide")
+    shown = axes.pcolormesh(-x, y, grid, cmap="viridis", rasterized=True, vmin=low)
+    ra, dec = _galactic_plane()
+    axes.plot(-ra, dec, ".", color="white", markersize=1.0)
+    centre = np.radians(_CENTRE)
+    axes.plot(-_wrapped(centre[:1]), centre[1:], "*", color="white", markersize=8,
+              markeredgecolor="black", linestyle="none",
+              label="galactic centre, and plane")  # fmt: skip
+    best = scan.hottest(mark)
+    axes.plot(-_wrapped(np.array([best.ra])), [best.dec], "o", markersize=9, color="none",
+              markeredgecolor=_SECOND, linestyle="none", label="hottest pixel")  # fmt: skip
+    axes.grid(alpha=0.4)
+    axes.set_xticks(np.radians(np.arange(-150, 151, 60)))
+    axes.set_xticklabels([f"{(-tick) % 360:d}°" for tick in range(-150, 151, 60)], fontsize=7)
+    axes.set_xlabel("right ascension, increasing to the left; declination upwards", fontsize=8)
+    axes.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1.05, -0.1))
+    figure.colorbar(shown, ax=axes, label=label, shrink=0.7)
+    return figure
+
+
+def _wrapped(angle: Floats) -> Floats:
+    return np.asarray((angle + np.pi) % (2 * np.pi) - np.pi)
+
+
+def _galactic_plane() -> tuple[Floats, Floats]:
+    from astropy.coordinates import SkyCoord
+
+    plane = SkyCoord(np.arange(0.0, 360.0, 1.0), 0.0, unit="deg", frame="galactic").icrs
+    return _wrapped(plane.ra.rad), np.asarray(plane.dec.rad)

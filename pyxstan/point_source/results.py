@@ -1,0 +1,135 @@
+"""From draws of ns and gamma to the groups of a point source's inference data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pyxstan.cluster.brightness import unwrapped
+from pyxstan.point_source import rings
+from pyxstan.point_source.arrays import Floats
+from pyxstan.point_source.fluxes import checked_unit, flux
+from pyxstan.point_source.sky import separation
+from pyxstan.units import spelled
+
+if TYPE_CHECKING:
+    from pyxstan.engine.sampling import Draws
+    from pyxstan.point_source.problem import PointSourceProblem
+
+#: Distance of events that are kept for the figure.
+_NEAR = np.radians(10.0)
+#: Of credible regions.
+_LEVELS = (0.5, 0.9)
+#: Part of the trials that may look as good where there is a source.
+_CHANCE = 0.01
+
+
+def groups(problem: PointSourceProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
+    """Every group of the inference data but `sample_stats`."""
+    rng = np.random.default_rng([seed, 1])
+    ns, gamma = draws.variables["ns"], draws.variables["gamma"]
+    at = problem.target.region
+    x = np.log1p(ns).ravel()
+    position = problem.layout.drawn_positions(x, gamma.ravel(), rng)
+    lon, lat = at.pixels.kept(position).positions(*rng.random((2, position.size)))
+    ra, dec = lon.reshape(ns.shape), lat.reshape(ns.shape)
+    posterior = _posterior(problem, ns, gamma, ra, dec)
+    probability = _map(problem)
+    _limits(problem, posterior, probability)
+    sources = rings.Sources(
+        ns, gamma, at.ra[position].reshape(ns.shape), at.dec[position].reshape(ns.shape)
+    )
+    return {
+        "posterior": posterior,
+        **rings.groups(problem, sources, rng),
+        "constant_data": xr.Dataset(
+            {
+                "map_probability": ("pixel", probability),
+                "map_prior": ("pixel", np.exp(at.log_prior)),
+                "map_order": ("pixel", at.pixels.order),
+                "map_number": ("pixel", at.pixels.number),
+                "map_ra": ("pixel", np.degrees(at.ra), {"units": "deg"}),
+                "map_dec": ("pixel", np.degrees(at.dec), {"units": "deg"}),
+                **_near_events(problem),
+            },
+            coords={"pixel": np.arange(len(at))},
+        ),
+    }
+
+
+def _posterior(
+    problem: PointSourceProblem, ns: Floats, gamma: Floats, ra: Floats, dec: Floats
+) -> xr.Dataset:
+    pivot, unit = problem.pivot, problem.unit
+    what = "dN/dE" if checked_unit(pivot, unit) else "E^2 dN/dE"
+    values: dict[str, tuple[Floats, str, str]] = {
+        "ns": (ns, "", "events of the source"),
+        "gamma": (gamma, "", "spectral index, dN/dE ~ E^-gamma"),
+        "flux": (
+            flux(problem.data, ns, gamma, dec, pivot, unit),
+            spelled(unit),
+            f"{what} at {pivot:g} GeV",
+        ),
+        "ra": (unwrapped(np.degrees(ra), 360)[0], "deg", "right ascension (ICRS)"),
+        "dec": (np.degrees(dec), "deg", "declination (ICRS)"),
+    }
+    coords = {"chain": np.arange(ns.shape[0]), "draw": np.arange(ns.shape[1])}
+    return xr.Dataset(
+        {
+            name: (("chain", "draw"), value, {"units": of, "long_name": words})
+            for name, (value, of, words) in values.items()
+        },
+        coords=coords,
+    )
+
+
+def _map(problem: PointSourceProblem) -> Floats:
+    """Posterior probability of each pixel, summed over ns and gamma."""
+    layout, target = problem.layout, problem.target
+    first, second = np.meshgrid(layout.x, layout.gamma, indexing="ij")
+    log_p = layout.log_weight + target.log_prior(first.ravel(), second.ravel()).reshape(first.shape)
+    p = np.exp(log_p - log_p.max()).sum(axis=(1, 2))
+    return np.asarray(p / p.sum())
+
+
+def _limits(problem: PointSourceProblem, posterior: xr.Dataset, probability: Floats) -> None:
+    """Areas of credible regions, upper limits, and whether there is a source."""
+    found: dict[str, Any] = problem.attributes
+    area = np.degrees(np.degrees(problem.target.region.pixels.solid_angle))
+    order = np.argsort(-probability / area)
+    held = probability[order].cumsum()
+    for level in _LEVELS:
+        inside = np.searchsorted(held, level) + 1
+        found[f"area_{100 * level:.0f}_deg2"] = float(area[order][:inside].sum())
+    for name in ("ns", "flux"):
+        found[f"{name}_upper_limit_95"] = float(posterior[name].quantile(0.95))
+    p, trials = found.get("p_value"), found.get("trials", 0)
+    if p is None:
+        return
+    better, limit = round(p * (trials + 1)) - 1, found["flux_upper_limit_95"]
+    if better > _CHANCE * trials:
+        problem.notes.append(
+            f"no source was found: of {trials} skies without one {better} look as good (p = "
+            f"{p:.2g}); flux below {limit:.3g} {problem.unit} (95%)"
+        )
+    else:
+        problem.notes.append(
+            f"of {trials} skies without a source {better or 'none'} look{'s' * (better < 2)} as "
+            f"good (p = {p:.2g})"
+        )
+
+
+def _near_events(problem: PointSourceProblem) -> dict[str, Any]:
+    """Events around the hottest pixel, for the figure."""
+    hottest = problem.hottest
+    columns: dict[str, list[Floats]] = {"ra": [], "dec": [], "sigma": [], "log10_energy": []}
+    for sample in problem.data.samples:
+        near = separation(sample.ra, sample.dec, hottest.ra, hottest.dec) < _NEAR
+        for name, values in columns.items():
+            values.append(getattr(sample, name)[near])
+    found = {name: np.concatenate(values) for name, values in columns.items()}
+    for name in ("ra", "dec", "sigma"):
+        found[name] = np.degrees(found[name])
+    return {f"event_{name}": ("event", values) for name, values in found.items()}
