@@ -36,7 +36,7 @@ data {
 
   real<lower=0> most; // ns is below
   array[2] int<lower=1> prior_family; // of ns and gamma, see functions/priors.stanfunctions
-  array[2] vector[2] prior_arguments;
+  array[2] vector[2] prior_arguments; // the first of ns and gamma, and the second
 }
 parameters {
   real<lower=0, upper=most> ns; // events of the source

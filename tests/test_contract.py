@@ -38,6 +38,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "stack_mixture": {"objects": 200, "samples": 200, "largest_error": 0.2},
     "stack_multivariate": {"objects": 60, "samples": 200, "largest_error": 0.3},
     "linked_spectra": {"case": "linked"},
+    "point_source": {"events": 3000, "prior_radius": 3.0},
 }
 #: Another prior for the model, and the variable that it must move.
 OTHER_PRIOR = {
@@ -53,6 +54,7 @@ OTHER_PRIOR = {
     "stack_multivariate": ({"sd": "lognormal(0.7, 0.05)"}, "sd"),
     "stack_histogram": ({}, ""),  # no prior but the Dirichlet one, which options change
     "linked_spectra": ({"src2.pl.index": "normal(-0.9, 0.001)"}, "value"),
+    "point_source": ({"gamma": "normal(3.5, 0.01)"}, "gamma"),
 }
 #: What was observed, in `observed_data`, and the field of the data class that has it.
 OBSERVED = {
@@ -62,6 +64,7 @@ OBSERVED = {
     "double_beta": ("counts", "counts"),
     **dict.fromkeys(STACKS, ("sample_mean", "x")),
     "linked_spectra": ("counts", "counts"),
+    "point_source": ("counts", "log10_energy"),
 }
 #: Dims of what was observed that one likelihood is of.
 JOINT = {"stack_multivariate": ("parameter",)}
@@ -102,7 +105,7 @@ APPROXIMATIONS = (
     *((name, m) for name in ONE_A_PROGRAM for m in sampling.METHODS if m not in ("nuts", "map")),
 )
 #: Drawn by quadrature, unless NUTS is asked for.
-DIRECT = ("stack_gaussian", "stack_truncated_gaussian", "stack_beta", "stack_gamma")
+DIRECT = ("point_source", "stack_gaussian", "stack_truncated_gaussian", "stack_beta", "stack_gamma")
 
 
 def fit(name: str, data: Any, **changes: Any) -> Any:

@@ -112,3 +112,8 @@ class PointSourceData:
     def events(self) -> int:
         """Of all samples."""
         return sum(map(len, self.samples))
+
+    @property
+    def log10_energy(self) -> Floats:
+        """Of all samples' events, one sample after the other."""
+        return np.concatenate([sample.log10_energy for sample in self.samples])

@@ -293,5 +293,7 @@ def _stan_data(target: Target) -> dict[str, Any]:
         "log_share": shares.ravel(),
         "most": target.most,
         "prior_family": [target.priors[name].code for name in ("ns", "gamma")],
-        "prior_arguments": [target.priors[name].stan_arguments for name in ("ns", "gamma")],
+        "prior_arguments": [
+            [target.priors[name].stan_arguments[k] for name in ("ns", "gamma")] for k in (0, 1)
+        ],
     }

@@ -41,6 +41,7 @@ def groups(problem: PointSourceProblem, draws: Draws, seed: int) -> dict[str, xr
     sources = rings.Sources(
         ns, gamma, at.ra[position].reshape(ns.shape), at.dec[position].reshape(ns.shape)
     )
+    near = _near_events(problem)
     return {
         "posterior": posterior,
         **rings.groups(problem, sources, rng),
@@ -52,9 +53,9 @@ def groups(problem: PointSourceProblem, draws: Draws, seed: int) -> dict[str, xr
                 "map_number": ("pixel", at.pixels.number),
                 "map_ra": ("pixel", np.degrees(at.ra), {"units": "deg"}),
                 "map_dec": ("pixel", np.degrees(at.dec), {"units": "deg"}),
-                **_near_events(problem),
+                **{f"event_{name}": ("event", values) for name, values in near.items()},
             },
-            coords={"pixel": np.arange(len(at))},
+            coords={"pixel": np.arange(len(at)), "event": np.arange(len(near["ra"]))},
         ),
     }
 
@@ -121,7 +122,7 @@ def _limits(problem: PointSourceProblem, posterior: xr.Dataset, probability: Flo
         )
 
 
-def _near_events(problem: PointSourceProblem) -> dict[str, Any]:
+def _near_events(problem: PointSourceProblem) -> dict[str, Floats]:
     """Events around the hottest pixel, for the figure."""
     hottest = problem.hottest
     columns: dict[str, list[Floats]] = {"ra": [], "dec": [], "sigma": [], "log10_energy": []}
@@ -132,4 +133,4 @@ def _near_events(problem: PointSourceProblem) -> dict[str, Any]:
     found = {name: np.concatenate(values) for name, values in columns.items()}
     for name in ("ra", "dec", "sigma"):
         found[name] = np.degrees(found[name])
-    return {f"event_{name}": ("event", values) for name, values in found.items()}
+    return found
