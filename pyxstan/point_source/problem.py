@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyxstan.errors import DataError
-from pyxstan.point_source import trials
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.fluxes import checked_unit
@@ -21,6 +20,7 @@ from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import CUT, Sky
 from pyxstan.point_source.sky_scan import cut_error
 from pyxstan.point_source.tables import Tables, tables
+from pyxstan.point_source.trial_skies import NullDistribution, Skies
 from pyxstan.priors import Prior
 
 if TYPE_CHECKING:
@@ -162,8 +162,7 @@ def prepare(
         "positions_dropped": at.dropped,
         "cut_error": cost,
     }
-    setting = trials.Setting(data, region, smoothing, ends)
-    found = _p_value(setting, hottest.ts_with_prior, options["trials"])
+    found = _p_value(Skies(data, region, smoothing, ends), hottest.ts_with_prior, options["trials"])
     if found is not None:
         attributes |= {"p_value": found[0], "trials": found[1]}
         attributes["minus_log10_p"] = float(-np.log10(found[0]))
@@ -247,16 +246,16 @@ def _with_less_floor(
     return float(found.ts[0])
 
 
-def _p_value(setting: trials.Setting, ts: float, wanted: int | str) -> tuple[float, int] | None:
+def _p_value(skies: Skies, ts: float, wanted: int | str) -> tuple[float, int] | None:
     count = wanted
     if count == "auto":
-        count = int(np.clip(_TRIED / len(setting.region), _FEWEST, _MOST))
+        count = int(np.clip(_TRIED / len(skies.region), _FEWEST, _MOST))
     if not isinstance(count, int) or count < 0:
         raise DataError(f"option trials: {count} is not a whole number from 0 up, or auto")
     if count == 0:
         return None
-    found = [setting.trial(k).hottest.ts_with_prior for k in range(count)]
-    return trials.NullDistribution.of(np.array(found)).p_value(ts), count
+    found = [trial.hottest.ts_with_prior for trial in skies.trials(range(count))]
+    return NullDistribution.of(np.array(found)).p_value(ts), count
 
 
 def _stan_data(target: Target) -> dict[str, Any]:

@@ -81,6 +81,9 @@ class Sky:
         How many of an event's errors away it still counts.
     threads
         By default as many as there are cores.
+    declinations
+        Ends of those that are looked at (rad), beyond which events that aren't near any of them
+        are left out.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Sky:
         ra: Sequence[Floats] | None = None,
         cut: float = CUT,
         threads: int | None = None,
+        declinations: tuple[float, float] = (-np.pi, np.pi),
     ) -> None:
         self.tables = tables
         self.threads = threads or len(os.sched_getaffinity(0))
@@ -98,12 +102,15 @@ class Sky:
         self._kept: list[np.ndarray] = [edges]
         for k, each in enumerate(tables.samples):
             sample = each.sample
+            reach = cut * sample.sigma
+            near = sample.dec + reach >= declinations[0]
+            near &= sample.dec - reach <= declinations[1]
             own = (sample.ra if ra is None else ra[k], sample.dec, sample.sigma, each.weight)
-            columns = [np.ascontiguousarray(column, dtype=float) for column in own]
-            columns[0] = columns[0] % (2.0 * np.pi)
-            bins = each.energy_bin.astype(np.int32)
+            columns = [np.asarray(column, dtype=float)[near] for column in own]
+            columns[0] %= 2.0 * np.pi
+            bins = each.energy_bin[near].astype(np.int32)
             events = self._library.events_new(
-                ctypes.c_int64(len(sample)), *map(_at, columns), _at(bins), ctypes.c_double(cut)
+                ctypes.c_int64(len(bins)), *map(_at, columns), _at(bins), ctypes.c_double(cut)
             )
             weakref.finalize(self, self._library.events_free, ctypes.c_void_p(events))
             energy, share = map(np.ascontiguousarray, (each.log_energy, each.log_share))

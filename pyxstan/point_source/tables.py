@@ -7,7 +7,7 @@ less than 1e-6).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -37,6 +37,8 @@ class SampleTables:
         signal's density in time: what the ratio of densities is made of beside place and energy.
     energy_bin
         Of each event.
+    edges
+        Of the bins of energy (log10 of GeV).
     log_energy
         Ln of the signal's probability of an energy and its slope in gamma, shape (cells of
         declination, bins, nodes, 2).
@@ -48,6 +50,7 @@ class SampleTables:
     background: Background
     weight: Floats
     energy_bin: Integers
+    edges: Floats
     log_energy: Floats
     log_share: Floats
 
@@ -109,23 +112,41 @@ def tables(
     made = []
     for sample, own in zip(data.samples, accepted, strict=True):
         edges = energy_edges(sample)
-        background = Background.of(sample, edges, smoothing)
-        sin, bin_ = np.sin(sample.dec), energy_bin(sample.log10_energy, edges)
-        weight = in_time(sample, data.window) / (background.at(sin) * background.energy(sin, bin_))
         energies = sample.area.energies(edges, gammas, sample.smearing)
         cells = sample.area.cell(middles)
         share = np.divide(own, total, out=np.zeros_like(own), where=total > 0)
         made.append(
             SampleTables(
                 sample,
-                background,
-                weight,
-                bin_,
+                *_of_background(sample, edges, smoothing, data.window),
+                edges,
                 _with_slopes(energies.swapaxes(1, 2), gammas)[cells],
                 _with_slopes(share[:, :, None], gammas)[:, 0],
             )
         )
     return Tables(tuple(made), sin_dec, gammas, total)
+
+
+def with_events(made: Tables, data: PointSourceData, smoothing: Smoothing) -> Tables:
+    """The tables of other events of the same samples: what concerns the signal stays as it is."""
+    samples = []
+    for old, sample in zip(made.samples, data.samples, strict=True):
+        parts = _of_background(sample, old.edges, smoothing, data.window)
+        background, weight, bin_ = parts
+        samples.append(
+            replace(old, sample=sample, background=background, weight=weight, energy_bin=bin_)
+        )
+    return replace(made, samples=tuple(samples))
+
+
+def _of_background(
+    sample: EventSample, edges: Floats, smoothing: Smoothing, window: TimeWindow | None
+) -> tuple[Background, Floats, Integers]:
+    """A sample's background, and weights and energy bins of its events."""
+    background = Background.of(sample, edges, smoothing)
+    sin, bin_ = np.sin(sample.dec), energy_bin(sample.log10_energy, edges)
+    weight = in_time(sample, window) / (background.at(sin) * background.energy(sin, bin_))
+    return background, weight, bin_
 
 
 def nodes(low: float, high: float) -> Floats:

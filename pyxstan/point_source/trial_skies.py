@@ -1,0 +1,317 @@
+"""Trials: skies without a source, or with one of known strength, and what the scan makes of them.
+
+Right ascensions are scrambled, which takes every source away and leaves the background. The
+largest test statistic of many such skies says how often chance alone does as well as the data did;
+skies with events of a source added say which source would be found. A test statistic with gamma
+free is no chi^2: without a source gamma has no meaning, and few events are near. P-values come from
+the trials, or from a scaled chi^2 fitted to them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.stats import chi2
+
+from pyxstan.errors import DataError
+from pyxstan.point_source.arrays import Floats
+from pyxstan.point_source.background import Smoothing
+from pyxstan.point_source.data import PointSourceData
+from pyxstan.point_source.injection import scrambled, with_source
+from pyxstan.point_source.region import Hottest, Region
+from pyxstan.point_source.scanning import Sky
+from pyxstan.point_source.tables import Tables, tables, with_events
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLUMNS = (
+    "number", "injected", "true_ra", "true_dec", "ra", "dec", "ts", "ns", "gamma", "ts_with_prior",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Injection:
+    """A source that is added to the skies of trials.
+
+    Parameters
+    ----------
+    ns
+        Events: as many on average, or, without `poisson`, as many exactly.
+    gamma
+        Spectral index.
+    ra, dec
+        Its position (deg); none: drawn from the prior map, for each trial.
+    poisson
+        Whether the number of events fluctuates.
+    """
+
+    ns: float
+    gamma: float = 2.0
+    ra: float | None = None
+    dec: float | None = None
+    poisson: bool = True
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.ns) and self.ns >= 0):
+            raise DataError(f"injected events: {self.ns:g}, expected a number from 0 up")
+        if (self.ra is None) != (self.dec is None):
+            raise DataError("an injected source needs both ra and dec, or neither")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One sky, and what was found in it.
+
+    Parameters
+    ----------
+    number
+        Of the trial; with the seed it makes the sky.
+    hottest
+        The best pixel.
+    injected
+        Events of the source in it.
+    position
+        Of that source (rad).
+    """
+
+    number: int
+    hottest: Hottest
+    injected: int = 0
+    position: tuple[float, float] | None = None
+
+    @property
+    def row(self) -> list[float]:
+        """As in the table of trials: angles in degrees."""
+        true = np.degrees(self.position or (np.nan, np.nan))
+        best = self.hottest
+        found = np.degrees([best.ra, best.dec])
+        return [self.number, self.injected, *true, *found, best.ts, best.ns, best.gamma,
+                best.ts_with_prior]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Skies:
+    """What all trials have in common; `trial` makes one."""
+
+    data: PointSourceData
+    region: Region
+    smoothing: Smoothing
+    gamma: tuple[float, float]
+    injection: Injection | None = None
+    seed: int = 0
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Of the data: skies without a source differ in right ascensions alone."""
+        return tables(self.data, self.smoothing, self.gamma)
+
+    def trial(self, number: int, threads: int | None = None) -> Trial:
+        """Make one sky and scan it."""
+        rng = np.random.default_rng([self.seed, number])
+        ra = scrambled(self.data, rng)
+        made, injected, position = self.tables, 0, None
+        if self.injection is not None:
+            position = self._position(self.injection, rng)
+            counts = _shares(self.data, self.injection, position, rng)
+            injected = sum(counts)
+            data = with_source(self.data, ra, counts, self.injection.gamma, position, rng)
+            made = with_events(self.tables, data, self.smoothing)
+            ra = [sample.ra for sample in data.samples]
+        dec = self.region.dec
+        sky = Sky(made, ra, threads=threads, declinations=(dec.min(), dec.max()))
+        maxima = sky.maxima(self.region.ra, dec)
+        return Trial(number, self.region.hottest(maxima), injected, position)
+
+    def trials(self, numbers: Sequence[int], workers: int | None = None) -> Iterator[Trial]:
+        """Several, at once; they come in order, and are the same for any `workers`."""
+        workers = workers or len(os.sched_getaffinity(0))
+        assert self.tables  # made once, before the threads
+        with ThreadPoolExecutor(workers) as pool:
+            for start in range(0, len(numbers), 8 * workers):
+                some = numbers[start : start + 8 * workers]
+                yield from pool.map(lambda number: self.trial(number, threads=1), some)
+
+    def _position(self, source: Injection, rng: np.random.Generator) -> tuple[float, float]:
+        if source.ra is not None and source.dec is not None:
+            return float(np.radians(source.ra)), float(np.radians(source.dec))
+        if self.data.prior_map is None:
+            raise DataError("a source's ra and dec, or a prior map to draw them from, is missing")
+        ra, dec = self.data.prior_map.draw(1, rng)
+        return float(ra[0]), float(dec[0])
+
+
+def _shares(
+    data: PointSourceData,
+    source: Injection,
+    position: tuple[float, float],
+    rng: np.random.Generator,
+) -> list[int]:
+    """Events of the source in each sample."""
+    sin_dec = float(np.sin(position[1]))
+    accepted = np.array(
+        [
+            sample.livetime * sample.area.acceptance(source.gamma)[sample.area.cell(sin_dec), 0]
+            for sample in data.samples
+        ]
+    )
+    total = rng.poisson(source.ns) if source.poisson else round(source.ns)
+    return [int(n) for n in rng.multinomial(total, accepted / accepted.sum())]
+
+
+def trials(
+    data: PointSourceData,
+    count: int,
+    *,
+    injection: Injection | None = None,
+    nside: int = 64,
+    max_dec: float = 85.0,
+    gamma: tuple[float, float] = (1.0, 4.0),
+    smoothing: Smoothing | None = None,
+    seed: int = 0,
+    output: str | Path | None = None,
+    workers: int | None = None,
+) -> pd.DataFrame:
+    """Make trials, and say of each what the scan finds.
+
+    Parameters
+    ----------
+    data
+        Events, areas, and the prior map, beyond which nothing is scanned.
+    count
+        How many trials.
+    injection
+        The source that is in them; by default none.
+    nside, max_dec, gamma, smoothing
+        As in `scan`.
+    seed
+        The same seed gives the same trials, of any number and however many workers.
+    output
+        A CSV file that each trial is added to; those that it has aren't made again.
+    workers
+        By default as many as there are cores.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a trial: ``number``, ``injected`` events, ``true_ra`` and ``true_dec`` of the source,
+        ``ra``, ``dec``, ``ts``, ``ns``, ``gamma`` and ``ts_with_prior`` of the hottest pixel;
+        degrees.
+
+    Raises
+    ------
+    DataError
+        `output` holds other trials.
+    """
+    import pandas as pd
+
+    if count < 1:
+        raise DataError(f"trials: {count} is not a whole number of at least 1")
+    region = Region.grid(nside, data.prior_map, np.radians(max_dec))
+    skies = Skies(data, region, smoothing or Smoothing(), gamma, injection, seed)
+    if output is None:
+        rows = [trial.row for trial in skies.trials(range(count), workers)]
+        return pd.DataFrame(rows, columns=list(_COLUMNS))
+    path, head = Path(output), f"# {_key(skies)}\n"
+    done = _done(path, head)
+    missing = [number for number in range(count) if number not in done]
+    with path.open("a") as file:
+        if not done and file.tell() == 0:
+            file.write(head + ",".join(_COLUMNS) + "\n")
+        for trial in skies.trials(missing, workers):
+            file.write(",".join(f"{value:.10g}" for value in trial.row) + "\n")
+            file.flush()
+    table = pd.read_csv(path, comment="#").drop_duplicates("number").sort_values("number")
+    return table[table["number"] < count].reset_index(drop=True)
+
+
+def _key(skies: Skies) -> str:
+    """What makes trials the same, in short."""
+    digest = hashlib.sha256()
+    for sample in skies.data.samples:
+        for values in (sample.dec, sample.sigma, sample.log10_energy, sample.area.area):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    for values in (skies.region.ra, skies.region.dec, skies.region.log_prior):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    injection = None if skies.injection is None else asdict(skies.injection)
+    settings = {
+        "events": digest.hexdigest()[:16],
+        "smoothing": asdict(skies.smoothing),
+        "gamma": skies.gamma,
+        "injection": injection,
+        "seed": skies.seed,
+    }
+    return json.dumps(settings)
+
+
+def _done(path: Path, head: str) -> set[int]:
+    """Numbers of the trials that a file has; a line that was cut short is taken off."""
+    if not path.exists():
+        return set()
+    text = path.read_text()
+    if text and not text.startswith(head):
+        raise DataError(f"{path}: holds trials of other data or settings, or another seed")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole)
+    rows = whole.splitlines()[2:]
+    return {int(row.split(",", 1)[0]) for row in rows}
+
+
+@dataclass(frozen=True)
+class NullDistribution:
+    """Of the test statistic without a source: nothing in a part of all skies, else a scaled chi^2.
+
+    Parameters
+    ----------
+    ts
+        Of the trials, rising.
+    positive
+        The part of them above zero.
+    scale, dof
+        Of the chi^2 of the others: TS / scale follows it.
+    """
+
+    ts: Floats
+    positive: float
+    scale: float
+    dof: float
+
+    @classmethod
+    def of(cls, ts: Floats) -> NullDistribution:
+        """Fit one to trials."""
+        ts = np.sort(np.asarray(ts, dtype=float))
+        above = ts[ts > 0]
+        if len(above) < 20:
+            return cls(ts, len(above) / max(len(ts), 1), 1.0, 1.0)
+
+        def lost(log: Floats) -> float:
+            scale, dof = np.exp(log)
+            return -float(chi2.logpdf(above / scale, dof).sum() - len(above) * log[0])
+
+        found = np.exp(minimize(lost, np.log([1.0, above.mean()]), method="Nelder-Mead").x)
+        return cls(ts, len(above) / len(ts), float(found[0]), float(found[1]))
+
+    def p_value(self, ts: float) -> float:
+        """Of the trials: the part that does as well, the data among them."""
+        return float((1 + (self.ts >= ts).sum()) / (1 + len(self.ts)))
+
+    def fitted_p_value(self, ts: float) -> float:
+        """Of the chi^2."""
+        return 1.0 if ts <= 0 else float(self.positive * chi2.sf(ts / self.scale, self.dof))
+
+    def quantile(self, p: float) -> float:
+        """TS that is exceeded with probability 1 - p, by the chi^2."""
+        if 1.0 - p >= self.positive:
+            return 0.0
+        return float(self.scale * chi2.isf((1.0 - p) / self.positive, self.dof))
