@@ -20,6 +20,7 @@ import click
 
 from pyxstan.errors import DataError, OutputError, PyxstanError
 from pyxstan.messages import notifier
+from pyxstan.point_source.commands import scan, trials
 
 _INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -76,6 +77,10 @@ def commands(context: click.Context) -> None:
     """Fit Stan models of X-ray and high-energy astronomy."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+for _command in (scan, trials):
+    commands.add_command(_command)
 
 
 @commands.command("list")
@@ -195,7 +200,7 @@ def fit(
     from pyxstan.output import check_directory, check_room, check_writable, deliver
     from pyxstan.ownership import check_figures
 
-    options, chosen_priors = _pairs("--set", settings), _pairs("--prior", priors)
+    options, chosen_priors = pairs("--set", settings), pairs("--prior", priors)
     entry = registry.get(model)
     check_writable(output)
     if any(path.exists() and output.exists() and path.samefile(output) for path in inputs):
@@ -264,7 +269,7 @@ def simulate(
     from pyxstan.ownership import check_simulated
 
     entry = registry.get(model)
-    options, chosen_priors = _pairs("--set", settings), _pairs("--prior", priors)
+    options, chosen_priors = pairs("--set", settings), pairs("--prior", priors)
     parameters = None if truth is None else _truth(truth)
     data, used = fitting.simulate(model, parameters, seed=seed, priors=chosen_priors, **options)
     check_directory(output)
@@ -458,7 +463,7 @@ def stack(
         sys.exit(_NOT_CONVERGED)
 
 
-def _pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:
+def pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:
     """Split ``name=value`` texts."""
     found: dict[str, Any] = {}
     for text in texts:

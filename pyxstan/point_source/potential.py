@@ -19,9 +19,10 @@ from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.fluxes import checked_unit, flux
+from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.region import Region
 from pyxstan.point_source.sky import Pixels
-from pyxstan.point_source.trial_skies import Injection, NullDistribution, Skies
+from pyxstan.point_source.trial_skies import Injection, Skies
 
 #: The order of the pixel that a position is the middle of, and the largest number of events.
 _ORDER, _MOST = 12, 400
@@ -55,9 +56,9 @@ class Potential:
     ra: float
     dec: float
     gamma: float
-    thresholds: tuple[float, float, float]
-    ns: tuple[float, float, float]
-    flux: tuple[float, float, float]
+    thresholds: tuple[float, ...]
+    ns: tuple[float, ...]
+    flux: tuple[float, ...]
     unit: str
     null: NullDistribution
 
@@ -128,9 +129,7 @@ def potential(
     wanted = (_OFTEN, _HALF, _HALF)
     ns = tuple(_mean(curve[:, k], level) for k, level in enumerate(wanted))
     fluxes = flux(data, np.array(ns), gamma, np.radians(dec), pivot, unit)
-    return Potential(
-        ra, dec, gamma, thresholds, (ns[0], ns[1], ns[2]), tuple(map(float, fluxes)), unit, null
-    )
+    return Potential(ra, dec, gamma, thresholds, ns, tuple(map(float, fluxes)), unit, null)
 
 
 def _point(ra: float, dec: float) -> Region:

@@ -14,13 +14,14 @@ from pyxstan.errors import DataError
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.fluxes import checked_unit
+from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.positions import positions
 from pyxstan.point_source.posterior import Layout, Target, direct
 from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import CUT, Sky
 from pyxstan.point_source.sky_scan import cut_error
 from pyxstan.point_source.tables import Tables, tables
-from pyxstan.point_source.trial_skies import NullDistribution, Skies
+from pyxstan.point_source.trial_skies import Skies
 from pyxstan.priors import Prior
 
 if TYPE_CHECKING:

@@ -13,6 +13,8 @@ from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.data import PointSourceData
+from pyxstan.point_source.injection import scrambled
+from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import CUT, Maxima, Sky
 from pyxstan.point_source.sky import PriorMap
@@ -20,6 +22,9 @@ from pyxstan.point_source.tables import Tables, tables
 
 #: Positions at which the cut is compared with none.
 _CHECKED = 20
+#: Pixels of the scrambled skies that p-values come from, how far beyond the scanned ones they reach
+#: (rad), and in how many bands of declination.
+_NULL_NSIDE, _NULL_REACH, _NULL_BANDS = 32, 0.05, 20
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Scan:
         TS + 2 ln(w / max w) of each, by prior map.
     cut_error
         What the cut of far events costs in TS, at the hottest positions.
+    minus_log10_p
+        -log10 of each pixel's p-value, as if it were the only one; none: not asked for.
     notes
         What was decided for the user.
     """
@@ -47,6 +54,7 @@ class Scan:
     maxima: Maxima
     with_prior: Mapping[str, Floats]
     cut_error: float
+    minus_log10_p: Floats | None = None
     notes: tuple[str, ...] = ()
 
     def hottest(self, prior: str | None = None) -> Hottest:
@@ -71,6 +79,8 @@ class Scan:
             "RA": ("D", "deg", np.degrees(self.region.ra)),
             "DEC": ("D", "deg", np.degrees(self.region.dec)),
         }
+        if self.minus_log10_p is not None:
+            columns["MLOG10P"] = ("D", "", self.minus_log10_p)
         for name, values in self.with_prior.items():
             columns[f"TS_{name}"] = ("D", "", values)
         table = fits.BinTableHDU.from_columns(
@@ -96,6 +106,8 @@ def scan(
     max_dec: float = 85.0,
     gamma: tuple[float, float] = (1.0, 4.0),
     smoothing: Smoothing | None = None,
+    skies: int = 0,
+    seed: int = 0,
     threads: int | None = None,
 ) -> Scan:
     """Maximise the likelihood over ns and gamma at every pixel.
@@ -111,6 +123,8 @@ def scan(
         Ends of the spectral index, a whole number of steps of 0.25 apart.
     smoothing
         Of the background.
+    skies, seed
+        How many scrambled skies p-values come from, by declination; 0: there are none.
     threads
         By default as many as there are cores.
 
@@ -143,7 +157,39 @@ def scan(
         f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS at the hottest "
         "positions",
     )
-    return Scan(nside, region, found, with_prior, cost, notes)
+    p = None
+    if skies:
+        p = _minus_log10_p(data, made, region, found.ts, skies, seed, threads)
+    return Scan(nside, region, found, with_prior, cost, p, notes)
+
+
+def _minus_log10_p(
+    data: PointSourceData,
+    made: Tables,
+    region: Region,
+    ts: Floats,
+    skies: int,
+    seed: int,
+    threads: int | None,
+) -> Floats:
+    """Of each pixel, by the test statistics that scrambled skies have near its declination."""
+    grid = Region.grid(_NULL_NSIDE, None, 0.5 * np.pi)
+    low, high = region.dec.min() - _NULL_REACH, region.dec.max() + _NULL_REACH
+    grid = grid.kept((grid.dec >= low) & (grid.dec <= high))
+    drawn = []
+    for k in range(skies):
+        ra = scrambled(data, np.random.default_rng([seed, k]))
+        sky = Sky(made, ra, threads=threads, declinations=(low, high))
+        drawn.append(sky.maxima(grid.ra, grid.dec).ts)
+    null = np.array(drawn)
+    edges = np.linspace(np.sin(grid.dec.min()), np.sin(grid.dec.max()), _NULL_BANDS + 1)[1:-1]
+    band, own = (np.searchsorted(edges, np.sin(dec)) for dec in (grid.dec, region.dec))
+    found = np.zeros(len(region))
+    for k in np.unique(own):
+        nearest = np.unique(band)[np.abs(np.unique(band) - k).argmin()]
+        distribution = NullDistribution.of(null[:, band == nearest].ravel())
+        found[own == k] = distribution.minus_log10_p(ts[own == k])
+    return found
 
 
 def cut_error(made: Tables, region: Region, found: Maxima, threads: int | None = None) -> float:

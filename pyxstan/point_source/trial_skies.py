@@ -20,11 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.stats import chi2
 
 from pyxstan.errors import DataError
-from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.injection import scrambled, with_source
@@ -266,52 +263,3 @@ def _done(path: Path, head: str) -> set[int]:
         path.write_text(whole)
     rows = whole.splitlines()[2:]
     return {int(row.split(",", 1)[0]) for row in rows}
-
-
-@dataclass(frozen=True)
-class NullDistribution:
-    """Of the test statistic without a source: nothing in a part of all skies, else a scaled chi^2.
-
-    Parameters
-    ----------
-    ts
-        Of the trials, rising.
-    positive
-        The part of them above zero.
-    scale, dof
-        Of the chi^2 of the others: TS / scale follows it.
-    """
-
-    ts: Floats
-    positive: float
-    scale: float
-    dof: float
-
-    @classmethod
-    def of(cls, ts: Floats) -> NullDistribution:
-        """Fit one to trials."""
-        ts = np.sort(np.asarray(ts, dtype=float))
-        above = ts[ts > 0]
-        if len(above) < 20:
-            return cls(ts, len(above) / max(len(ts), 1), 1.0, 1.0)
-
-        def lost(log: Floats) -> float:
-            scale, dof = np.exp(log)
-            return -float(chi2.logpdf(above / scale, dof).sum() - len(above) * log[0])
-
-        found = np.exp(minimize(lost, np.log([1.0, above.mean()]), method="Nelder-Mead").x)
-        return cls(ts, len(above) / len(ts), float(found[0]), float(found[1]))
-
-    def p_value(self, ts: float) -> float:
-        """Of the trials: the part that does as well, the data among them."""
-        return float((1 + (self.ts >= ts).sum()) / (1 + len(self.ts)))
-
-    def fitted_p_value(self, ts: float) -> float:
-        """Of the chi^2."""
-        return 1.0 if ts <= 0 else float(self.positive * chi2.sf(ts / self.scale, self.dof))
-
-    def quantile(self, p: float) -> float:
-        """TS that is exceeded with probability 1 - p, by the chi^2."""
-        if 1.0 - p >= self.positive:
-            return 0.0
-        return float(self.scale * chi2.isf((1.0 - p) / self.positive, self.dof))
