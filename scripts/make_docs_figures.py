@@ -9,6 +9,7 @@ from typing import Any
 import pyxstan
 from pyxstan.cluster import ClusterImage, side_by_side
 from pyxstan.concordance import ConcordanceData, compare_priors
+from pyxstan.point_source import PointSourceData, scan, sky_figures
 from pyxstan.stacking import PosteriorSamples, stack
 from pyxstan.stacking import side_by_side as parents_side_by_side
 
@@ -74,9 +75,22 @@ def spectra() -> dict[str, Any]:
     return {"spectra_counts": figures["counts"], "spectra_unfolded": figures["unfolded"]}
 
 
+def point_source() -> dict[str, Any]:
+    """A source in a sky of events, with a prior map."""
+    data = PointSourceData.read(ROOT / "data" / "point_source_simulated" / "samples.yaml")
+    figures = pyxstan.plot(pyxstan.fit("point_source", data, seed=SEED))
+    maps = sky_figures(scan(data, nside=64))
+    return {
+        "point_source_position": figures["position"],
+        "point_source_distance": figures["distance"],
+        "point_source_corner": figures["corner"],
+        "point_source_sky": maps["ts_prior"],
+    }
+
+
 def main() -> None:
     """Fit the examples and write their figures."""
-    chosen = concordance() | cluster() | stacking() | spectra()
+    chosen = concordance() | cluster() | stacking() | spectra() | point_source()
     FIGURES.mkdir(parents=True, exist_ok=True)
     for name, figure in chosen.items():
         figure.savefig(FIGURES / f"{name}.png", dpi=160)

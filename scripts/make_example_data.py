@@ -1,10 +1,11 @@
-"""Make the example data: a calibration campaign, a cluster image, a population, two spectra.
+"""Make the example data: a campaign, a cluster image, a population, two spectra, a point source.
 
 `data/e0102_simulated` is about four lines of a supernova remnant; its layout is that of the
 campaigns on 1E 0102.2-7219 (Plucinski et al. 2017): 13 instruments, two oxygen and two neon lines.
 `data/cluster_simulated` is a double beta model, `data/stack_simulated` a Gaussian population of
 photon indices behind posterior samples of 30 objects, `data/spectra_simulated` two bursts of one
-temperature. All numbers are simulated here.
+temperature, `data/point_source_simulated` a sky of events with a source. All numbers are simulated
+here.
 
     python scripts/make_example_data.py
 """
@@ -19,6 +20,7 @@ import pandas as pd
 
 import pyxstan
 from pyxstan.cluster.workflow import write
+from pyxstan.point_source.workflow import write as write_events
 from pyxstan.spectra.workflow import write as write_spectra
 from pyxstan.stacking.workflow import write as write_samples
 
@@ -27,6 +29,7 @@ FOLDER = DATA / "e0102_simulated"
 CLUSTER = DATA / "cluster_simulated"
 STACK = DATA / "stack_simulated"
 SPECTRA = DATA / "spectra_simulated"
+POINT_SOURCE = DATA / "point_source_simulated"
 #: Instrument -> (stated prior sd of its log effective area, how far it truly is off, scatter).
 INSTRUMENTS = {
     "RGS1": (0.04, -0.021, 0.020),
@@ -105,6 +108,23 @@ def spectra() -> None:
     checksums(SPECTRA, *(path.name for path in write_spectra(data, truth, SPECTRA)))
 
 
+def point_source() -> None:
+    """Write events and effective area (gzipped), a prior map, samples.yaml and truth.json."""
+    data, truth = pyxstan.simulate("point_source", seed=SEED, events=5000, prior_radius=5.0)
+    POINT_SOURCE.mkdir(parents=True, exist_ok=True)
+    names = []
+    for path in write_events(data, truth, POINT_SOURCE):
+        names.append(path.name)
+        if path.suffix in (".csv", ".fits"):
+            packed = gzip.compress(path.read_bytes(), mtime=0)
+            path.unlink()
+            names[-1] += ".gz"
+            (POINT_SOURCE / names[-1]).write_bytes(packed)
+    samples = POINT_SOURCE / "samples.yaml"
+    samples.write_text(samples.read_text().replace(".csv", ".csv.gz").replace(".fits", ".fits.gz"))
+    checksums(POINT_SOURCE, *names)
+
+
 def checksums(folder: Path, *names: str) -> None:
     """Write SHA256SUMS of files."""
     sums = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
@@ -117,6 +137,7 @@ def main() -> None:
     cluster()
     stack()
     spectra()
+    point_source()
 
 
 if __name__ == "__main__":

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from pyxstan.point_source.areas import EffectiveArea, Smearing
     from pyxstan.point_source.background import Smoothing
     from pyxstan.point_source.data import EventSample, PointSourceData
+    from pyxstan.point_source.detection import Potential, potential
     from pyxstan.point_source.figures import sky_figures
     from pyxstan.point_source.fluxes import acceptance, averaged_acceptance, events, flux
     from pyxstan.point_source.maps import read_prior_map, write_prior_map
+    from pyxstan.point_source.null_distribution import NullDistribution
     from pyxstan.point_source.readers import (
         read_angular_resolution,
         read_effective_area,
@@ -28,12 +30,16 @@ if TYPE_CHECKING:
     )
     from pyxstan.point_source.sky import PriorMap
     from pyxstan.point_source.sky_scan import Scan, scan
+    from pyxstan.point_source.trial_skies import Injection, trials
     from pyxstan.point_source.windows import TimeWindow
 
 __all__ = [
     "EffectiveArea",
     "EventSample",
+    "Injection",
+    "NullDistribution",
     "PointSourceData",
+    "Potential",
     "PriorMap",
     "Scan",
     "Smearing",
@@ -43,6 +49,7 @@ __all__ = [
     "averaged_acceptance",
     "events",
     "flux",
+    "potential",
     "read_angular_resolution",
     "read_effective_area",
     "read_events",
@@ -51,12 +58,18 @@ __all__ = [
     "read_uptimes",
     "scan",
     "sky_figures",
+    "trials",
     "write_prior_map",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "potential": "detection",
+        "trials": "trial_skies",
+        "Potential": "detection",
+        "NullDistribution": "null_distribution",
+        "Injection": "trial_skies",
         "EffectiveArea": "areas",
         "EventSample": "data",
         "PointSourceData": "data",

@@ -126,13 +126,7 @@ def trials(
 
 
 def _read(inputs: Sequence[Path], settings: Sequence[str]) -> PointSourceData:
-    from pyxstan import registry
     from pyxstan.command_line import pairs
+    from pyxstan.point_source.data import PointSourceData
 
-    model = registry.get("point_source")
-    reading, rest = model.split_reading(pairs("--set", settings))
-    if rest:
-        names = ", ".join(option.name for option in model.reading)
-        raise DataError(f"no option '{min(rest)}'; there are {names}")
-    data: PointSourceData = model.family.read(inputs, reading)
-    return data
+    return PointSourceData.read(*inputs, **pairs("--set", settings))

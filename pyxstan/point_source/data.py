@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -107,6 +109,33 @@ class PointSourceData:
         names = [sample.name for sample in self.samples]
         if len(set(names)) < len(names):
             raise DataError(f"samples of the same name: {', '.join(names)}")
+
+    @classmethod
+    def read(cls, *paths: str | Path, **options: Any) -> PointSourceData:
+        """Read a SAMPLES.yaml, or files of one sample's events.
+
+        Parameters
+        ----------
+        paths
+            ``SAMPLES.yaml``, or tables of events.
+        **options
+            ``effective_area``, ``livetime``, ``prior_map`` ..., as ``--set`` on the command line;
+            see ``pyxstan.describe("point_source")``.
+
+        Raises
+        ------
+        DataError
+            A file can't be read, or an option is missing or unknown.
+        """
+        from pyxstan import registry
+
+        model = registry.get("point_source")
+        chosen, rest = model.split_reading(options)
+        if rest:
+            names = ", ".join(option.name for option in model.reading)
+            raise DataError(f"no option '{min(rest)}'; there are {names}")
+        found: PointSourceData = model.family.read([Path(path) for path in paths], chosen)
+        return found
 
     @property
     def events(self) -> int:

@@ -176,7 +176,7 @@ def _mollweide(scan: Scan, values: Floats, label: str, mark: str | None) -> Figu
     grid = np.where(at >= 0, values[np.maximum(at, 0)], np.nan).reshape(x.shape)
     finite = grid[np.isfinite(grid)]
     low = max(float(finite.min()), float(finite.max()) - 60.0)
-    figure = blank(7.6, 4.4)
+    figure = blank(7.2, 3.9)
     axes = figure.add_subplot(projection="mollweide")
     shown = axes.pcolormesh(-x, y, grid, cmap="viridis", rasterized=True, vmin=low)
     ra, dec = _galactic_plane()
@@ -190,10 +190,12 @@ def _mollweide(scan: Scan, values: Floats, label: str, mark: str | None) -> Figu
               markeredgecolor=_SECOND, linestyle="none", label="hottest pixel")  # fmt: skip
     axes.grid(alpha=0.4)
     axes.set_xticks(np.radians(np.arange(-150, 151, 60)))
-    axes.set_xticklabels([f"{(-tick) % 360:d}°" for tick in range(-150, 151, 60)], fontsize=7)
-    axes.set_xlabel("right ascension, increasing to the left; declination upwards", fontsize=8)
-    axes.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1.05, -0.1))
-    figure.colorbar(shown, ax=axes, label=label, shrink=0.7)
+    labels = [f"{(-tick) % 360:d}°" for tick in range(-150, 151, 60)]
+    axes.set_xticklabels(labels, fontsize=7, color="white")
+    axes.tick_params(axis="y", labelsize=7)
+    axes.set_xlabel("right ascension to the left, declination upwards (ICRS)", fontsize=8)
+    figure.legend(fontsize=7, loc="outside lower center", ncols=2, frameon=False)
+    figure.colorbar(shown, ax=axes, label=label, shrink=0.8)
     return figure
 
 

@@ -1,5 +1,6 @@
 """The workflow of `point_source`: what `pyxstan.registry.Family` asks for."""
 
+from pathlib import Path
 from typing import Any
 
 from pyxstan.errors import DataError
@@ -16,10 +17,8 @@ def as_data(data: Any) -> PointSourceData:
     """Turn what `pyxstan.fit` was given into `PointSourceData`."""
     if isinstance(data, PointSourceData):
         return data
-    if isinstance(data, str):
-        from pathlib import Path
-
-        return read([Path(data)], {})
+    if isinstance(data, str | Path):
+        return PointSourceData.read(data)
     raise DataError(
         f"point_source: got {type(data).__name__}, expected PointSourceData or a SAMPLES.yaml"
     )
