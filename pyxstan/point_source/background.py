@@ -2,11 +2,15 @@
 
 A season's events are nearly all background, and its detector turns under the sky: their density
 does not depend on right ascension. In sin(dec) it is a smoothed histogram. Energies are
-distributed by a smoothed histogram of the events at nearby declinations; where there are none the
-distribution isn't zero but unknown below one event: one event (`floor`) spread over all bins is
-added. How far apart signal and background can be, and with it the test statistic of a source
-whose events are more energetic than any of the background's, depends on that floor: it is the
-most that the data can say.
+distributed by a smoothed histogram of the events at nearby declinations. For an event both are made
+of the events in other sectors of right ascension: else a source's events, which stand together,
+would count as their own background, and the stronger it is the more of them would be lost.
+
+Where such events are rare, the distribution is that of a wider kernel in energy; where there are
+none, it isn't zero but unknown below one event: one event (`floor`) spread over all bins is added.
+How far apart signal and background can be, and with it the test statistic of a source whose events
+are more energetic than any of the background's, depends on that floor: it is the most that the data
+can say.
 """
 
 from __future__ import annotations
@@ -21,6 +25,11 @@ from pyxstan.point_source.data import EventSample
 
 #: Width of the fine bins in sin(dec) that smoothing starts from.
 _FINE = 0.004
+#: Sectors of right ascension; an event's own and those beside it are left out.
+_SECTORS = 12
+#: How much wider kernels in energy are, from which the shape at rare energies is taken, and below
+#: how many events an energy is rare: chosen for ns without bias (docs/calibration.md).
+_WIDER, _FEW = (3.0, 2.0, 1.0), 0.2
 
 
 @dataclass(frozen=True)
@@ -47,14 +56,14 @@ class Smoothing:
 
 @dataclass(frozen=True)
 class Background:
-    """Densities of one sample's background.
+    """Densities of one sample's background, for events in each sector of right ascension.
 
     Parameters
     ----------
     density
-        Of sin(dec), at the middles of `_FINE` bins.
+        Of sin(dec), at the middles of `_FINE` bins, shape (sectors, fine bins).
     energies
-        Probabilities of the bins of energy, shape (fine bins, bins).
+        Probabilities of the bins of energy, shape (sectors, fine bins, bins).
     """
 
     density: Floats
@@ -63,30 +72,59 @@ class Background:
     @classmethod
     def of(cls, sample: EventSample, edges: Floats, smoothing: Smoothing) -> Background:
         """That of a sample's events, with energies in bins of these edges (log10 of GeV)."""
-        fine = round(2.0 / _FINE)
-        bins = len(edges) - 1
-        row = fine_bin(np.sin(sample.dec))
-        counts = np.zeros((fine, bins))
-        np.add.at(counts, (row, energy_bin(sample.log10_energy, edges)), 1.0)
-        density = _smoothed(counts.sum(axis=1), smoothing.declination / _FINE)
-        density /= density.sum() * _FINE
+        shape = (_SECTORS, round(2.0 / _FINE), len(edges) - 1)
+        places = (
+            sector(sample.ra),
+            fine_bin(np.sin(sample.dec)),
+            energy_bin(sample.log10_energy, edges),
+        )
+        at = np.ravel_multi_index(places, shape)
+        counts = np.bincount(at, minlength=int(np.prod(shape))).reshape(shape).astype(float)
+        near = counts + np.roll(counts, 1, axis=0) + np.roll(counts, -1, axis=0)
+        others = counts.sum(axis=0) - near
+        density = _smoothed(others.sum(axis=2), smoothing.declination / _FINE)
+        density += 1e-9 * density.max()  # nowhere nothing
+        density /= density.sum(axis=1, keepdims=True) * _FINE
+        width = smoothing.energy_declination / _FINE
         # as many events as the kernel takes together, not their mean
-        wide = smoothing.energy_declination / _FINE
-        together = _smoothed(counts, wide) * max(1.0, wide * np.sqrt(4.0 * np.pi))
-        step = edges[1] - edges[0]
-        if smoothing.energy > 0:
-            together = gaussian_filter1d(together, smoothing.energy / step, axis=1, mode="constant")
-        together += smoothing.floor / bins
-        return cls(density, together / together.sum(axis=1, keepdims=True))
+        together = _smoothed(others, width) * max(1.0, width * np.sqrt(4.0 * np.pi))
+        total = np.maximum(together.sum(axis=2, keepdims=True), 1.0)
+        in_bins = smoothing.energy / (edges[1] - edges[0])
+        flat = np.full(shape[2], 1.0 / shape[2])
+        energies = (_along_energies(together, _WIDER[0] * in_bins) + smoothing.floor * flat) / (
+            total + smoothing.floor
+        )
+        for wider in _WIDER[1:]:
+            # where few events are seen, as in the wider kernel
+            seen = _along_energies(together, wider * in_bins)
+            energies = seen / total + _FEW / (seen + _FEW) * energies
+            energies /= energies.sum(axis=2, keepdims=True)
+        return cls(density, energies)
 
-    def at(self, sin_dec: Floats) -> Floats:
+    def at(self, ra: Floats, sin_dec: Floats) -> Floats:
         """Density on the sky, per steradian."""
-        middles = _FINE * (np.arange(len(self.density)) + 0.5) - 1.0
-        return np.asarray(np.interp(sin_dec, middles, self.density) / (2.0 * np.pi))
+        place = (sin_dec + 1.0) / _FINE - 0.5
+        below = np.clip(np.floor(place).astype(np.int64), 0, self.density.shape[1] - 2)
+        part = np.clip(place - below, 0.0, 1.0)
+        rows = sector(ra)
+        low, high = self.density[rows, below], self.density[rows, below + 1]
+        return np.asarray((low + part * (high - low)) / (2.0 * np.pi))
 
-    def energy(self, sin_dec: Floats, bin_: Integers) -> Floats:
-        """Probability of an event's bin of energy, given its declination."""
-        return np.asarray(self.energies[fine_bin(sin_dec), bin_])
+    def energy(self, ra: Floats, sin_dec: Floats, bin_: Integers) -> Floats:
+        """Probability of an event's bin of energy, given its place."""
+        return np.asarray(self.energies[sector(ra), fine_bin(sin_dec), bin_])
+
+
+def _along_energies(events: Floats, width: float) -> Floats:
+    """Smoothed along energies; width in bins."""
+    if width == 0:
+        return events
+    return np.asarray(gaussian_filter1d(events, width, axis=2, mode="constant"))
+
+
+def sector(ra: Floats) -> Integers:
+    """The sector of a right ascension (rad)."""
+    return np.asarray(ra * (_SECTORS / (2.0 * np.pi))).astype(np.int64) % _SECTORS
 
 
 def fine_bin(sin_dec: Floats) -> Integers:
@@ -101,5 +139,5 @@ def energy_bin(log10_energy: Floats, edges: Floats) -> Integers:
 
 
 def _smoothed(counts: Floats, width: float) -> Floats:
-    """By a Gaussian along the first axis, reflected at the poles."""
-    return np.asarray(gaussian_filter1d(counts, width, axis=0, mode="reflect", truncate=6.0))
+    """By a Gaussian along declinations, reflected at the poles."""
+    return np.asarray(gaussian_filter1d(counts, width, axis=1, mode="reflect", truncate=5.0))

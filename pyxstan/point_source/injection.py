@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from pyxstan.point_source.arrays import Floats, Integers
-from pyxstan.point_source.background import energy_bin
 from pyxstan.point_source.data import EventSample, PointSourceData
 from pyxstan.point_source.tables import energy_edges
 from pyxstan.point_source.windows import TimeWindow
 
-#: Sine of declinations within which real events lend their errors, and how many there are to be.
-_NEAR, _LENDERS = 0.05, 50
+#: Real events that lend their errors: how many, and what makes them alike in sin(dec) and log10 of
+#: the energy.
+_LENDERS, _ALIKE_SIN_DEC, _ALIKE_ENERGY = 100, 0.1, 0.1
 
 
 def scrambled(data: PointSourceData, rng: np.random.Generator) -> list[Floats]:
@@ -90,18 +90,17 @@ def source_events(
 def _lenders(
     sample: EventSample, bins: Integers, edges: Floats, sin_dec: float, rng: np.random.Generator
 ) -> Integers:
-    """A real event for each energy bin: of that bin or the nearest, and near the declination."""
-    away = np.abs(np.sin(sample.dec) - sin_dec)
-    enough = min(_LENDERS, len(away)) - 1
-    reach = max(_NEAR, float(np.partition(away, enough)[enough]))
-    near = np.flatnonzero(away <= reach)
-    own = energy_bin(sample.log10_energy[near], edges)
-    order = np.argsort(own, kind="stable")
-    near, own = near[order], own[order]
-    there = np.unique(own)
-    nearest = there[np.abs(there[None, :] - bins[:, None]).argmin(axis=1)]
-    first, last = (np.searchsorted(own, nearest, side=side) for side in ("left", "right"))
-    return np.asarray(near[rng.integers(first, last)])
+    """For each energy bin a real event of about that energy and declination."""
+    away = ((np.sin(sample.dec) - sin_dec) / _ALIKE_SIN_DEC) ** 2
+    count = min(_LENDERS, len(away))
+    found = np.empty(len(bins), dtype=np.int64)
+    for bin_ in np.unique(bins):
+        energy = 0.5 * (edges[bin_] + edges[bin_ + 1])
+        distance = away + ((sample.log10_energy - energy) / _ALIKE_ENERGY) ** 2
+        nearest = np.argpartition(distance, count - 1)[:count]
+        here = bins == bin_
+        found[here] = rng.choice(nearest, here.sum())
+    return found
 
 
 def _displaced(

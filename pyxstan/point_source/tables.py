@@ -145,7 +145,8 @@ def _of_background(
     """A sample's background, and weights and energy bins of its events."""
     background = Background.of(sample, edges, smoothing)
     sin, bin_ = np.sin(sample.dec), energy_bin(sample.log10_energy, edges)
-    weight = in_time(sample, window) / (background.at(sin) * background.energy(sin, bin_))
+    density = background.at(sample.ra, sin) * background.energy(sample.ra, sin, bin_)
+    weight = in_time(sample, window) / density
     return background, weight, bin_
 
 

@@ -110,23 +110,23 @@ class Skies:
 
     @cached_property
     def tables(self) -> Tables:
-        """Of the data: skies without a source differ in right ascensions alone."""
+        """Of the data: for the signal, which is the same in all skies."""
         return tables(self.data, self.smoothing, self.gamma)
 
     def trial(self, number: int, threads: int | None = None) -> Trial:
         """Make one sky and scan it."""
         rng = np.random.default_rng([self.seed, number])
         ra = scrambled(self.data, rng)
-        made, injected, position = self.tables, 0, None
+        injected, position = 0, None
+        data = with_source(self.data, ra, [0] * len(ra), 2.0, (0.0, 0.0), rng)
         if self.injection is not None:
             position = self._position(self.injection, rng)
             counts = _shares(self.data, self.injection, position, rng)
             injected = sum(counts)
             data = with_source(self.data, ra, counts, self.injection.gamma, position, rng)
-            made = with_events(self.tables, data, self.smoothing)
-            ra = [sample.ra for sample in data.samples]
+        made = with_events(self.tables, data, self.smoothing)
         dec = self.region.dec
-        sky = Sky(made, ra, threads=threads, declinations=(dec.min(), dec.max()))
+        sky = Sky(made, threads=threads, declinations=(dec.min(), dec.max()))
         maxima = sky.maxima(self.region.ra, dec)
         return Trial(number, self.region.hottest(maxima), injected, position)
 
