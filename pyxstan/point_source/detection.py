@@ -106,7 +106,7 @@ def potential(
         So many events as would be needed aren't accepted there.
     """
     checked_unit(pivot, unit)
-    region = _point(np.radians(ra), np.radians(dec))
+    region = point(ra, dec)
     smoothing = smoothing or Smoothing()
     ends = (1.0, 4.0)
     empty = Skies(data, region, smoothing, ends, None, seed)
@@ -132,7 +132,9 @@ def potential(
     return Potential(ra, dec, gamma, thresholds, ns, tuple(map(float, fluxes)), unit, null)
 
 
-def _point(ra: float, dec: float) -> Region:
+def point(ra: float, dec: float) -> Region:
+    """One position alone (deg), in the middle of a small pixel's place."""
+    ra, dec = float(np.radians(ra)), float(np.radians(dec))
     number = Pixels.containing(np.array([ra]), np.array([dec]), 2**_ORDER)
     pixels = Pixels(np.array([_ORDER]), number)
     return Region(pixels, np.array([ra]), np.array([dec]), np.zeros(1))
