@@ -32,7 +32,7 @@ struct Event {
   double cut;
   //! 1 / sigma^2, and the ratio's factor in front of the exponential.
   double kappa, norm;
-  std::int32_t bin;
+  std::int32_t bin, number;
 };
 
 // Events of similar errors, in bands of declination, by right ascension in each.
@@ -78,7 +78,7 @@ struct Cell {
 };
 
 void gather(const Class& group, double ra, double dec, double x, double y, double z, const Cell& cell,
-            std::vector<Term>& terms, std::vector<std::int32_t>* bins) {
+            std::vector<Term>& terms, std::vector<const Event*>* seen) {
   const double low = dec - group.radius, high = dec + group.radius;
   const int bands = static_cast<int>(group.start.size()) - 1;
   const int first = std::max(0, static_cast<int>((low + 0.5 * pi) / group.height));
@@ -94,7 +94,7 @@ void gather(const Class& group, double ra, double dec, double x, double y, doubl
       if (cosine < event.cut) continue;
       terms.push_back({event.norm * std::exp(event.kappa * (cosine - 1.0)), cell.energy + cell.row * event.bin,
                        cell.density + cell.density_row * event.bin});
-      if (bins != nullptr) bins->push_back(event.bin);
+      if (seen != nullptr) seen->push_back(&event);
     }
   };
   for (int band = first; band <= last; ++band) {
@@ -120,7 +120,7 @@ class Position {
  public:
   explicit Position(const std::vector<Sample>& samples, const Gammas& gammas) : samples_(samples), gammas_(gammas) {}
 
-  const std::vector<Part>& at(double ra, double dec, std::vector<std::int32_t>* bins = nullptr) {
+  const std::vector<Part>& at(double ra, double dec, std::vector<const Event*>* seen = nullptr) {
     terms_.clear();
     parts_.clear();
     ra = wrapped(ra);
@@ -132,7 +132,7 @@ class Position {
       const std::size_t density_row = static_cast<std::size_t>((gammas_.count - 1) / stride) + 1;
       const Cell tables{sample.energy + row * cell * bins_of_cell, row,
                         sample.density + density_row * cell * bins_of_cell, density_row};
-      for (const Class& group : sample.events->classes) gather(group, ra, dec, x, y, z, tables, terms_, bins);
+      for (const Class& group : sample.events->classes) gather(group, ra, dec, x, y, z, tables, terms_, seen);
       ends.push_back(terms_.size());
       parts_.push_back({sample.count, sample.share + row * cell, nullptr, nullptr});
     }
@@ -385,7 +385,8 @@ void* events_new(std::int64_t count, const double* ra, const double* dec, const 
       const double reach = std::min(cut * sigma[i], pi);
       group.ra.push_back(ra[i]);
       group.events.push_back({std::cos(dec[i]) * std::cos(ra[i]), std::cos(dec[i]) * std::sin(ra[i]), std::sin(dec[i]),
-                              reach >= pi ? -2.0 : std::cos(reach), kappa, norm, bin[i]});
+                              reach >= pi ? -2.0 : std::cos(reach), kappa, norm, bin[i],
+                              static_cast<std::int32_t>(i)});
     }
     made->classes.push_back(std::move(group));
   }
@@ -434,29 +435,58 @@ void surface(std::int64_t sample_count, const Sample* samples, double gamma_low,
 }
 
 // The near events of positions: how many of each sample (counts[position][sample]), and, where there is room for
-// them, their ratios and bins one after the other. Returns the number in all.
+// them, their ratios, bins and numbers one after the other. Returns how many there are in all.
 std::int64_t near_events(std::int64_t sample_count, const Sample* samples, int gamma_count, std::int64_t positions,
                          const double* ra, const double* dec, std::int64_t room, std::int64_t* counts, double* ratio,
-                         std::int32_t* bin) {
+                         std::int32_t* bin, std::int32_t* number) {
   const std::vector<Sample> all(samples, samples + sample_count);
   const Gammas gammas{1.0, 1.0, gamma_count};
   Position position(all, gammas);
-  std::vector<std::int32_t> bins;
+  std::vector<const Event*> seen;
   std::int64_t total = 0;
   for (std::int64_t i = 0; i < positions; ++i) {
-    bins.clear();
+    seen.clear();
     std::size_t at = 0;
-    for (const Part& part : position.at(ra[i], dec[i], &bins)) {
+    for (const Part& part : position.at(ra[i], dec[i], &seen)) {
       counts[i * sample_count] = part.last - part.first;
       counts += 1;
       for (const Term* term = part.first; term != part.last; ++term, ++at, ++total)
         if (total < room) {
           ratio[total] = term->ratio;
-          bin[total] = bins[at];
+          bin[total] = seen[at]->bin;
+          number[total] = seen[at]->number;
         }
     }
     counts -= sample_count;
   }
   return total;
+}
+
+// The near events of one source, or of several taken for one, sample by sample: the maximum (TS, ns, gamma), and log
+// likelihood ratios at given (ns, gamma).
+void stacked(std::int64_t sample_count, const double* events, const std::int64_t* start, const double* ratio,
+             const std::int64_t* row, const double* energy, const double* density, const double* share,
+             double gamma_low, double gamma_step, int gamma_count, double* best, std::int64_t points,
+             const double* ns, const double* gamma, double* values) {
+  const Gammas gammas{gamma_low, gamma_step, gamma_count};
+  const std::int64_t width = 2 * gamma_count, density_width = (gamma_count - 1) / stride + 1;
+  std::vector<Term> terms;
+  for (std::int64_t i = 0; i < start[sample_count]; ++i)
+    terms.push_back({ratio[i], energy + width * row[i], density + density_width * row[i]});
+  std::vector<Part> parts;
+  for (std::int64_t s = 0; s < sample_count; ++s)
+    parts.push_back({events[s], share + width * s, terms.data() + start[s], terms.data() + start[s + 1]});
+  if (best != nullptr) {
+    std::vector<double> ratios;
+    const Maximum found = maximised(parts, gammas, ratios);
+    best[0] = 2.0 * found.value;
+    best[1] = found.ns;
+    best[2] = found.ns > 0.0 ? found.gamma : std::nan("");
+  }
+  std::optional<Profile> profile;  // of the last gamma
+  for (std::int64_t k = 0; k < points; ++k) {
+    if (k == 0 || gamma[k] != gamma[k - 1]) profile.emplace(parts, gammas, gamma[k]);
+    values[k] = profile->at(ns[k]).value;
+  }
 }
 }

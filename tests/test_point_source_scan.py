@@ -214,7 +214,7 @@ def test_direct_draws_are_the_grid(year: EventSample, count: int) -> None:
     maxima = sky.maxima(region.ra, region.dec)
     chosen = positions(sky, region, maxima, disc, FLAT, most, np.radians(85))
     at = chosen.region
-    target = Target(sky, at, most, FLAT)
+    target = Target.at(sky, at, most, FLAT)
     layout = target.layout()
     found = direct(target, layout, 2, 4000, 1)
     gamma = np.linspace(1.005, 3.995, 150)

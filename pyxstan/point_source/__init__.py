@@ -15,6 +15,7 @@ from pyxstan.lazy import lazy_names
 if TYPE_CHECKING:
     from pyxstan.point_source.areas import EffectiveArea, Smearing
     from pyxstan.point_source.background import Smoothing
+    from pyxstan.point_source.catalogue import Catalogue, read_catalogue
     from pyxstan.point_source.data import EventSample, PointSourceData
     from pyxstan.point_source.detection import Potential, potential
     from pyxstan.point_source.figures import sky_figures
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pyxstan.point_source.windows import TimeWindow
 
 __all__ = [
+    "Catalogue",
     "EffectiveArea",
     "EventSample",
     "Injection",
@@ -51,6 +53,7 @@ __all__ = [
     "flux",
     "potential",
     "read_angular_resolution",
+    "read_catalogue",
     "read_effective_area",
     "read_events",
     "read_prior_map",
@@ -70,6 +73,7 @@ __getattr__, __dir__ = lazy_names(
         "Potential": "detection",
         "NullDistribution": "null_distribution",
         "Injection": "trial_skies",
+        "Catalogue": "catalogue",
         "EffectiveArea": "areas",
         "EventSample": "data",
         "PointSourceData": "data",
@@ -83,6 +87,7 @@ __getattr__, __dir__ = lazy_names(
         "events": "fluxes",
         "flux": "fluxes",
         "read_angular_resolution": "readers",
+        "read_catalogue": "catalogue",
         "read_effective_area": "readers",
         "read_events": "readers",
         "read_prior_map": "maps",

@@ -12,6 +12,7 @@ import numpy as np
 from pyxstan.errors import DataError
 from pyxstan.point_source.areas import EffectiveArea, Smearing
 from pyxstan.point_source.arrays import Floats
+from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.sky import PriorMap
 from pyxstan.point_source.windows import TimeWindow
 
@@ -96,12 +97,15 @@ class PointSourceData:
         Where the source may be; none: everywhere alike.
     window
         When it may have shone; none: always.
+    catalogue
+        Sources at known positions that are taken for one, in place of a prior map.
     """
 
     samples: tuple[EventSample, ...]
     prior_map: PriorMap | None = None
     window: TimeWindow | None = None
     notes: Sequence[str] = field(default=())
+    catalogue: Catalogue | None = None
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -109,6 +113,8 @@ class PointSourceData:
         names = [sample.name for sample in self.samples]
         if len(set(names)) < len(names):
             raise DataError(f"samples of the same name: {', '.join(names)}")
+        if self.catalogue is not None and self.prior_map is not None:
+            raise DataError("a catalogue's positions are known: give it or a prior map, not both")
 
     @classmethod
     def read(cls, *paths: str | Path, **options: Any) -> PointSourceData:

@@ -27,7 +27,9 @@ _CENTRE = (266.405, -28.936)
 
 def figures(idata: Any) -> dict[str, Figure]:
     """The position, the events by distance, and the corner plot, from the inference data alone."""
-    found = {"position": _position(idata), "distance": _distance(idata)}
+    found = {"distance": _distance(idata)}
+    if "map_order" in inference_data.group(idata, "constant_data"):
+        found = {"position": _position(idata), **found}
     posterior = inference_data.group(idata, "posterior")
     if posterior.sizes["chain"] * posterior.sizes["draw"] > 1:
         found["corner"] = _corner(posterior)
@@ -119,7 +121,7 @@ def _circles(axes: Any, constant: Any, middle: Floats, half: float, scale: float
 
 
 def _distance(idata: Any) -> Figure:
-    """Events by their distance from the hottest pixel, seen and expected."""
+    """Events by their distance from the hottest pixel or nearest source, seen and expected."""
     observed = inference_data.group(idata, "observed_data")["counts"]
     predicted = inference_data.group(idata, "posterior_predictive")["counts"]
     low, middle, high = np.quantile(
@@ -128,6 +130,9 @@ def _distance(idata: Any) -> Figure:
     inner, outer = observed["inner_radius"].to_numpy(), observed["outer_radius"].to_numpy()
     area = 2 * np.pi * np.diff(-np.cos(np.radians(np.append(inner, outer[-1]))))
     area *= np.degrees(1.0) ** 2
+    of_one = "map_order" in inference_data.group(idata, "constant_data")
+    if not of_one:  # rings around many sources are cut by one another
+        area = np.ones(len(area))
     figure = blank(5.2, 3.6)
     axes = figure.subplots()
     kept = slice(None, -1)  # the last ring is all the rest
@@ -139,7 +144,8 @@ def _distance(idata: Any) -> Figure:
     y = observed.to_numpy() / area
     axes.errorbar(x[kept], y[kept], np.sqrt(np.maximum(observed, 1))[kept] / area[kept], fmt="o",
                   color=_COLOR, markersize=4, label="events")  # fmt: skip
-    axes.set(xlabel="distance from the hottest pixel (deg)", ylabel="events per deg$^2$")
+    what = observed.attrs["long_name"].removeprefix("events by ")
+    axes.set(xlabel=f"{what} (deg)", ylabel="events per deg$^2$" if of_one else "events")
     axes.set_ylim(0)
     axes.legend(fontsize=8)
     return figure

@@ -12,6 +12,7 @@ import numpy as np
 
 from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats
+from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.sky import PriorMap
 
@@ -71,6 +72,21 @@ def flux(
     if not (accepted > 0).all():
         raise DataError("no event is accepted at that declination: a flux can't be told")
     return np.asarray(ns) / accepted * _scale(pivot, unit)
+
+
+def summed_flux(
+    data: PointSourceData,
+    ns: Floats,
+    gamma: Floats,
+    catalogue: Catalogue,
+    pivot: float = _PIVOT,
+    unit: str = _UNIT,
+) -> Floats:
+    """The flux of all of a catalogue's sources together, of `ns` events in all; see `flux`."""
+    indices, which = np.unique(gamma, return_inverse=True)
+    of_sources = acceptance(data, catalogue.dec[:, None], indices, pivot)
+    accepted = (catalogue.weight @ of_sources)[which.reshape(np.shape(gamma))]
+    return np.asarray(ns / accepted * _scale(pivot, unit))
 
 
 def events(

@@ -77,6 +77,7 @@ MODELS = (
             Option("least_sigma", "smaller angular errors are raised to it (deg)", 0.2, float),
             Option("columns", "which column is which, as in ra:RAJ2000,sigma:err"),
             Option("prior_map", "HEALPix map of where the source may be"),
+            Option("catalogue", "table of sources (ra, dec, weight, name) that are taken for one"),
             Option("window", "when it may have shone (MJD), as 55700,55800 or gaussian(55700, 5)"),
         ),
         adapt_delta=0.9,

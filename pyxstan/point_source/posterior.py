@@ -8,7 +8,7 @@ likelihood at every position (`Layout.drawn_positions`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,13 +50,12 @@ class Layout:
     log_weight: Floats
 
     @classmethod
-    def of(cls, sky: Sky, at: Region, x: Floats, gamma: Floats) -> Layout:
+    def of(cls, target: Target, x: Floats, gamma: Floats) -> Layout:
         """The one of some points."""
         # by gamma, then ns: what depends on gamma alone is made once
         g, n = np.meshgrid(gamma, np.expm1(x), indexing="ij")
-        values = sky.log_likelihood(at.ra, at.dec, n.ravel(), g.ravel())
-        table = values.reshape(len(at), len(gamma), len(x)).swapaxes(1, 2)
-        return cls(x, gamma, table + at.log_prior[:, None, None])
+        values = target.log_weight(n.ravel(), g.ravel())
+        return cls(x, gamma, values.reshape(-1, len(gamma), len(x)).swapaxes(1, 2))
 
     def summed(self) -> RectBivariateSpline:
         """Ln of the sum over positions."""
@@ -81,18 +80,36 @@ class Layout:
 
 @dataclass(frozen=True)
 class Target:
-    """The posterior density of ns and gamma, and of the position given these."""
+    """The posterior density of ns and gamma, and of the position given these.
 
-    sky: Sky
-    region: Region
+    Parameters
+    ----------
+    log_weight
+        Ln of prior times likelihood of each position at some (ns, gamma), shape (positions,
+        points); quick where points of the same gamma follow one another.
+    ends
+        Of gamma.
+    most
+        What ns can't be above.
+    priors
+        Of ns and gamma.
+    """
+
+    log_weight: Callable[[Floats, Floats], Floats]
+    ends: tuple[float, float]
     most: float
     priors: Mapping[str, Prior]
 
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Of gamma."""
-        gammas = self.sky.tables.gammas
-        return float(gammas[0]), float(gammas[-1])
+    @classmethod
+    def at(cls, sky: Sky, region: Region, most: float, priors: Mapping[str, Prior]) -> Target:
+        """The one of a source in one of some pixels."""
+
+        def log_weight(ns: Floats, gamma: Floats) -> Floats:
+            values = sky.log_likelihood(region.ra, region.dec, ns, gamma)
+            return values + region.log_prior[:, None]
+
+        gammas = sky.tables.gammas
+        return cls(log_weight, (float(gammas[0]), float(gammas[-1])), most, priors)
 
     def log_prior(self, x: Floats, gamma: Floats) -> Floats:
         """Ln of the prior density of (ln(1 + ns), gamma)."""
@@ -102,17 +119,15 @@ class Target:
 
     def layout(self) -> Layout:
         """Laid out over all there may be, then again over where the posterior is."""
-        gammas = self.sky.tables.gammas
         x = np.linspace(0.0, np.log1p(self.most), _FIRST[0])
-        gamma = np.linspace(gammas[0], gammas[-1], _FIRST[1])
-        coarse = Layout.of(self.sky, self.region, x, gamma)
+        gamma = np.linspace(*self.ends, _FIRST[1])
+        coarse = Layout.of(self, x, gamma)
         first, second = np.meshgrid(x, gamma, indexing="ij")
         log_prior = self.log_prior(first.ravel(), second.ravel()).reshape(first.shape)
         log_p = logsumexp(coarse.log_weight, axis=0) + log_prior
         matters = log_p > log_p.max() - _FALL
         return Layout.of(
-            self.sky,
-            self.region,
+            self,
             _around(x, matters.any(axis=1), _SECOND[0]),
             _around(gamma, matters.any(axis=0), _SECOND[1]),
         )
@@ -164,11 +179,10 @@ def direct(target: Target, layout: Layout, chains: int, draws: int, seed: int) -
 
 
 def _error(target: Target, layout: Layout, x: Floats, gamma: Floats) -> float:
-    at = target.region
     order = np.argsort(gamma, kind="stable")
     x, gamma = x[order], gamma[order]
-    exact = target.sky.log_likelihood(at.ra, at.dec, np.expm1(x), gamma).T + at.log_prior
-    return float(np.abs(logsumexp(exact, axis=1) - layout.summed().ev(x, gamma)).max())
+    exact = logsumexp(target.log_weight(np.expm1(x), gamma), axis=0)
+    return float(np.abs(exact - layout.summed().ev(x, gamma)).max())
 
 
 def _neighbour(points: Floats, values: Floats, rng: np.random.Generator) -> Integers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,18 @@ import numpy as np
 
 from pyxstan.errors import DataError
 from pyxstan.point_source.background import Smoothing
+from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.fluxes import checked_unit
 from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.positions import positions
 from pyxstan.point_source.posterior import Layout, Target, direct
 from pyxstan.point_source.region import Hottest, Region
-from pyxstan.point_source.scanning import CUT, Sky
+from pyxstan.point_source.scanning import CUT, Maxima, Sky
 from pyxstan.point_source.sky_scan import cut_error
+from pyxstan.point_source.stacked_sky import StackedSky
 from pyxstan.point_source.tables import Tables, tables
-from pyxstan.point_source.trial_skies import Skies
+from pyxstan.point_source.trial_skies import Skies, empty_skies
 from pyxstan.priors import Prior
 
 if TYPE_CHECKING:
@@ -37,20 +39,18 @@ _REACH = 6.0
 _GAMMA = (1.0, 4.0)
 #: Pixels that trials may look at in all, and how many trials that is, at least and at most.
 _TRIED, _FEWEST, _MOST = 1_000_000, 20, 200
+#: How many trials a catalogue has.
+_STACKED = 100
 #: An error of ln L that draws may have.
 _LARGEST_ERROR = 0.02
 
 
-@dataclass(frozen=True)
-class PointSourceProblem:
-    """What a fit of a point source is made of; see `pyxstan.registry.Problem`."""
+@dataclass(frozen=True, kw_only=True)
+class SourceProblem:
+    """What fits of a source, or of several taken for one, have in common."""
 
     data: PointSourceData
     target: Target
-    #: Approximate posterior probability of each position.
-    weight: np.ndarray
-    hottest: Hottest
-    nside: int
     pivot: float
     unit: str
     directly: bool
@@ -116,6 +116,15 @@ class PointSourceProblem:
     def refined(self, draws: Draws) -> None:
         """Nothing is prepared better."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class PointSourceProblem(SourceProblem):
+    """What a fit of a point source is made of; see `pyxstan.registry.Problem`."""
+
+    sky: Sky
+    region: Region
+    hottest: Hottest
+
     def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
         """Posterior, map of positions, and events by distance."""
         from pyxstan.point_source.results import groups
@@ -123,63 +132,150 @@ class PointSourceProblem:
         return groups(self, draws, seed)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CatalogueProblem(SourceProblem):
+    """What a fit of a catalogue's sources is made of; see `pyxstan.registry.Problem`."""
+
+    sky: StackedSky
+    made: Tables
+    catalogue: Catalogue
+
+    def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
+        """Posterior, and events by their distance from the nearest source."""
+        from pyxstan.point_source.catalogue_results import groups
+
+        return groups(self, draws, seed)
+
+
 def prepare(
     model: str, data: PointSourceData, options: Mapping[str, Any], priors: Mapping[str, Prior]
-) -> PointSourceProblem:
-    """Make events ready for Stan: the background, the scan, the positions that matter."""
-    max_dec, pivot = options["max_dec"], options["pivot"]
-    if not 0 < max_dec <= 90:
-        raise DataError(f"option max_dec: {max_dec:g} is not an angle of 0 to 90 deg")
-    checked_unit(pivot, options["unit"])
+) -> SourceProblem:
+    """Make events ready for Stan: the background, the scan, the positions that matter.
+
+    Raises
+    ------
+    DataError
+        An option or a prior is none that it can be, or nothing is left to look at.
+    """
+    pivot, unit = options["pivot"], options["unit"]
+    if not 0 < options["max_dec"] <= 90:
+        raise DataError(f"option max_dec: {options['max_dec']:g} is not an angle of 0 to 90 deg")
+    checked_unit(pivot, unit)
     chosen = {**default_priors(data.events), **priors}
-    ends, most = _ends(chosen["gamma"]), _most(chosen["ns"])
     smoothing = smoothing_of(options)
-    made = tables(data, smoothing, ends)
+    made = tables(data, smoothing, _ends(chosen["gamma"]))
+    most = min(_most(chosen["ns"]), 0.9 * _fewest_events(made))
+    settings = {
+        "data": data,
+        "pivot": pivot,
+        "unit": unit,
+        "directly": options["exact"],
+        "priors": {name: str(prior) for name, prior in chosen.items()},
+    }
+    if data.catalogue is not None:
+        return _of_catalogue(data.catalogue, made, smoothing, chosen, most, options, settings)
+    return _of_position(made, smoothing, chosen, most, options, settings)
+
+
+def _of_position(
+    made: Tables,
+    smoothing: Smoothing,
+    priors: Mapping[str, Prior],
+    most: float,
+    options: Mapping[str, Any],
+    settings: dict[str, Any],
+) -> PointSourceProblem:
+    """Of one source in one of the prior map's pixels."""
+    data, max_dec = settings["data"], np.radians(options["max_dec"])
     sky = Sky(made)
-    region = Region.grid(options["nside"], data.prior_map, np.radians(max_dec))
+    region = Region.grid(options["nside"], data.prior_map, max_dec)
     maxima = sky.maxima(region.ra, region.dec)
     hottest = region.hottest(maxima)
-    at = positions(sky, region, maxima, data.prior_map, chosen, most, np.radians(max_dec))
-    most = min(most, 0.9 * _fewest_events(made))
-    target = Target(sky, at.region, most, chosen)
+    at = positions(sky, region, maxima, data.prior_map, priors, most, max_dec)
+    target = Target.at(sky, at.region, most, priors)
     cost = cut_error(made, region, maxima)
-    notes = [
-        *data.notes,
-        *(note for sample in data.samples for note in sample.notes),
-        *(() if data.prior_map is None else data.prior_map.notes),
-        f"{len(at)} positions matter; the others hold less than {at.dropped:.1g} of the posterior",
-        f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS at the hottest "
-        "positions",
-        *_unsmeared(data),
-    ]
-    attributes = {
-        "ts": hottest.ts,
-        "ts_with_prior": hottest.ts_with_prior,
-        "ts_of_a_tenth_of_the_floor": _with_less_floor(data, smoothing, ends, hottest),
-        "hottest_ra_deg": float(np.degrees(hottest.ra)),
-        "hottest_dec_deg": float(np.degrees(hottest.dec)),
-        "hottest_ns": hottest.ns,
-        "hottest_gamma": hottest.gamma,
-        "positions_dropped": at.dropped,
-        "cut_error": cost,
-    }
-    found = _p_value(Skies(data, region, smoothing, ends), hottest.ts_with_prior, options["trials"])
-    if found is not None:
-        attributes |= {"p_value": found[0], "trials": found[1]}
-        attributes["minus_log10_p"] = float(-np.log10(found[0]))
+    skies = Skies(data, region, smoothing, target.ends)
+
+    def trials(count: int) -> list[float]:
+        return [trial.hottest.ts_with_prior for trial in skies.trials(range(count))]
+
+    def less_floor(tables_: Tables) -> Maxima:
+        return Sky(tables_).maxima(np.array([hottest.ra]), np.array([hottest.dec]))
+
     return PointSourceProblem(
-        data=data,
-        target=target,
-        weight=at.weight,
+        **settings,
+        sky=sky,
+        region=at.region,
         hottest=hottest,
-        nside=options["nside"],
-        pivot=pivot,
-        unit=options["unit"],
-        directly=options["exact"],
-        stan_data=_stan_data(target),
-        notes=notes,
-        priors={name: str(prior) for name, prior in chosen.items()},
-        attributes=attributes,
+        target=target,
+        stan_data=_stan_data(target, made, _at_positions(sky, at.region)),
+        notes=[
+            *_notes(data),
+            f"{len(at)} positions matter; the others hold less than {at.dropped:.1g} of the "
+            "posterior",
+            f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS at the hottest "
+            "positions",
+        ],
+        attributes={
+            "ts": hottest.ts,
+            "ts_with_prior": hottest.ts_with_prior,
+            "ts_of_a_tenth_of_the_floor": _with_less_floor(data, smoothing, target, less_floor),
+            "hottest_ra_deg": float(np.degrees(hottest.ra)),
+            "hottest_dec_deg": float(np.degrees(hottest.dec)),
+            "hottest_ns": hottest.ns,
+            "hottest_gamma": hottest.gamma,
+            "positions_dropped": at.dropped,
+            "cut_error": cost,
+            **_p_value(trials, len(region), hottest.ts_with_prior, options["trials"]),
+        },
+    )
+
+
+def _of_catalogue(
+    catalogue: Catalogue,
+    made: Tables,
+    smoothing: Smoothing,
+    priors: Mapping[str, Prior],
+    most: float,
+    options: Mapping[str, Any],
+    settings: dict[str, Any],
+) -> CatalogueProblem:
+    """Of a catalogue's sources, taken for one."""
+    data = settings["data"]
+    stack = StackedSky(Sky(made), catalogue)
+    best = stack.maximum()
+    ends = float(made.gammas[0]), float(made.gammas[-1])
+    target = Target(stack.log_likelihood, ends, most, priors)
+
+    def maximum(tables_: Tables) -> Maxima:
+        return StackedSky(Sky(tables_), catalogue).maximum()
+
+    def trials(count: int) -> list[float]:
+        return [float(maximum(each).ts[0]) for each in empty_skies(data, made, smoothing, count)]
+
+    uncut = StackedSky(Sky(made, cut=np.inf), catalogue).maximum()
+    cost = float(abs(uncut.ts[0] - best.ts[0]))
+    ts = float(best.ts[0])
+    return CatalogueProblem(
+        **settings,
+        sky=stack,
+        made=made,
+        catalogue=catalogue,
+        target=target,
+        stan_data=_stan_data(target, made, stack.stan_data()),
+        notes=[
+            *_notes(data),
+            f"{len(catalogue)} sources of {catalogue.source} taken for one",
+            f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS",
+        ],
+        attributes={
+            "ts": ts,
+            "ts_of_a_tenth_of_the_floor": _with_less_floor(data, smoothing, target, maximum),
+            "best_ns": float(best.ns[0]),
+            "best_gamma": float(best.gamma[0]),
+            "cut_error": cost,
+            **_p_value(trials, _TRIED // _STACKED, ts, options["trials"]),
+        },
     )
 
 
@@ -238,38 +334,66 @@ def _unsmeared(data: PointSourceData) -> list[str]:
     ]
 
 
+def _notes(data: PointSourceData) -> list[str]:
+    return [
+        *data.notes,
+        *(note for sample in data.samples for note in sample.notes),
+        *(() if data.prior_map is None else data.prior_map.notes),
+        *_unsmeared(data),
+    ]
+
+
 def _with_less_floor(
-    data: PointSourceData, smoothing: Smoothing, ends: tuple[float, float], hottest: Hottest
+    data: PointSourceData,
+    smoothing: Smoothing,
+    target: Target,
+    maximum: Callable[[Tables], Maxima],
 ) -> float:
-    """TS at the hottest pixel if energies that the background never has were rarer still."""
-    made = tables(data, replace(smoothing, floor=0.1 * smoothing.floor), ends)
-    found = Sky(made).maxima(np.array([hottest.ra]), np.array([hottest.dec]))
-    return float(found.ts[0])
+    """TS if energies that the background never has were rarer still."""
+    made = tables(data, replace(smoothing, floor=0.1 * smoothing.floor), target.ends)
+    return float(maximum(made).ts[0])
 
 
-def _p_value(skies: Skies, ts: float, wanted: int | str) -> tuple[float, int] | None:
+def _p_value(
+    trials: Callable[[int], list[float]], pixels: int, ts: float, wanted: int | str
+) -> dict[str, Any]:
+    """The part of skies without a source that do as well."""
     count = wanted
     if count == "auto":
-        count = int(np.clip(_TRIED / len(skies.region), _FEWEST, _MOST))
+        count = int(np.clip(_TRIED / pixels, _FEWEST, _MOST))
     if not isinstance(count, int) or count < 0:
         raise DataError(f"option trials: {count} is not a whole number from 0 up, or auto")
     if count == 0:
-        return None
-    found = [trial.hottest.ts_with_prior for trial in skies.trials(range(count))]
-    return NullDistribution.of(np.array(found)).p_value(ts), count
+        return {}
+    p = NullDistribution.of(np.array(trials(count))).p_value(ts)
+    return {"p_value": p, "trials": count, "minus_log10_p": float(-np.log10(p))}
 
 
-def _stan_data(target: Target) -> dict[str, Any]:
-    sky, region, made = target.sky, target.region, target.sky.tables
-    counts, ratio, bin_ = sky.near_events(region.ra, region.dec)
-    positions, samples = counts.shape
+def _stan_data(target: Target, made: Tables, near: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **near,
+        "gamma_low": made.gammas[0],
+        "gamma_high": made.gammas[-1],
+        "nodes": len(made.gammas),
+        "most": target.most,
+        "prior_family": [target.priors[name].code for name in ("ns", "gamma")],
+        "prior_arguments": [
+            [target.priors[name].stan_arguments[k] for name in ("ns", "gamma")] for k in (0, 1)
+        ],
+    }
+
+
+def _at_positions(sky: Sky, region: Region) -> dict[str, Any]:
+    """What the Stan program asks for of a source in one of some pixels."""
+    made, near = sky.tables, sky.near_events(region.ra, region.dec)
+    positions, samples = near.counts.shape
     # rows of the tables that any of the events and positions needs
     cells = len(made.sin_dec) - 1
     cell = np.searchsorted(made.sin_dec[1:-1], np.sin(region.dec), side="right")
     bins = np.array([each.log_energy.shape[1] for each in made.samples])
     first = np.concatenate([[0], np.cumsum(cells * bins)])
     sample, cell = np.tile(np.arange(samples), positions), np.repeat(cell, samples)
-    row = np.repeat(first[sample] + cell * bins[sample], counts.ravel()) + bin_
+    row = np.repeat(first[sample] + cell * bins[sample], near.counts.ravel()) + near.energy_bin
     needed, energy = np.unique(row, return_inverse=True)
     width = 2 * len(made.gammas)
     energies = np.concatenate([each.log_energy.reshape(-1, width) for each in made.samples])
@@ -277,23 +401,15 @@ def _stan_data(target: Target) -> dict[str, Any]:
     return {
         "P": positions,
         "S": samples,
-        "R": len(ratio),
+        "R": len(near.ratio),
         "log_weight": region.log_prior,
         "events": np.array([len(each.sample) for each in made.samples], dtype=float),
-        "start": np.concatenate([[1], 1 + np.cumsum(counts.ravel())]),
+        "start": np.concatenate([[1], 1 + np.cumsum(near.counts.ravel())]),
         "energy": energy + 1,
-        "ratio": ratio,
+        "ratio": near.ratio,
         "share": 1 + sample * cells + cell,
-        "gamma_low": made.gammas[0],
-        "gamma_high": made.gammas[-1],
-        "nodes": len(made.gammas),
         "energies": len(needed),
         "log_energy": energies[needed].ravel(),
         "shares": len(shares),
         "log_share": shares.ravel(),
-        "most": target.most,
-        "prior_family": [target.priors[name].code for name in ("ns", "gamma")],
-        "prior_arguments": [
-            [target.priors[name].stan_arguments[k] for name in ("ns", "gamma")] for k in (0, 1)
-        ],
     }

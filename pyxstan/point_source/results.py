@@ -16,7 +16,7 @@ from pyxstan.units import spelled
 
 if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
-    from pyxstan.point_source.problem import PointSourceProblem
+    from pyxstan.point_source.problem import PointSourceProblem, SourceProblem
 
 #: Distance of events that are kept for the figure.
 _NEAR = np.radians(10.0)
@@ -30,14 +30,23 @@ def groups(problem: PointSourceProblem, draws: Draws, seed: int) -> dict[str, xr
     """Every group of the inference data but `sample_stats`."""
     rng = np.random.default_rng([seed, 1])
     ns, gamma = draws.variables["ns"], draws.variables["gamma"]
-    at = problem.target.region
+    at = problem.region
     x = np.log1p(ns).ravel()
     position = problem.layout.drawn_positions(x, gamma.ravel(), rng)
     lon, lat = at.pixels.kept(position).positions(*rng.random((2, position.size)))
     ra, dec = lon.reshape(ns.shape), lat.reshape(ns.shape)
-    posterior = _posterior(problem, ns, gamma, ra, dec)
+    fluxes = flux(problem.data, ns, gamma, dec, problem.pivot, problem.unit)
+    posterior = parameters(
+        problem,
+        ns,
+        gamma,
+        fluxes,
+        ra=(unwrapped(np.degrees(ra), 360)[0], "deg", "right ascension (ICRS)"),
+        dec=(np.degrees(dec), "deg", "declination (ICRS)"),
+    )
     probability = _map(problem)
-    _limits(problem, posterior, probability)
+    _areas(problem, probability)
+    limits(problem, posterior)
     sources = rings.Sources(
         ns, gamma, at.ra[position].reshape(ns.shape), at.dec[position].reshape(ns.shape)
     )
@@ -60,21 +69,21 @@ def groups(problem: PointSourceProblem, draws: Draws, seed: int) -> dict[str, xr
     }
 
 
-def _posterior(
-    problem: PointSourceProblem, ns: Floats, gamma: Floats, ra: Floats, dec: Floats
+def parameters(
+    problem: SourceProblem,
+    ns: Floats,
+    gamma: Floats,
+    fluxes: Floats,
+    **more: tuple[Floats, str, str],
 ) -> xr.Dataset:
+    """The posterior: values, shape (chains, draws), and of `more` their units and descriptions."""
     pivot, unit = problem.pivot, problem.unit
     what = "dN/dE" if checked_unit(pivot, unit) else "E^2 dN/dE"
     values: dict[str, tuple[Floats, str, str]] = {
         "ns": (ns, "", "events of the source"),
         "gamma": (gamma, "", "spectral index, dN/dE ~ E^-gamma"),
-        "flux": (
-            flux(problem.data, ns, gamma, dec, pivot, unit),
-            spelled(unit),
-            f"{what} at {pivot:g} GeV",
-        ),
-        "ra": (unwrapped(np.degrees(ra), 360)[0], "deg", "right ascension (ICRS)"),
-        "dec": (np.degrees(dec), "deg", "declination (ICRS)"),
+        "flux": (fluxes, spelled(unit), f"{what} at {pivot:g} GeV"),
+        **more,
     }
     coords = {"chain": np.arange(ns.shape[0]), "draw": np.arange(ns.shape[1])}
     return xr.Dataset(
@@ -95,15 +104,19 @@ def _map(problem: PointSourceProblem) -> Floats:
     return np.asarray(p / p.sum())
 
 
-def _limits(problem: PointSourceProblem, posterior: xr.Dataset, probability: Floats) -> None:
-    """Areas of credible regions, upper limits, and whether there is a source."""
-    found: dict[str, Any] = problem.attributes
-    area = np.degrees(np.degrees(problem.target.region.pixels.solid_angle))
+def _areas(problem: PointSourceProblem, probability: Floats) -> None:
+    """Areas of credible regions."""
+    area = np.degrees(np.degrees(problem.region.pixels.solid_angle))
     order = np.argsort(-probability / area)
     held = probability[order].cumsum()
     for level in _LEVELS:
         inside = np.searchsorted(held, level) + 1
-        found[f"area_{100 * level:.0f}_deg2"] = float(area[order][:inside].sum())
+        problem.attributes[f"area_{100 * level:.0f}_deg2"] = float(area[order][:inside].sum())
+
+
+def limits(problem: SourceProblem, posterior: xr.Dataset) -> None:
+    """Upper limits, and whether there is a source."""
+    found: dict[str, Any] = problem.attributes
     for name in ("ns", "flux"):
         found[f"{name}_upper_limit_95"] = float(posterior[name].quantile(0.95))
     p, trials = found.get("p_value"), found.get("trials", 0)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyxstan.point_source.problem import PointSourceProblem
 
 #: Outer radii of the rings, in typical angular errors; the last ring takes all the rest.
-_RADII = np.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0])
+RADII = np.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0])
 #: Events within this have typical errors.
 _NEAR = np.radians(10.0)
 #: Draws for which rings are evaluated, at most.
@@ -48,11 +48,11 @@ def groups(
 ) -> dict[str, xr.Dataset]:
     """The groups of likelihoods, replicates and observed counts."""
     middle = problem.hottest.ra, problem.hottest.dec
-    sky = problem.target.sky
+    sky = problem.sky
     made = sky.tables
-    edges = np.append(_RADII * _typical_error(problem), np.pi)
+    edges = np.append(RADII * _typical_error(problem), np.pi)
     chains, draws = sources.ns.shape
-    kept = np.arange(0, draws, max(1, chains * draws // _DRAWS))
+    kept = kept_draws(chains, draws)
     some = sources.at(kept)
     log_l = np.zeros((len(some.ns), len(edges)))
     replicate = np.zeros(log_l.shape, dtype=int)
@@ -62,7 +62,7 @@ def groups(
         index = np.searchsorted(edges, separation(sample.ra, sample.dec, *middle))
         counts += np.bincount(index, minlength=len(edges))
         background = _scrambled(sample, middle[1], edges)
-        inside = np.flatnonzero(index < len(_RADII))
+        inside = np.flatnonzero(index < len(RADII))
         for k, (ns, gamma, ra, dec) in enumerate(
             zip(some.ns, some.gamma, some.ra, some.dec, strict=True)
         ):
@@ -80,6 +80,25 @@ def groups(
         for ns, gamma, ra, dec in zip(some.ns, some.gamma, some.ra, some.dec, strict=True)
     ]
     log_l[:, -1] = total - log_l[:, :-1].sum(axis=1)
+    words = "events by distance from the hottest pixel"
+    return datasets(log_l, replicate, counts, edges, chains, kept, words)
+
+
+def kept_draws(chains: int, draws: int) -> np.ndarray:
+    """Draws of each chain for which rings are evaluated."""
+    return np.arange(0, draws, max(1, chains * draws // _DRAWS))
+
+
+def datasets(
+    log_l: Floats,
+    replicate: np.ndarray,
+    counts: np.ndarray,
+    edges: Floats,
+    chains: int,
+    kept: np.ndarray,
+    words: str,
+) -> dict[str, xr.Dataset]:
+    """Likelihoods and replicates, (draws, rings), and observed counts, as groups."""
     outer = np.degrees(edges)
     ring = {
         "ring": np.arange(len(edges)),
@@ -92,11 +111,11 @@ def groups(
         shaped = values.reshape(chains, len(kept), len(edges))
         return xr.Dataset({"counts": (("chain", "draw", "ring"), shaped)}, coords=drawn)
 
-    words = {"units": "count", "long_name": "events by distance from the hottest pixel"}
+    attrs = {"units": "count", "long_name": words}
     return {
         "log_likelihood": of_draws(log_l),
         "posterior_predictive": of_draws(replicate),
-        "observed_data": xr.Dataset({"counts": ("ring", counts, words)}, coords=ring),
+        "observed_data": xr.Dataset({"counts": ("ring", counts, attrs)}, coords=ring),
     }
 
 

@@ -6,7 +6,7 @@ samples:
     effective_area: TabulatedAeff.txt
     livetime: 333 d             # or in seconds
     angular_resolution: AngRes.txt    # and smearing, uptime, columns, angle_unit, least_sigma
-prior_map: map.fits
+prior_map: map.fits             # or catalogue: sources.csv
 window: 55700, 55800            # MJD; or gaussian(55700, 5)
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pyxstan.errors import DataError
+from pyxstan.point_source.catalogue import read_catalogue
 from pyxstan.point_source.data import EventSample, PointSourceData
 from pyxstan.point_source.maps import read_prior_map
 from pyxstan.point_source.readers import read_effective_area, read_events, read_smearing
@@ -26,7 +27,7 @@ from pyxstan.point_source.windows import TimeWindow
 _FILES = ("effective_area", "angular_resolution", "smearing", "uptime")
 _PLAIN = ("livetime", "angle_unit", "least_sigma", "columns")
 _SAMPLE = ("name", "events", *_FILES, *_PLAIN)
-_TOP = ("samples", "prior_map", "window")
+_TOP = ("samples", "prior_map", "window", "catalogue")
 _GAUSSIAN = re.compile(r"gaussian\((.+),(.+)\)")
 
 
@@ -47,13 +48,7 @@ def read(inputs: Sequence[Path], options: Mapping[str, Any]) -> PointSourceData:
                 f"{inputs[0]}: a YAML file names all samples, got {inputs[1]} beside it"
             )
         data = _from_yaml(inputs[0])
-        prior_map, window = given.get("prior_map"), given.get("window")
-        return PointSourceData(
-            data.samples,
-            data.prior_map if prior_map is None else read_prior_map(prior_map),
-            data.window if window is None else time_window(window),
-            data.notes,
-        )
+        return _data(data.samples, given, Path(), data)
     sample = _sample({**given, "events": list(inputs)}, "", Path())
     return _data((sample,), given, Path())
 
@@ -115,13 +110,22 @@ def _sample(entry: Mapping[str, Any], where: str, folder: Path) -> EventSample:
 
 
 def _data(
-    samples: tuple[EventSample, ...], entry: Mapping[str, Any], folder: Path
+    samples: tuple[EventSample, ...],
+    entry: Mapping[str, Any],
+    folder: Path,
+    given: PointSourceData | None = None,
 ) -> PointSourceData:
-    prior_map, window = entry.get("prior_map"), entry.get("window")
+    """The data of some samples; what the entry has not is as given."""
+    given = given or PointSourceData(samples)
+    prior_map, window, catalogue = (
+        entry.get(name) for name in ("prior_map", "window", "catalogue")
+    )
     return PointSourceData(
         samples,
-        None if prior_map is None else read_prior_map(folder / prior_map),
-        None if window is None else time_window(window),
+        given.prior_map if prior_map is None else read_prior_map(folder / prior_map),
+        given.window if window is None else time_window(window),
+        given.notes,
+        given.catalogue if catalogue is None else read_catalogue(folder / catalogue),
     )
 
 

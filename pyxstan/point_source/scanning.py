@@ -39,14 +39,16 @@ class _Sample(ctypes.Structure):
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def compiled() -> ctypes.CDLL:
+    """The compiled scan."""
     library = shared_library(stan_models() / "point_source_scan.cpp")
     library.events_new.restype = ctypes.c_void_p
     library.near_events.restype = ctypes.c_int64
     return library
 
 
-def _at(array: np.ndarray) -> ctypes.c_void_p:
+def pointer(array: np.ndarray) -> ctypes.c_void_p:
+    """Where an array begins, for `compiled`'s functions."""
     return array.ctypes.data_as(ctypes.c_void_p)
 
 
@@ -68,6 +70,28 @@ class Maxima:
     ns: Floats
     gamma: Floats
     near: Integers
+
+
+@dataclass(frozen=True)
+class NearEvents:
+    """Events near positions, one after the other, by position and sample.
+
+    Parameters
+    ----------
+    counts
+        How many, shape (positions, samples).
+    ratio
+        Of each, the signal's density in place over the background's in place and energy.
+    energy_bin
+        Of each.
+    number
+        Of each, in its sample: the same event has the same one at all positions.
+    """
+
+    counts: Integers
+    ratio: Floats
+    energy_bin: Integers
+    number: Integers
 
 
 class Sky:
@@ -96,7 +120,7 @@ class Sky:
     ) -> None:
         self.tables = tables
         self.threads = threads or len(os.sched_getaffinity(0))
-        self._library = _library()
+        self._library = compiled()
         self._samples = (_Sample * len(tables.samples))()
         edges = np.ascontiguousarray(tables.sin_dec)
         self._kept: list[np.ndarray] = [edges]
@@ -110,15 +134,15 @@ class Sky:
             columns[0] %= 2.0 * np.pi
             bins = each.energy_bin[near].astype(np.int32)
             events = self._library.events_new(
-                ctypes.c_int64(len(bins)), *map(_at, columns), _at(bins), ctypes.c_double(cut)
+                ctypes.c_int64(len(bins)), *map(pointer, (*columns, bins)), ctypes.c_double(cut)
             )
             weakref.finalize(self, self._library.events_free, ctypes.c_void_p(events))
             energy, share = map(np.ascontiguousarray, (each.log_energy, each.log_share))
             density = np.ascontiguousarray(np.exp(energy[:, :, ::STRIDE, 0]))
             self._kept += [energy, share, density]
             self._samples[k] = _Sample(
-                events, len(sample), _at(energy), _at(density), _at(share),
-                len(edges) - 1, energy.shape[1], _at(edges),
+                events, len(sample), pointer(energy), pointer(density), pointer(share),
+                len(edges) - 1, energy.shape[1], pointer(edges),
             )  # fmt: skip
 
     def maxima(self, ra: Floats, dec: Floats) -> Maxima:
@@ -128,7 +152,7 @@ class Sky:
         near = np.empty(len(ra), dtype=np.int64)
         self._library.scan(
             *self._arguments(), *_counted(ra, dec), ctypes.c_int(self.threads),
-            _at(ts), _at(ns), _at(gamma), _at(near),
+            pointer(ts), pointer(ns), pointer(gamma), pointer(near),
         )  # fmt: skip
         return Maxima(ts, ns, gamma, near)
 
@@ -139,27 +163,28 @@ class Sky:
         values = np.empty((len(ra), len(ns)))
         self._library.surface(
             *self._arguments(), *_counted(ra, dec), *_counted(ns, gamma),
-            ctypes.c_int(self.threads), _at(values),
+            ctypes.c_int(self.threads), pointer(values),
         )  # fmt: skip
         return values
 
-    def near_events(self, ra: Floats, dec: Floats) -> tuple[Integers, Floats, Integers]:
-        """Events near positions: how many, (positions, samples), their ratios and energy bins.
-
-        Ratios and bins follow one another, by position and sample.
-        """
+    def near_events(self, ra: Floats, dec: Floats) -> NearEvents:
+        """Events near positions."""
         ra, dec = _positions(ra, dec)
         counts = np.empty((len(ra), len(self._samples)), dtype=np.int64)
-        samples, pointer, *_, nodes = self._arguments()
+        samples, first, *_, nodes = self._arguments()
 
-        def gathered(ratio: Floats, bin_: np.ndarray) -> int:
-            arguments = (samples, pointer, nodes, *_counted(ra, dec), ctypes.c_int64(len(ratio)))
-            return int(self._library.near_events(*arguments, _at(counts), _at(ratio), _at(bin_)))
+        def gathered(ratio: Floats, bin_: np.ndarray, number: np.ndarray) -> int:
+            arguments = (samples, first, nodes, *_counted(ra, dec), ctypes.c_int64(len(ratio)))
+            columns = map(pointer, (counts, ratio, bin_, number))
+            return int(self._library.near_events(*arguments, *columns))
 
-        room = gathered(np.empty(0), np.empty(0, dtype=np.int32))
-        ratio, bin_ = np.empty(room), np.empty(room, dtype=np.int32)
-        gathered(ratio, bin_)
-        return counts, ratio, bin_.astype(np.int64)
+        def columns(room: int) -> tuple[Floats, np.ndarray, np.ndarray]:
+            return np.empty(room), np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+
+        found = columns(gathered(*columns(0)))
+        gathered(*found)
+        ratio, bin_, number = found
+        return NearEvents(counts, ratio, bin_.astype(np.int64), number.astype(np.int64))
 
     def _arguments(self) -> tuple[object, ...]:
         gammas = self.tables.gammas
@@ -178,4 +203,4 @@ def _positions(first: Floats, second: Floats) -> tuple[Floats, Floats]:
 
 
 def _counted(first: Floats, second: Floats) -> tuple[object, ...]:
-    return ctypes.c_int64(len(first)), _at(first), _at(second)
+    return ctypes.c_int64(len(first)), pointer(first), pointer(second)

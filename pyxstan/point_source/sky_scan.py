@@ -13,12 +13,12 @@ from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.data import PointSourceData
-from pyxstan.point_source.injection import scrambled, with_source
 from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import CUT, Maxima, Sky
 from pyxstan.point_source.sky import PriorMap
-from pyxstan.point_source.tables import Tables, tables, with_events
+from pyxstan.point_source.tables import Tables, tables
+from pyxstan.point_source.trial_skies import empty_skies
 
 #: Positions at which the cut is compared with none.
 _CHECKED = 20
@@ -178,11 +178,8 @@ def _minus_log10_p(
     low, high = region.dec.min() - _NULL_REACH, region.dec.max() + _NULL_REACH
     grid = grid.kept((grid.dec >= low) & (grid.dec <= high))
     drawn = []
-    for k in range(skies):
-        rng = np.random.default_rng([seed, k])
-        empty = with_source(data, scrambled(data, rng), [0] * len(data.samples), 2.0, (0, 0), rng)
-        tables_ = with_events(made, empty, smoothing or Smoothing())
-        sky = Sky(tables_, threads=threads, declinations=(low, high))
+    for each in empty_skies(data, made, smoothing or Smoothing(), skies, seed):
+        sky = Sky(each, threads=threads, declinations=(low, high))
         drawn.append(sky.maxima(grid.ra, grid.dec).ts)
     null = np.array(drawn)
     edges = np.linspace(np.sin(grid.dec.min()), np.sin(grid.dec.max()), _NULL_BANDS + 1)[1:-1]

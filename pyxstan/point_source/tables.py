@@ -120,8 +120,8 @@ def tables(
                 sample,
                 *_of_background(sample, edges, smoothing, data.window),
                 edges,
-                _with_slopes(energies.swapaxes(1, 2), gammas)[cells],
-                _with_slopes(share[:, :, None], gammas)[:, 0],
+                with_slopes(energies.swapaxes(1, 2), gammas)[cells],
+                with_slopes(share[:, :, None], gammas)[:, 0],
             )
         )
     return Tables(tuple(made), sin_dec, gammas, total)
@@ -191,7 +191,7 @@ def in_time(sample: EventSample, window: TimeWindow | None) -> Floats:
     return window.density(sample.mjd, uptimes) * up
 
 
-def _with_slopes(probability: Floats, gammas: Floats) -> Floats:
+def with_slopes(probability: Floats, gammas: Floats) -> Floats:
     """Ln of probabilities and slopes; shape (cells, gammas, any) to (cells, any, gammas, 2)."""
     with np.errstate(divide="ignore"):
         log = np.where(probability > 0, np.log(probability), _NEVER)

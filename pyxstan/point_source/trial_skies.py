@@ -148,6 +148,17 @@ class Skies:
         return float(ra[0]), float(dec[0])
 
 
+def empty_skies(
+    data: PointSourceData, made: Tables, smoothing: Smoothing, count: int, seed: int = 0
+) -> Iterator[Tables]:
+    """The tables of skies without a source, one after the other; `made` are those of the data."""
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        nothing = [0] * len(data.samples)
+        empty = with_source(data, scrambled(data, rng), nothing, 2.0, (0.0, 0.0), rng)
+        yield with_events(made, empty, smoothing)
+
+
 def _shares(
     data: PointSourceData,
     source: Injection,
