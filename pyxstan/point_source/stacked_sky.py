@@ -83,7 +83,8 @@ class StackedSky:
         """The largest likelihood over ns and gamma."""
         best = np.empty((3, 1))
         self._call(best, np.empty(0), np.empty(0), np.empty(0))
-        return Maxima(*best, near=np.array([len(self.ratio)]))
+        ts, ns, gamma = best
+        return Maxima(ts, ns, gamma, np.array([len(self.ratio)]))
 
     def log_likelihood(self, ns: Floats, gamma: Floats) -> Floats:
         """Ln [L(ns, gamma) / L(0)], shape (1, points)."""
