@@ -55,8 +55,8 @@ def main() -> None:
     Sky(tables(data))  # compiled before the clock runs
     wall, used, pixels = scanned(data, 64)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{data.events} events, {pixels} pixels: {wall:.2f} s, {used:.2f} CPU s, {memory:.2f} GB; "
-          f"csky's minute on 15 cores over that: {CSKY_CPU_SECONDS / used:.0f}")  # fmt: skip
+    print(f"{data.events} events, {pixels} pixels: {wall:.2f} s, {used:.2f} CPU s, {memory:.2f} "
+          f"GB; csky's minute on 15 cores over that: {CSKY_CPU_SECONDS / used:.0f}")  # fmt: skip
     cap = PriorMap.from_function(
         lambda ra, dec: (np.sin(dec) > np.cos(np.radians(30))).astype(float), 64
     )
