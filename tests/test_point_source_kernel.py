@@ -70,7 +70,7 @@ def test_kernel_is_its_plain_twin_and_the_scan(
 ) -> None:
     problem = problems[name]
     assert (problem.stan_data["P"] > 10) == (name != "catalogue")
-    assert problem.stan_data["R"] > 100
+    assert problem.stan_data["R"] > 20
     value, gradient = log_prob(executable, problem, POINTS, CPP, tmp_path)
     plain, plain_gradient = log_prob(executable, problem, POINTS, PLAIN, tmp_path)
     np.testing.assert_allclose(value, plain, rtol=1e-10, atol=1e-10)
