@@ -89,7 +89,8 @@ def null(data: PointSourceData, count: int) -> None:
 def position(data: PointSourceData, count: int) -> None:
     """The tutorial's trial."""
     prior = PriorMap.gaussian(180, 0, 10, floor=1e-4, nside=128)
-    region = Region.grid(64, prior, np.radians(85))
+    data = PointSourceData(data.samples, prior)
+    region = Region.grid(64, data, np.radians(85))
     source = Injection(20, 2.0, *TUTORIAL, poisson=False)
     skies = Skies(data, region, Smoothing(), ENDS, source, 9)
     found = [trial.hottest for trial in skies.trials(range(count))]

@@ -29,7 +29,7 @@ data {
   real<lower=0> gamma_low; // the first node of gamma
   real<lower=gamma_low> gamma_high; // the last
   int<lower=2> nodes;
-  int<lower=1> energies; // rows of the next
+  int<lower=0> energies; // rows of the next
   vector[2 * nodes * energies] log_energy; // ln probability of an energy, and slope, node by node
   int<lower=1> shares; // rows of the next
   vector[2 * nodes * shares] log_share; // ln of the sample's part of the signal, and slope

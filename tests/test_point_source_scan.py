@@ -140,10 +140,11 @@ def test_the_tutorials_trial(year: EventSample) -> None:
     assert found.ns[best] == pytest.approx(20, abs=6)
     assert found.gamma[best] == pytest.approx(2, abs=0.35)
 
-    region = Region.grid(64, prior, np.radians(85))
+    data = PointSourceData((year,), prior)
+    region = Region.grid(64, data, np.radians(85))
     maxima = sky.maxima(region.ra, region.dec)
     assert region.hottest(maxima).ts == pytest.approx(found.ts[best])
-    chosen = positions(sky, region, maxima, prior, FLAT, 200.0, np.radians(85))
+    chosen = positions(sky, region, maxima, data, FLAT, 200.0, np.radians(85))
     assert chosen.weight.max() < 0.1
     assert chosen.dropped < 1e-4
     assert chosen.weight.sum() == pytest.approx(1)
@@ -210,9 +211,10 @@ def test_direct_draws_are_the_grid(year: EventSample, count: int) -> None:
     if count == 0:
         disc = PriorMap.gaussian(*np.degrees([ra + 1, dec]), 2.0, nside=256)
     sky, most = Sky(made), 200.0
-    region = Region.grid(64, disc, np.radians(85))
+    data = PointSourceData((year,), disc)
+    region = Region.grid(64, data, np.radians(85))
     maxima = sky.maxima(region.ra, region.dec)
-    chosen = positions(sky, region, maxima, disc, FLAT, most, np.radians(85))
+    chosen = positions(sky, region, maxima, data, FLAT, most, np.radians(85))
     at = chosen.region
     target = Target.at(sky, at, most, FLAT)
     layout = target.layout()

@@ -17,6 +17,8 @@ from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats, Integers, integral_of_power
 
 _CM2_IN_M2 = 1e4
+#: How far beyond the outermost cell a sin(dec) may be by rounding.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,21 @@ class EffectiveArea:
         """The cell of a declination: that above an edge; beyond the ends the outermost."""
         return np.asarray(np.searchsorted(self.sin_dec[1:-1], sin_dec, side="right"))
 
-    def acceptance(self, gamma: Floats | float, pivot: float = 1.0) -> Floats:
+    def some(self, sin_dec: Floats) -> np.ndarray:
+        """Whether any energy is accepted at declinations; beyond the cells none is."""
+        covered = sin_dec >= self.sin_dec[0] - _ROUNDING
+        covered &= sin_dec <= self.sin_dec[-1] + _ROUNDING
+        return np.asarray(covered & (self.area > 0).any(axis=1)[self.cell(sin_dec)])
+
+    def acceptance(
+        self, sin_dec: Floats | float, gamma: Floats | float, pivot: float = 1.0
+    ) -> Floats:
         """Integral of A(E) (E / pivot)^-gamma dE.
 
         Parameters
         ----------
+        sin_dec
+            Sines of declinations; beyond the cells nothing is accepted.
         gamma
             Spectral indices.
         pivot
@@ -110,11 +122,21 @@ class EffectiveArea:
         Returns
         -------
         Floats
-            In cm^2 GeV, shape (declinations, gammas).
+            In cm^2 GeV, shape of `sin_dec` and `gamma` broadcast together.
         """
+        sin_dec, gamma = np.broadcast_arrays(np.asarray(sin_dec, float), np.asarray(gamma, float))
+        gammas, which = np.unique(gamma, return_inverse=True)
         low, high = self.log10_energy[:-1, None], self.log10_energy[1:, None]
-        each = integral_of_power(low, high, np.atleast_1d(gamma), pivot)
-        return np.asarray(_CM2_IN_M2 * self.area @ each)
+        of_cells = _CM2_IN_M2 * self.area @ integral_of_power(low, high, gammas, pivot)
+        found = of_cells[self.cell(sin_dec), which.reshape(gamma.shape)]
+        return np.where(self.some(sin_dec), found, 0.0)
+
+    def part_beyond(self, low: float, high: float, gamma: float) -> float:
+        """The largest part, of all declinations, that true energies beyond two (log10) have."""
+        ends = np.clip(self.log10_energy, low, high)
+        within = self.area @ integral_of_power(ends[:-1], ends[1:], gamma, 1e3)
+        whole = self.area @ integral_of_power(self.log10_energy[:-1], self.log10_energy[1:], gamma, 1e3)
+        return float(1.0 - (within[whole > 0] / whole[whole > 0]).min())
 
     def energies(self, edges: Floats, gammas: Floats, smearing: Smearing | None = None) -> Floats:
         """Probabilities of bins of reconstructed energy, shape (declinations, bins, gammas).

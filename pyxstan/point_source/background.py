@@ -45,7 +45,8 @@ class Smoothing:
     energy
         That of the distribution of energies, in log10 of the energy.
     floor
-        Events that are added to the distribution of energies, spread over all its bins.
+        Events that are added, spread over all of sin(dec); and to the distribution of energies,
+        over all its bins.
     """
 
     declination: float = 0.02
@@ -83,7 +84,7 @@ class Background:
         near = counts + np.roll(counts, 1, axis=0) + np.roll(counts, -1, axis=0)
         others = counts.sum(axis=0) - near
         density = _smoothed(others.sum(axis=2), smoothing.declination / _FINE)
-        density += 1e-9 * density.max()  # nowhere nothing
+        density += smoothing.floor / density.shape[1]  # nowhere nothing
         density /= density.sum(axis=1, keepdims=True) * _FINE
         width = smoothing.energy_declination / _FINE
         # as many events as the kernel takes together, not their mean

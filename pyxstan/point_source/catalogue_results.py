@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: Scrambled skies that the background of the rings is counted in, and the part of all events whose
 #: errors make the rings.
 _SKIES, _NEAREST = 20, 0.05
+#: Values of gamma over which parts of sources are averaged.
+_GAMMAS = 301
 
 
 def groups(problem: CatalogueProblem, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
@@ -31,8 +33,7 @@ def groups(problem: CatalogueProblem, draws: Draws, seed: int) -> dict[str, xr.D
     fluxes = summed_flux(data, ns, gamma, catalogue, problem.pivot, problem.unit)
     posterior = parameters(problem, ns, gamma, fluxes)
     limits(problem, posterior)
-    part = np.exp(problem.sky.log_part[..., 0].mean(axis=2))  # over gamma
-    share = np.exp(problem.sky.log_share[..., 0].mean(axis=1))
+    part = _parts(problem, gamma)
     return {
         "posterior": posterior,
         **_rings(problem, ns, gamma, np.random.default_rng([seed, 1])),
@@ -41,11 +42,26 @@ def groups(problem: CatalogueProblem, draws: Draws, seed: int) -> dict[str, xr.D
                 "source_ra": ("source", np.degrees(catalogue.ra), {"units": "deg"}),
                 "source_dec": ("source", np.degrees(catalogue.dec), {"units": "deg"}),
                 "source_weight": ("source", catalogue.weight),
-                "source_part": ("source", share @ part / share.sum()),
+                "source_part": ("source", part),
             },
             coords={"source": list(catalogue.names)},
         ),
     }
+
+
+def _parts(problem: CatalogueProblem, gamma: Floats) -> Floats:
+    """Each source's part of the events, averaged over draws of gamma."""
+    sky = problem.sky
+    middles = np.linspace(sky.gammas[0], sky.gammas[-1], _GAMMAS)
+    weight = np.bincount(
+        np.rint((gamma.ravel() - middles[0]) / (middles[1] - middles[0])).astype(int),
+        minlength=_GAMMAS,
+    )
+    total = np.zeros(len(problem.catalogue))
+    for one, count in zip(middles[weight > 0], weight[weight > 0], strict=True):
+        share = np.exp(between_nodes(sky.gammas, sky.log_share, one))
+        total += count * (share @ np.exp(between_nodes(sky.gammas, sky.log_part, one)))
+    return np.asarray(total / gamma.size)
 
 
 def _rings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,35 @@ class PointSourceData:
     def events(self) -> int:
         """Of all samples."""
         return sum(map(len, self.samples))
+
+    @cached_property
+    def exposures(self) -> Floats:
+        """Seconds for which each sample sees a source that shines as at its brightest.
+
+        Its livetime, or the part of it that is in the window: as much as the window has of the
+        uptimes.
+        """
+        if self.window is None:
+            return np.array([sample.livetime for sample in self.samples])
+        found = []
+        for sample in self.samples:
+            up = float(np.diff(sample.uptimes, axis=1).sum())
+            found.append(sample.livetime * self.window.days(sample.uptimes) / up)
+        if not any(found):
+            names = ", ".join(sample.name for sample in self.samples)
+            raise DataError(
+                f"time window {self.window.start:g} to {self.window.end:g}: {names} "
+                "never up in it"
+            )
+        return np.array(found)
+
+    def accepts(self, dec: Floats) -> np.ndarray:
+        """Whether events are accepted from declinations (rad), by any sample."""
+        sin_dec = np.sin(dec)
+        seen = np.zeros(np.shape(dec), dtype=bool)
+        for sample, exposure in zip(self.samples, self.exposures, strict=True):
+            seen |= sample.area.some(sin_dec) & (exposure > 0)
+        return seen
 
     @property
     def log10_energy(self) -> Floats:

@@ -137,7 +137,7 @@ def point(ra: float, dec: float) -> Region:
     ra, dec = float(np.radians(ra)), float(np.radians(dec))
     number = Pixels.containing(np.array([ra]), np.array([dec]), 2**_ORDER)
     pixels = Pixels(np.array([_ORDER]), number)
-    return Region(pixels, np.array([ra]), np.array([dec]), np.zeros(1))
+    return Region(pixels, np.array([ra]), np.array([dec]), np.zeros(1), np.zeros(1, dtype=bool))
 
 
 def _ts(skies: Skies, count: int, workers: int | None) -> Floats:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats, Integers
 from pyxstan.point_source.data import EventSample, PointSourceData
 from pyxstan.point_source.tables import energy_edges
@@ -73,7 +74,11 @@ def source_events(
     edges = energy_edges(sample)
     of_cell = sample.area.energies(edges, np.array([gamma]), sample.smearing)
     p = of_cell[int(sample.area.cell(np.sin(dec))), :, 0]
-    bins = rng.choice(len(p), count, p=p / p.sum())
+    if count and not p.sum() > 0:
+        raise DataError(
+            f"{sample.name}: no event is accepted from declination {np.degrees(dec):.4g} deg"
+        )
+    bins = rng.choice(len(p), count, p=p / p.sum()) if count else np.empty(0, dtype=np.int64)
     middles = 0.5 * (edges[1:] + edges[:-1])
     sigma = sample.sigma[_lenders(sample, bins, edges, np.sin(dec), rng)]
     found = dict(zip(("ra", "dec"), _displaced(ra, dec, sigma, rng), strict=True))

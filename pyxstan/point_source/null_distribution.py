@@ -8,7 +8,11 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
+from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats
+
+#: Trials above zero that a chi^2 is fitted to.
+_FEWEST = 20
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class NullDistribution:
     positive
         The part of them above zero.
     scale, dof
-        Of the chi^2 of the others: TS / scale follows it.
+        Of the chi^2 of the others: TS / scale follows it; NaN where they are too few to tell.
     """
 
     ts: Floats
@@ -35,8 +39,8 @@ class NullDistribution:
         """Fit one to trials."""
         ts = np.sort(np.asarray(ts, dtype=float))
         above = ts[ts > 0]
-        if len(above) < 20:
-            return cls(ts, len(above) / max(len(ts), 1), 1.0, 1.0)
+        if len(above) < _FEWEST:
+            return cls(ts, len(above) / max(len(ts), 1), np.nan, np.nan)
 
         def lost(log: Floats) -> float:
             scale, dof = np.exp(log)
@@ -50,12 +54,26 @@ class NullDistribution:
         return float((1 + (self.ts >= ts).sum()) / (1 + len(self.ts)))
 
     def minus_log10_p(self, ts: Floats) -> Floats:
-        """-log10 of p-values of the chi^2."""
+        """-log10 of p-values of the chi^2; of the trials, where these are too few for one."""
+        if np.isnan(self.dof):
+            p = [self.p_value(each) for each in np.atleast_1d(ts)]
+            return -np.log10(np.reshape(p, np.shape(ts)))
         log_p = np.log(max(self.positive, 1e-300)) + chi2.logsf(ts / self.scale, self.dof)
         return np.where(ts > 0, -log_p / np.log(10.0), 0.0)
 
     def quantile(self, p: float) -> float:
-        """TS that is exceeded with probability 1 - p, by the chi^2."""
+        """TS that is exceeded with probability 1 - p, by the chi^2.
+
+        Raises
+        ------
+        DataError
+            Too few trials are above zero to fit one.
+        """
         if 1.0 - p >= self.positive:
             return 0.0
+        if np.isnan(self.dof):
+            raise DataError(
+                f"{(self.ts > 0).sum()} of {len(self.ts)} skies without a source have a test "
+                f"statistic above zero, at least {_FEWEST} are needed: try more"
+            )
         return float(self.scale * chi2.isf((1.0 - p) / self.positive, self.dof))

@@ -15,9 +15,10 @@ import numpy as np
 from scipy.special import logsumexp
 
 from pyxstan.point_source.arrays import Floats
+from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.region import Region
 from pyxstan.point_source.scanning import Maxima, Sky
-from pyxstan.point_source.sky import Pixels, PriorMap
+from pyxstan.point_source.sky import Pixels
 from pyxstan.priors import Prior
 
 #: How many of the hottest pixels are looked at in parts, and how often these are split.
@@ -27,8 +28,12 @@ _HOTTEST, _SPLITS = 500, 2
 _FALL, _NEGLIGIBLE = 30.0, 1e-5
 #: The weight that a pixel may have, and the order down to which pixels are split.
 _LARGEST_WEIGHT, _FINEST = 0.02, 14
-#: Points of gamma and of ns over which a pixel's likelihood is summed.
+#: The weight that a pixel may have of which the prior map is zero in a part.
+_LARGEST_WEIGHT_OF_PARTLY = 1e-4
+#: Points of gamma and of ns over which a pixel's likelihood is summed; and, about a source of more
+#: than so many events, in standard deviations that are about 1 / sqrt(ns) of each.
 _GAMMAS, _COUNTS = 8, 24
+_STRONG, _ABOUT = 10.0, np.linspace(-4.0, 4.0, 13)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def positions(
     sky: Sky,
     region: Region,
     maxima: Maxima,
-    prior_map: PriorMap | None,
+    data: PointSourceData,
     priors: Mapping[str, Prior],
     most: float,
     max_dec: float,
@@ -75,22 +80,17 @@ def positions(
     max_dec
         Declinations beyond which nothing is looked for (rad).
     """
-    gammas = sky.tables.gammas
-    counts = np.concatenate([[0.0], np.geomspace(0.3, most, _COUNTS)])
-    # by gamma, then ns: what depends on gamma alone is made once
-    gamma, ns = np.meshgrid(np.linspace(gammas[0], gammas[-1], _GAMMAS), counts, indexing="ij")
-    measure = np.log(np.gradient(counts)) + priors["ns"].log_density(np.maximum(ns, 1e-3))
-    measure = (measure + priors["gamma"].log_density(gamma)).ravel()
-    measure -= logsumexp(measure)
+    largest = region.log_prior + 0.5 * maxima.ts
+    best = int(largest.argmax())
+    ns, gamma, measure = _summation(sky, priors, most, maxima.ns[best], maxima.gamma[best])
 
     def log_weights(of: Region) -> Floats:
-        values = sky.log_likelihood(of.ra, of.dec, ns.ravel(), gamma.ravel())
+        values = sky.log_likelihood(of.ra, of.dec, ns, gamma)
         return np.asarray(of.log_prior + logsumexp(values + measure, axis=1))
 
-    largest = region.log_prior + 0.5 * maxima.ts
     hot = np.zeros(len(region), dtype=bool)
     hot[np.argsort(largest)[-_HOTTEST:]] = True
-    parts = Region.of(_split(region.pixels.kept(hot), _SPLITS), prior_map, max_dec)
+    parts = Region.of(_split(region.pixels.kept(hot), _SPLITS), data, max_dec)
     within = parts.log_prior + 0.5 * sky.maxima(parts.ra, parts.dec).ts
     region, largest = region.kept(~hot).joined(parts), np.concatenate([largest[~hot], within])
     seen = largest >= largest.max() - _FALL
@@ -106,13 +106,32 @@ def positions(
         light[rising[lightest < _NEGLIGIBLE]] = True
         dropped += float(np.exp(log_weight[light] - total).sum())
         region, log_weight = region.kept(~light), log_weight[~light]
-        heavy = log_weight > total + np.log(_LARGEST_WEIGHT)
+        largest_weight = np.where(region.partly, _LARGEST_WEIGHT_OF_PARTLY, _LARGEST_WEIGHT)
+        heavy = log_weight > total + np.log(largest_weight)
         heavy &= region.pixels.order < _FINEST
         if not heavy.any():
             return Positions(region, np.exp(log_weight - logsumexp(log_weight)), dropped)
-        parts = Region.of(region.pixels.kept(heavy).split(), prior_map, max_dec)
+        parts = Region.of(region.pixels.kept(heavy).split(), data, max_dec)
         region = region.kept(~heavy).joined(parts)
         log_weight = np.concatenate([log_weight[~heavy], log_weights(parts)])
+
+
+def _summation(
+    sky: Sky, priors: Mapping[str, Prior], most: float, best_ns: float, best_gamma: float
+) -> tuple[Floats, Floats, Floats]:
+    """Points of ns and gamma, and ln of the prior's part of each."""
+    gammas = np.linspace(sky.tables.gammas[0], sky.tables.gammas[-1], _GAMMAS)
+    counts = np.concatenate([[0.0], np.geomspace(0.3, most, _COUNTS)])
+    if best_ns > _STRONG:
+        counts = np.append(counts, best_ns + _ABOUT * np.sqrt(best_ns))
+        gammas = np.append(gammas, best_gamma + _ABOUT / np.sqrt(best_ns))
+    counts = np.unique(counts[(counts >= 0) & (counts <= most)])
+    gammas = np.unique(np.clip(gammas, sky.tables.gammas[0], sky.tables.gammas[-1]))
+    # by gamma, then ns: what depends on gamma alone is made once
+    gamma, ns = np.meshgrid(gammas, counts, indexing="ij")
+    measure = np.log(np.gradient(counts)) + np.log(np.gradient(gammas))[:, None]
+    measure += priors["ns"].log_density(np.maximum(ns, 1e-3)) + priors["gamma"].log_density(gamma)
+    return ns.ravel(), gamma.ravel(), (measure - logsumexp(measure)).ravel()
 
 
 def _split(pixels: Pixels, times: int) -> Pixels:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from pyxstan.errors import DataError
 from pyxstan.point_source.background import Smoothing
@@ -20,7 +21,7 @@ from pyxstan.point_source.positions import positions
 from pyxstan.point_source.posterior import Layout, Target, direct
 from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import CUT, Maxima, Sky
-from pyxstan.point_source.sky_scan import cut_error
+from pyxstan.point_source.sky_scan import cut_error, notes
 from pyxstan.point_source.stacked_sky import StackedSky
 from pyxstan.point_source.tables import Tables, tables
 from pyxstan.point_source.trial_skies import Skies, empty_skies
@@ -41,6 +42,12 @@ _GAMMA = (1.0, 4.0)
 _TRIED, _FEWEST, _MOST = 1_000_000, 20, 200
 #: How many trials a catalogue has.
 _STACKED = 100
+#: Parts of the prior of the position that are lost without a word, of a map and of a flat one.
+_LOST, _LOST_OF_FLAT = 1e-3, 0.01
+#: A sample's part of the signal that is none.
+_NO_SHARE = 1e-6
+#: The random numbers of the skies that p-values come from: others than those of trials.
+_NULL_SEED = 3_141_592_653
 #: An error of ln L that draws may have.
 _LARGEST_ERROR = 0.02
 
@@ -54,7 +61,7 @@ class SourceProblem:
     pivot: float
     unit: str
     directly: bool
-    stan_data: dict[str, Any]
+    made: Tables
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     priors: dict[str, str] = field(default_factory=dict)
@@ -65,6 +72,24 @@ class SourceProblem:
     def layout(self) -> Layout:
         """The likelihood over ns and gamma, where the posterior is."""
         return self.target.layout()
+
+    @cached_property
+    def stan_data(self) -> dict[str, Any]:
+        """What the Stan program asks for."""
+        gammas = self.made.gammas
+        families = [self.target.priors[name] for name in ("ns", "gamma")]
+        return {
+            **self._near_events(),
+            "gamma_low": gammas[0],
+            "gamma_high": gammas[-1],
+            "nodes": len(gammas),
+            "most": self.target.most,
+            "prior_family": [prior.code for prior in families],
+            "prior_arguments": [[prior.stan_arguments[k] for prior in families] for k in (0, 1)],
+        }
+
+    def _near_events(self) -> dict[str, Any]:
+        raise NotImplementedError
 
     def exact(self, chains: int, draws: int, seed: int) -> Draws | None:
         """Draw without NUTS; None if that isn't wanted."""
@@ -125,6 +150,9 @@ class PointSourceProblem(SourceProblem):
     region: Region
     hottest: Hottest
 
+    def _near_events(self) -> dict[str, Any]:
+        return _at_positions(self.sky, self.region)
+
     def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
         """Posterior, map of positions, and events by distance."""
         from pyxstan.point_source.results import groups
@@ -137,8 +165,10 @@ class CatalogueProblem(SourceProblem):
     """What a fit of a catalogue's sources is made of; see `pyxstan.registry.Problem`."""
 
     sky: StackedSky
-    made: Tables
     catalogue: Catalogue
+
+    def _near_events(self) -> dict[str, Any]:
+        return self.sky.stan_data()
 
     def groups(self, draws: Draws, seed: int) -> dict[str, xr.Dataset]:
         """Posterior, and events by their distance from the nearest source."""
@@ -164,7 +194,7 @@ def prepare(
     chosen = {**default_priors(data.events), **priors}
     smoothing = smoothing_of(options)
     made = tables(data, smoothing, _ends(chosen["gamma"]))
-    most = min(_most(chosen["ns"]), 0.9 * _fewest_events(made))
+    most = _most(chosen["ns"])
     settings = {
         "data": data,
         "pivot": pivot,
@@ -188,13 +218,14 @@ def _of_position(
     """Of one source in one of the prior map's pixels."""
     data, max_dec = settings["data"], np.radians(options["max_dec"])
     sky = Sky(made)
-    region = Region.grid(options["nside"], data.prior_map, max_dec)
+    region = Region.grid(options["nside"], data, max_dec)
+    most, capped = _possible(most, made, region.dec)
     maxima = sky.maxima(region.ra, region.dec)
     hottest = region.hottest(maxima)
-    at = positions(sky, region, maxima, data.prior_map, priors, most, max_dec)
+    at = positions(sky, region, maxima, data, priors, most, max_dec)
     target = Target.at(sky, at.region, most, priors)
     cost = cut_error(made, region, maxima)
-    skies = Skies(data, region, smoothing, target.ends)
+    skies = Skies(data, region, smoothing, target.ends, seed=_NULL_SEED)
 
     def trials(count: int) -> list[float]:
         return [trial.hottest.ts_with_prior for trial in skies.trials(range(count))]
@@ -205,12 +236,14 @@ def _of_position(
     return PointSourceProblem(
         **settings,
         sky=sky,
+        made=made,
         region=at.region,
         hottest=hottest,
         target=target,
-        stan_data=_stan_data(target, made, _at_positions(sky, at.region)),
         notes=[
-            *_notes(data),
+            *notes(data),
+            *capped,
+            *_unseen(region, options["max_dec"], data.prior_map is None),
             f"{len(at)} positions matter; the others hold less than {at.dropped:.1g} of the "
             "posterior",
             f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS at the hottest "
@@ -243,15 +276,17 @@ def _of_catalogue(
     """Of a catalogue's sources, taken for one."""
     data = settings["data"]
     stack = StackedSky(Sky(made), catalogue)
+    most, capped = _possible(most, made, catalogue.dec)
     best = stack.maximum()
     ends = float(made.gammas[0]), float(made.gammas[-1])
-    target = Target(stack.log_likelihood, ends, most, priors)
+    target = Target(1, lambda _, ns, gamma: stack.log_likelihood(ns, gamma), ends, most, priors)
 
     def maximum(tables_: Tables) -> Maxima:
         return StackedSky(Sky(tables_), catalogue).maximum()
 
     def trials(count: int) -> list[float]:
-        return [float(maximum(each).ts[0]) for each in empty_skies(data, made, smoothing, count)]
+        skies = empty_skies(data, made, smoothing, count, _NULL_SEED)
+        return [float(maximum(each).ts[0]) for each in skies]
 
     uncut = StackedSky(Sky(made, cut=np.inf), catalogue).maximum()
     cost = float(abs(uncut.ts[0] - best.ts[0]))
@@ -262,9 +297,9 @@ def _of_catalogue(
         made=made,
         catalogue=catalogue,
         target=target,
-        stan_data=_stan_data(target, made, stack.stan_data()),
         notes=[
-            *_notes(data),
+            *notes(data),
+            *capped,
             f"{len(catalogue)} sources of {catalogue.source} taken for one",
             f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS",
         ],
@@ -318,28 +353,28 @@ def _most(prior: Prior) -> float:
             return _REACH * a
 
 
-def _fewest_events(made: Tables) -> float:
-    """What ns is below: a sample's events can't be all of the source."""
-    shares = (float(np.exp(each.log_share[..., 0]).max()) for each in made.samples)
-    return min(len(each.sample) / share for each, share in zip(made.samples, shares, strict=True))
-
-
-def _unsmeared(data: PointSourceData) -> list[str]:
-    names = [sample.name for sample in data.samples if sample.smearing is None]
-    if not names:
-        return []
-    return [
-        f"{', '.join(names)}: without a smearing matrix reconstructed energies are taken for true "
-        "ones"
+def _possible(most: float, made: Tables, dec: Floats) -> tuple[float, list[str]]:
+    """What ns is below at declinations: a sample's events can't all be the source's; and a note."""
+    cells = np.unique(np.searchsorted(made.sin_dec[1:-1], np.sin(dec), side="right"))
+    shares = [float(np.exp(each.log_share[cells, :, 0]).max()) for each in made.samples]
+    sizes = [len(each.sample) for each in made.samples]
+    largest = min(n / s for n, s in zip(sizes, shares, strict=True) if s > _NO_SHARE)
+    if 0.9 * largest >= most:
+        return most, []
+    return 0.9 * largest, [
+        f"ns is looked for below {0.9 * largest:.4g}, not {most:.4g}: of a sample's events at most "
+        "nine in ten are taken for the source's"
     ]
 
 
-def _notes(data: PointSourceData) -> list[str]:
+def _unseen(region: Region, max_dec: float, flat: bool) -> list[str]:
+    """What of the prior isn't looked at."""
+    lost = 1.0 - float(np.exp(logsumexp(region.log_prior)))
+    if lost < (_LOST_OF_FLAT if flat else _LOST):
+        return []
     return [
-        *data.notes,
-        *(note for sample in data.samples for note in sample.notes),
-        *(() if data.prior_map is None else data.prior_map.notes),
-        *_unsmeared(data),
+        f"{lost:.2g} of the prior of the position lie beyond {max_dec:g} deg of declination or "
+        "where no event is accepted: the source is taken not to be there"
     ]
 
 
@@ -367,20 +402,6 @@ def _p_value(
         return {}
     p = NullDistribution.of(np.array(trials(count))).p_value(ts)
     return {"p_value": p, "trials": count, "minus_log10_p": float(-np.log10(p))}
-
-
-def _stan_data(target: Target, made: Tables, near: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **near,
-        "gamma_low": made.gammas[0],
-        "gamma_high": made.gammas[-1],
-        "nodes": len(made.gammas),
-        "most": target.most,
-        "prior_family": [target.priors[name].code for name in ("ns", "gamma")],
-        "prior_arguments": [
-            [target.priors[name].stan_arguments[k] for name in ("ns", "gamma")] for k in (0, 1)
-        ],
-    }
 
 
 def _at_positions(sky: Sky, region: Region) -> dict[str, Any]:

@@ -8,8 +8,12 @@ import numpy as np
 
 from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats
+from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.scanning import Maxima
-from pyxstan.point_source.sky import Pixels, PriorMap
+from pyxstan.point_source.sky import Pixels
+
+#: The part of a pixel that has a prior, above which it is all of it but for rounding.
+_WHOLE = 1.0 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -21,28 +25,38 @@ class Region:
     pixels
         In ICRS.
     ra, dec
-        Their middles (rad).
+        Their middles (rad), or where the prior map has most of a pixel's probability in a part of
+        it: the middle of that part.
     log_prior
         Ln of the prior's probability of each.
+    partly
+        Whether the prior map is zero in a part of each.
     """
 
     pixels: Pixels
     ra: Floats
     dec: Floats
     log_prior: Floats
+    partly: np.ndarray
 
     @classmethod
-    def of(cls, pixels: Pixels, prior_map: PriorMap | None, max_dec: float) -> Region:
-        """Those of some pixels that have a prior and lie within a declination (rad)."""
-        ra, dec = pixels.positions()
+    def of(cls, pixels: Pixels, data: PointSourceData, max_dec: float) -> Region:
+        """Those of some pixels that have a prior, within a declination (rad), and are seen."""
+        prior_map = data.prior_map
         held = pixels.solid_angle / (4.0 * np.pi)
         if prior_map is not None:
             held = prior_map.within(pixels)
-        some = (held > 0) & (np.abs(dec) <= max_dec)
-        return cls(pixels.kept(some), ra[some], dec[some], np.log(held[some]))
+        pixels, held = pixels.kept(held > 0), held[held > 0]
+        ra, dec = pixels.positions()
+        partly = np.zeros(len(pixels), dtype=bool)
+        if prior_map is not None:
+            partly = prior_map.covered(pixels) < _WHOLE
+            ra[partly], dec[partly] = prior_map.middles(pixels.kept(partly))
+        some = (np.abs(dec) <= max_dec) & data.accepts(dec)
+        return cls(pixels, ra, dec, np.log(held), partly).kept(some)
 
     @classmethod
-    def grid(cls, nside: int, prior_map: PriorMap | None, max_dec: float) -> Region:
+    def grid(cls, nside: int, data: PointSourceData, max_dec: float) -> Region:
         """Those of all the sky.
 
         Raises
@@ -50,10 +64,12 @@ class Region:
         DataError
             There is none.
         """
-        found = cls.of(Pixels.grid(nside), prior_map, max_dec)
+        found = cls.of(Pixels.grid(nside), data, max_dec)
         if not len(found):
+            what = "the sky" if data.prior_map is None else "the prior map"
             raise DataError(
-                f"nothing of the prior map lies within {np.degrees(max_dec):g} deg of declination 0"
+                f"nothing of {what} is both within {np.degrees(max_dec):g} deg of declination 0 and "
+                "seen by the detector"
             )
         return found
 
@@ -62,13 +78,14 @@ class Region:
 
     def kept(self, which: np.ndarray) -> Region:
         """Some of the pixels."""
-        arrays = (x[which] for x in (self.ra, self.dec, self.log_prior))
+        arrays = (x[which] for x in (self.ra, self.dec, self.log_prior, self.partly))
         return Region(self.pixels.kept(which), *arrays)
 
     def joined(self, other: Region) -> Region:
         """These pixels, then the other ones."""
-        pairs = ((self.ra, other.ra), (self.dec, other.dec), (self.log_prior, other.log_prior))
-        return Region(self.pixels.joined(other.pixels), *map(np.concatenate, pairs))
+        names = ("ra", "dec", "log_prior", "partly")
+        both = (np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
+        return Region(self.pixels.joined(other.pixels), *both)
 
     def with_prior(self, ts: Floats) -> Floats:
         """TS + 2 ln(w / max w)."""

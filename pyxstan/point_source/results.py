@@ -97,11 +97,8 @@ def parameters(
 
 def _map(problem: PointSourceProblem) -> Floats:
     """Posterior probability of each pixel, summed over ns and gamma."""
-    layout, target = problem.layout, problem.target
-    first, second = np.meshgrid(layout.x, layout.gamma, indexing="ij")
-    log_p = layout.log_weight + target.log_prior(first.ravel(), second.ravel()).reshape(first.shape)
-    p = np.exp(log_p - log_p.max()).sum(axis=(1, 2))
-    return np.asarray(p / p.sum())
+    layout = problem.layout
+    return layout.of_positions(problem.target.log_prior_on(layout.x, layout.gamma))
 
 
 def _areas(problem: PointSourceProblem, probability: Floats) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from pyxstan.engine.compilation import available_cores
 from pyxstan.engine.shared_library import shared_library
 from pyxstan.point_source.arrays import Floats, Integers
 from pyxstan.point_source.tables import STRIDE, Tables
@@ -119,7 +119,7 @@ class Sky:
         declinations: tuple[float, float] = (-np.pi, np.pi),
     ) -> None:
         self.tables = tables
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or available_cores()
         self._library = compiled()
         self._samples = (_Sample * len(tables.samples))()
         edges = np.ascontiguousarray(tables.sin_dec)

@@ -185,6 +185,26 @@ class PriorMap:
         """Probability of a source inside of pixels (ICRS, of any order)."""
         if self.frame != "icrs":
             return self.equatorial.within(pixels)
+        return self._summed(self.probability, pixels)
+
+    def covered(self, pixels: Pixels) -> Floats:
+        """The part of each pixel (ICRS, of any order) where a source may be."""
+        if self.frame != "icrs":
+            return self.equatorial.covered(pixels)
+        some = np.where(self.probability > 0, self.pixels.solid_angle, 0.0)
+        return self._summed(some, pixels) / pixels.solid_angle
+
+    def middles(self, pixels: Pixels) -> tuple[Floats, Floats]:
+        """Right ascension and declination (rad) of the prior's middle within each pixel."""
+        if self.frame != "icrs":
+            return self.equatorial.middles(pixels)
+        lon, lat = self.pixels.positions()
+        of_map = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)
+        x, y, z = (self._summed(self.probability * axis, pixels) for axis in of_map)
+        return np.arctan2(y, x) % (2.0 * np.pi), np.arctan2(z, np.hypot(x, y))
+
+    def _summed(self, values: Floats, pixels: Pixels) -> Floats:
+        """Sums of something that the map's pixels have over other pixels (ICRS)."""
         mine = self.pixels
         first, last = pixels.first, pixels.first + pixels.finest
         # a map's pixel is inside of a pixel, or has it inside, or elsewhere
@@ -193,11 +213,11 @@ class PriorMap:
         some = high > low
         if some.any():
             ends = np.stack([low[some], high[some]], axis=1).ravel()
-            found[some] = np.add.reduceat(np.append(self.probability, 0.0), ends)[::2]
+            found[some] = np.add.reduceat(np.append(values, 0.0), ends)[::2]
         around = np.searchsorted(mine.first, first, side="right") - 1
         part = pixels.finest / mine.finest[np.maximum(around, 0)]
         held = (around >= 0) & (first - mine.first[around] < mine.finest[around]) & (part < 1.0)
-        return np.where(held, self.probability[around] * part, found)
+        return np.where(held, values[around] * part, found)
 
     @cached_property
     def equatorial(self) -> PriorMap:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.background import Smoothing
-from pyxstan.point_source.data import PointSourceData
+from pyxstan.point_source.data import EventSample, PointSourceData
 from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import CUT, Maxima, Sky
@@ -22,6 +22,8 @@ from pyxstan.point_source.trial_skies import empty_skies
 
 #: Positions at which the cut is compared with none.
 _CHECKED = 20
+#: The part of a source's events that a smearing matrix may lack without a word.
+_UNSMEARED = 0.01
 #: Pixels of the scrambled skies that p-values come from, how far beyond the scanned ones they reach
 #: (rad), and in how many bands of declination.
 _NULL_NSIDE, _NULL_REACH, _NULL_BANDS = 32, 0.05, 20
@@ -136,7 +138,8 @@ def scan(
     maps = dict(prior_maps or {})
     if data.prior_map is not None:
         maps.setdefault("prior", data.prior_map)
-    region = Region.grid(nside, None, np.radians(max_dec))
+    everywhere = replace(data, prior_map=None)
+    region = Region.grid(nside, everywhere, np.radians(max_dec))
     weights = {name: each.within(region.pixels) for name, each in maps.items()}
     if maps:
         here = np.any([weight > 0 for weight in weights.values()], axis=0)
@@ -150,9 +153,8 @@ def scan(
             name: found.ts + 2.0 * np.log(weight / weight.max()) for name, weight in weights.items()
         }
     cost = cut_error(made, region, found, threads)
-    notes = (
-        *data.notes,
-        *(note for sample in data.samples for note in sample.notes),
+    said = (
+        *notes(everywhere),
         *(note for each in maps.values() for note in each.notes),
         f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS at the hottest "
         "positions",
@@ -160,7 +162,37 @@ def scan(
     p = None
     if skies:
         p = _minus_log10_p(data, made, region, found.ts, smoothing, skies, seed, threads)
-    return Scan(nside, region, found, with_prior, cost, p, notes)
+    return Scan(nside, region, found, with_prior, cost, p, said)
+
+
+def notes(data: PointSourceData) -> list[str]:
+    """What was decided for the user in reading, and of energies."""
+    unsmeared = [sample.name for sample in data.samples if sample.smearing is None]
+    of_energies = (
+        f"{', '.join(unsmeared)}: without a smearing matrix reconstructed energies are taken for "
+        "true ones"
+    )
+    lost = {sample.name: _unsmeared_part(sample) for sample in data.samples}
+    return [
+        *data.notes,
+        *(note for sample in data.samples for note in sample.notes),
+        *(() if data.prior_map is None else data.prior_map.notes),
+        *([of_energies] if unsmeared else []),
+        *(
+            f"{name}: the smearing matrix has nothing for {part:.2g} of the events of a source of "
+            "gamma 2 to 3: their energies are taken for those of the others"
+            for name, part in lost.items()
+            if part > _UNSMEARED
+        ),
+    ]
+
+
+def _unsmeared_part(sample: EventSample) -> float:
+    """The part of a source's events whose true energies a smearing matrix doesn't have."""
+    if sample.smearing is None:
+        return 0.0
+    low, high = sample.smearing.log10_energy[[0, -1]]
+    return max(sample.area.part_beyond(low, high, gamma) for gamma in (2.0, 3.0))
 
 
 def _minus_log10_p(
@@ -174,7 +206,7 @@ def _minus_log10_p(
     threads: int | None,
 ) -> Floats:
     """Of each pixel, by the test statistics that scrambled skies have near its declination."""
-    grid = Region.grid(_NULL_NSIDE, None, 0.5 * np.pi)
+    grid = Region.grid(_NULL_NSIDE, replace(data, prior_map=None), 0.5 * np.pi)
     low, high = region.dec.min() - _NULL_REACH, region.dec.max() + _NULL_REACH
     grid = grid.kept((grid.dec >= low) & (grid.dec <= high))
     drawn = []

@@ -66,7 +66,7 @@ class Tables:
     gammas
         Nodes.
     acceptance
-        Expected events for a flux of E^-gamma / (GeV cm^2 s) at 1 GeV over all livetimes, shape
+        Expected events for a flux of E^-gamma / (GeV cm^2 s) at 1 GeV over all exposures, shape
         (cells, nodes).
     """
 
@@ -100,12 +100,12 @@ def tables(
     """
     smoothing = smoothing or Smoothing()
     gammas = nodes(*gamma)
-    sin_dec = np.unique(np.concatenate([sample.area.sin_dec for sample in data.samples]))
+    sin_dec = np.unique(np.concatenate([[-1, 1], *(each.area.sin_dec for each in data.samples)]))
     middles = 0.5 * (sin_dec[1:] + sin_dec[:-1])
     accepted = np.stack(
         [
-            sample.livetime * sample.area.acceptance(gammas)[sample.area.cell(middles)]
-            for sample in data.samples
+            exposure * sample.area.acceptance(middles[:, None], gammas)
+            for sample, exposure in zip(data.samples, data.exposures, strict=True)
         ]
     )
     total = accepted.sum(axis=0)

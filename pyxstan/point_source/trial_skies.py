@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyxstan.engine.compilation import available_cores
 from pyxstan.errors import DataError
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.data import PointSourceData
@@ -132,7 +132,7 @@ class Skies:
 
     def trials(self, numbers: Sequence[int], workers: int | None = None) -> Iterator[Trial]:
         """Several, at once; they come in order, and are the same for any `workers`."""
-        workers = workers or len(os.sched_getaffinity(0))
+        workers = workers or available_cores()
         assert self.tables  # made once, before the threads
         with ThreadPoolExecutor(workers) as pool:
             for start in range(0, len(numbers), 8 * workers):
@@ -169,10 +169,15 @@ def _shares(
     sin_dec = float(np.sin(position[1]))
     accepted = np.array(
         [
-            sample.livetime * sample.area.acceptance(source.gamma)[sample.area.cell(sin_dec), 0]
-            for sample in data.samples
+            exposure * float(sample.area.acceptance(sin_dec, source.gamma))
+            for sample, exposure in zip(data.samples, data.exposures, strict=True)
         ]
     )
+    if not accepted.any():
+        raise DataError(
+            f"a source can't be put at declination {np.degrees(position[1]):.4g} deg: no event is "
+            "accepted from there"
+        )
     total = rng.poisson(source.ns) if source.poisson else round(source.ns)
     return [int(n) for n in rng.multinomial(total, accepted / accepted.sum())]
 
@@ -225,7 +230,7 @@ def trials(
 
     if count < 1:
         raise DataError(f"trials: {count} is not a whole number of at least 1")
-    region = Region.grid(nside, data.prior_map, np.radians(max_dec))
+    region = Region.grid(nside, data, np.radians(max_dec))
     skies = Skies(data, region, smoothing or Smoothing(), gamma, injection, seed)
     if output is None:
         rows = [trial.row for trial in skies.trials(range(count), workers)]

@@ -36,6 +36,8 @@ class TimeWindow:
     def density(self, mjd: Floats, uptimes: Floats) -> Floats:
         """Probability per day of a signal's time, given that the detector is up then.
 
+        Zero where it is never up in the window.
+
         Parameters
         ----------
         uptimes
@@ -43,13 +45,16 @@ class TimeWindow:
         """
         within = self._up(uptimes[:, 0], uptimes[:, 1]).sum()
         if not within > 0:
-            raise DataError(
-                f"time window {self.start:g} to {self.end:g}: the detector is never up in it"
-            )
+            return np.zeros(np.shape(mjd))
         if self.gaussian:
             middle, sd = 0.5 * (self.start + self.end), 0.5 * (self.end - self.start)
             return np.asarray(norm.pdf(mjd, middle, sd) / within)
         return np.where((mjd >= self.start) & (mjd < self.end), 1.0 / within, 0.0)
+
+    def days(self, uptimes: Floats) -> float:
+        """Days of uptime in a box; of a Gaussian as many as would see as much at its peak."""
+        up = float(self._up(uptimes[:, 0], uptimes[:, 1]).sum())
+        return up * 0.5 * (self.end - self.start) * np.sqrt(2.0 * np.pi) if self.gaussian else up
 
     def draw(self, count: int, uptimes: Floats, rng: np.random.Generator) -> Floats:
         """Times of a signal (MJD) while the detector is up."""
