@@ -77,20 +77,27 @@ struct Cell {
   std::size_t density_row;
 };
 
-void gather(const Class& group, double ra, double dec, double x, double y, double z, const Cell& cell,
+// Events near a position, each taken to be nearer by an angle: as near as it is to any place within that angle.
+void gather(const Class& group, double ra, double dec, double x, double y, double z, double nearer, const Cell& cell,
             std::vector<Term>& terms, std::vector<const Event*>* seen) {
-  const double low = dec - group.radius, high = dec + group.radius;
+  const double radius = std::min(group.radius + nearer, pi);
+  const double cos_nearer = std::cos(nearer), sin_nearer = std::sin(nearer);
+  const double low = dec - radius, high = dec + radius;
   const int bands = static_cast<int>(group.start.size()) - 1;
   const int first = std::max(0, static_cast<int>((low + 0.5 * pi) / group.height));
   const int last = std::min(bands - 1, static_cast<int>((high + 0.5 * pi) / group.height));
   const bool around_pole = low <= -0.5 * pi || high >= 0.5 * pi;
-  const double ratio = around_pole ? 1.0 : std::sin(group.radius) / std::cos(dec);
+  const double ratio = around_pole ? 1.0 : std::sin(radius) / std::cos(dec);
   const bool all = around_pole || ratio >= 1.0;
   const double half = all ? pi : std::asin(ratio) + 1e-12;
   const auto within = [&](std::size_t from, std::size_t to) {
     for (std::size_t i = from; i < to; ++i) {
       const Event& event = group.events[i];
-      const double cosine = x * event.x + y * event.y + z * event.z;
+      double cosine = x * event.x + y * event.y + z * event.z;
+      if (nearer > 0.0)
+        cosine = cosine > cos_nearer
+                     ? 1.0
+                     : cosine * cos_nearer + std::sqrt(std::max(0.0, 1.0 - cosine * cosine)) * sin_nearer;
       if (cosine < event.cut) continue;
       terms.push_back({event.norm * std::exp(event.kappa * (cosine - 1.0)), cell.energy + cell.row * event.bin,
                        cell.density + cell.density_row * event.bin});
@@ -120,7 +127,7 @@ class Position {
  public:
   explicit Position(const std::vector<Sample>& samples, const Gammas& gammas) : samples_(samples), gammas_(gammas) {}
 
-  const std::vector<Part>& at(double ra, double dec, std::vector<const Event*>* seen = nullptr) {
+  const std::vector<Part>& at(double ra, double dec, double nearer = 0.0, std::vector<const Event*>* seen = nullptr) {
     terms_.clear();
     parts_.clear();
     ra = wrapped(ra);
@@ -132,7 +139,7 @@ class Position {
       const std::size_t density_row = static_cast<std::size_t>((gammas_.count - 1) / stride) + 1;
       const Cell tables{sample.energy + row * cell * bins_of_cell, row,
                         sample.density + density_row * cell * bins_of_cell, density_row};
-      for (const Class& group : sample.events->classes) gather(group, ra, dec, x, y, z, tables, terms_, seen);
+      for (const Class& group : sample.events->classes) gather(group, ra, dec, x, y, z, nearer, tables, terms_, seen);
       ends.push_back(terms_.size());
       parts_.push_back({sample.count, sample.share + row * cell, nullptr, nullptr});
     }
@@ -396,8 +403,8 @@ void* events_new(std::int64_t count, const double* ra, const double* dec, const 
 void events_free(void* events) { delete static_cast<Events*>(events); }
 
 void scan(std::int64_t sample_count, const Sample* samples, double gamma_low, double gamma_step, int gamma_count,
-          std::int64_t positions, const double* ra, const double* dec, int threads, double* ts, double* ns,
-          double* gamma, std::int64_t* near) {
+          std::int64_t positions, const double* ra, const double* dec, double nearer, int threads, double* ts,
+          double* ns, double* gamma, std::int64_t* near) {
   const std::vector<Sample> all(samples, samples + sample_count);
   const Gammas gammas{gamma_low, gamma_step, gamma_count};
   in_parallel(threads, [&](const auto& next, std::int64_t chunk) {
@@ -405,7 +412,7 @@ void scan(std::int64_t sample_count, const Sample* samples, double gamma_low, do
     std::vector<double> ratios;
     for (std::int64_t from = next(); from < positions; from = next())
       for (std::int64_t i = from; i < std::min(from + chunk, positions); ++i) {
-        const Maximum found = maximised(position.at(ra[i], dec[i]), gammas, ratios);
+        const Maximum found = maximised(position.at(ra[i], dec[i], nearer), gammas, ratios);
         ts[i] = 2.0 * found.value;
         ns[i] = found.ns;
         gamma[i] = found.ns > 0.0 ? found.gamma : std::nan("");
@@ -447,7 +454,7 @@ std::int64_t near_events(std::int64_t sample_count, const Sample* samples, int g
   for (std::int64_t i = 0; i < positions; ++i) {
     seen.clear();
     std::size_t at = 0;
-    for (const Part& part : position.at(ra[i], dec[i], &seen)) {
+    for (const Part& part : position.at(ra[i], dec[i], 0.0, &seen)) {
       counts[i * sample_count] = part.last - part.first;
       counts += 1;
       for (const Term* term = part.first; term != part.last; ++term, ++at, ++total)

@@ -2,8 +2,9 @@
 
 The largest likelihood at a pixel bounds what it can hold of the posterior: pixels that can hold
 next to nothing are dropped, and the bound is kept. In the middle of a pixel the likelihood can be
-far below that of a source near its edge, whose events have small errors: the hottest pixels are
-looked at in parts first. Pixels that hold much are split until none does.
+far below that of a source near its edge, whose events have small errors: the pixels in which most
+is possible are looked at in parts of the size of these errors first. Pixels that hold much are
+split until none does.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from pyxstan.point_source.scanning import Maxima, Sky
 from pyxstan.point_source.sky import Pixels
 from pyxstan.priors import Prior
 
-#: How many of the hottest pixels are looked at in parts, and how often these are split.
-_HOTTEST, _SPLITS = 500, 2
+#: How many parts of pixels are looked at in all, and how often a pixel is split at most.
+_PARTS, _MOST_SPLITS = 8000, 4
 #: Pixels whose largest likelihood is below the highest by this are dropped unseen; then those that
 #: hold least, up to this part of the posterior in all, each time.
 _FALL, _NEGLIGIBLE = 30.0, 1e-5
@@ -88,16 +89,20 @@ def positions(
         values = sky.log_likelihood(of.ra, of.dec, ns, gamma)
         return np.asarray(of.log_prior + logsumexp(values + measure, axis=1))
 
+    radius = float(np.sqrt(region.pixels.solid_angle.max()))  # of a pixel's corners, or beyond
+    bound = region.log_prior + 0.5 * sky.maxima(region.ra, region.dec, radius).ts
+    smallest = min(float(sample.sigma.min()) for sample in data.samples)
     hot = np.zeros(len(region), dtype=bool)
-    hot[np.argsort(largest)[-_HOTTEST:]] = True
-    parts = Region.of(_split(region.pixels.kept(hot), _SPLITS), data, max_dec)
+    splits = int(np.clip(np.ceil(np.log2(radius / smallest)), 0, _MOST_SPLITS))
+    hot[np.argsort(bound)[-_PARTS // 4**splits :]] = True
+    parts = Region.of(_split(region.pixels.kept(hot), splits), data, max_dec)
     within = parts.log_prior + 0.5 * sky.maxima(parts.ra, parts.dec).ts
     region, largest = region.kept(~hot).joined(parts), np.concatenate([largest[~hot], within])
     seen = largest >= largest.max() - _FALL
-    bound = -np.inf if seen.all() else logsumexp(largest[~seen])
+    unseen = -np.inf if seen.all() else logsumexp(largest[~seen])
     region = region.kept(seen)
     log_weight = log_weights(region)
-    dropped = float(np.exp(bound - logsumexp(log_weight)))
+    dropped = float(np.exp(unseen - logsumexp(log_weight)))
     while True:
         total = logsumexp(log_weight)
         rising = np.argsort(log_weight)
