@@ -33,6 +33,8 @@ class Catalogue:
         Of the sources.
     source
         Where the catalogue comes from, for messages.
+    notes
+        What was decided about it.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class Catalogue:
     weight: Floats
     names: Sequence[str] = ()
     source: str = "catalogue"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ra, dec, weight = (
@@ -111,6 +114,8 @@ def read_catalogue(table: Any, angle_unit: str = "deg") -> Catalogue:
     DataError
         A column is missing, or a row holds what can't be.
     """
+    if angle_unit not in ("deg", "rad"):
+        raise DataError(f"catalogue: angle_unit '{angle_unit}', expected deg or rad")
     read = text_files.read(table, "catalogue")
     found = event_columns.find(read)
     ra, dec = (event_columns.require(read, found, what) for what in ("ra", "dec"))
@@ -123,10 +128,15 @@ def read_catalogue(table: Any, angle_unit: str = "deg") -> Catalogue:
             f"{read.source}: columns '{weights[0]}' and '{weights[1]}' may both be weights"
         )
     size = len(read.frame)
+    source = str(table) if isinstance(table, str | Path) else "catalogue"
+    stated = ra.unit is not None and dec.unit is not None
+    places = ra.angle(angle_unit), dec.angle(angle_unit)
+    unsure = size and not stated and angle_unit == "deg"
     return Catalogue(
-        np.radians(ra.angle(angle_unit)),
-        np.radians(dec.angle(angle_unit)),
+        np.radians(places[0]),
+        np.radians(places[1]),
         read.numbers(weights[0]) if weights else np.ones(size),
         [str(name) for name in read.frame[names[0]]] if names else (),
-        str(table) if isinstance(table, str | Path) else "catalogue",
+        source,
+        tuple(event_columns.maybe_radians(*places, source)) if unsure else (),
     )

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log10
 
+import numpy as np
+
 from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats
 from pyxstan.tables import Table
@@ -22,6 +24,8 @@ _NAMES = {
     "sigma": {"sigma", "angerr", "angerror", "angularerr", "angularerror", "angularuncertainty"},
     "mjd": {"mjd", "time", "timemjd", "mjdtime"},
 }
+#: Right ascensions and declinations that are all smaller (deg) may be meant in rad.
+_MAYBE_RADIANS = 7.0
 #: Energies that aren't logarithms.
 _LINEAR = {"energy", "e", "ereco", "recoenergy", "energyreco"}
 _BRACKETS = re.compile(r"(.+?)\s*[\[(]\s*([^\[\]()]+?)\s*[\])]")
@@ -152,6 +156,16 @@ def quantity_of(name: str) -> tuple[str | None, str | None]:
         if plain in names:
             return quantity, _spelled(unit)
     return None, None
+
+
+def maybe_radians(ra: Floats, dec: Floats, name: str) -> list[str]:
+    """What to say of positions (deg) without a stated unit that look like radians."""
+    if not max(np.abs(ra).max(), np.abs(dec).max()) < _MAYBE_RADIANS:
+        return []
+    return [
+        f"{name}: every ra and dec is below {_MAYBE_RADIANS:g} and no unit is stated: taken for "
+        "degrees; say angle_unit=rad if they are radians"
+    ]
 
 
 def _unit(table: Table, column: str, named: str | None) -> str | None:

@@ -72,13 +72,23 @@ MODELS = (
             Option("smearing", "table of reconstructed energies by true ones"),
             Option("uptime", "table of the detector's uptimes (MJD)"),
             Option(
-                "angle_unit", "of angles whose column states none", "deg", choices=("deg", "rad")
+                "angle_unit",
+                "of angles whose column states none; default deg",
+                choices=("deg", "rad"),
             ),
-            Option("least_sigma", "smaller angular errors are raised to it (deg)", 0.2, float),
-            Option("columns", "which column is which, as in ra:RAJ2000,sigma:err"),
+            Option(
+                "least_sigma",
+                "smaller angular errors are raised to it (deg); default 0.2",
+                kind=float,
+            ),
+            Option("columns", "which column is which, as in ra:RAJ2000,sigma:err", kind=object),
             Option("prior_map", "HEALPix map of where the source may be"),
             Option("catalogue", "table of sources (ra, dec, weight, name) that are taken for one"),
-            Option("window", "when it may have shone (MJD), as 55700,55800 or gaussian(55700, 5)"),
+            Option(
+                "window",
+                "when it may have shone (MJD), as 55700,55800 or gaussian(55700, 5)",
+                kind=object,
+            ),
         ),
         adapt_delta=0.9,
         simulation=(

@@ -31,12 +31,12 @@ __all__ = [
 
 #: Angles are in these where a file doesn't say.
 _ANGLE_UNITS = ("deg", "rad")
-#: Right ascensions and declinations that are all smaller (deg) may be meant in rad.
-_MAYBE_RADIANS = 7.0
 #: So many right ascensions that are all smaller (deg) may be meant in hours.
 _HOURS, _MANY = 24.0, 20
 #: Errors above (deg) are no errors of a track, and the part of events that may have such, or none.
 _LARGE_SIGMA, _FEW = 30.0, 0.01
+#: The largest angle between two places (deg): a larger error says no more than this one.
+_LARGEST_SIGMA = 180.0
 #: The part of events whose errors may be below the least one where no unit is stated.
 _MOST = 0.5
 _LARGEST_LOG10_ENERGY = 15.0
@@ -95,12 +95,10 @@ def read_events(
     """
     if angle_unit not in _ANGLE_UNITS:
         raise DataError(f"{name}: angle_unit '{angle_unit}', expected {' or '.join(_ANGLE_UNITS)}")
+    least_sigma = _number(name, "least_sigma", least_sigma, "deg")
     if not 0 < least_sigma < _LARGE_SIGMA:
         raise DataError(f"{name}: least_sigma {least_sigma:g} deg, expected 0 to {_LARGE_SIGMA:g}")
-    try:
-        livetime = float(livetime)
-    except (TypeError, ValueError):
-        raise DataError(f"{name}: livetime {livetime!r}, expected seconds") from None
+    livetime = _number(name, "livetime", livetime, "seconds")
     if isinstance(angular_resolution, str | Path):
         angular_resolution = read_angular_resolution(angular_resolution)
     elif angular_resolution is not None:
@@ -135,7 +133,7 @@ def read_events(
     return EventSample(
         np.radians(ra),
         np.radians(dec),
-        np.radians(np.maximum(sigma, least_sigma)),
+        np.radians(np.clip(sigma, least_sigma, _LARGEST_SIGMA)),
         log10_energy,
         area,
         livetime,
@@ -244,6 +242,13 @@ class _Part:
         )
 
 
+def _number(name: str, what: str, value: Any, unit: str) -> float:
+    try:
+        return float(np.nan if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: {what} {value!r}, expected {unit}") from None
+
+
 def _listed(paths: Any, name: str) -> list[Any]:
     listed = list(paths) if isinstance(paths, list | tuple) else [paths]
     if not listed:
@@ -281,11 +286,8 @@ def _row(parts: Sequence[_Part], position: int) -> str:
 def _of_units(parts: Sequence[_Part], ra: Floats, dec: Floats, name: str) -> list[str]:
     if all(part.unit_stated for part in parts) or parts[0].angle_unit != "deg":
         return []
-    if max(np.abs(ra).max(), np.abs(dec).max()) < _MAYBE_RADIANS:
-        return [
-            f"{name}: every ra and dec is below {_MAYBE_RADIANS:g} and no unit is stated: taken "
-            "for degrees; say angle_unit=rad if they are radians"
-        ]
+    if notes := event_columns.maybe_radians(ra, dec, name):
+        return notes
     if len(ra) >= _MANY and ra.max() <= _HOURS:
         return [
             f"{name}: every ra is below {_HOURS:g} and no unit is stated: taken for degrees; call "
@@ -318,7 +320,7 @@ def _of_errors(parts: Sequence[_Part], sigma: Floats, least: float, name: str) -
     if large.any():
         notes.append(
             f"{name}: angular errors of {large.sum()} events are above {_LARGE_SIGMA:g} deg (up to "
-            f"{sigma.max():g}), kept"
+            f"{sigma.max():g}), kept up to {_LARGEST_SIGMA:g}"
         )
     return notes
 
