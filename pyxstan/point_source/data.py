@@ -17,6 +17,11 @@ from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.sky import PriorMap
 from pyxstan.point_source.windows import TimeWindow
 
+#: Log10 of GeV; a larger one is no logarithm.
+_LARGEST_LOG10_ENERGY = 15.0
+#: A Gaussian window narrower than this (days) tells nothing of times that are whole days.
+_NARROW = 1.0
+
 
 @dataclass(frozen=True)
 class EventSample:
@@ -55,8 +60,10 @@ class EventSample:
 
     def __post_init__(self) -> None:
         size = len(self.ra)
-        for name in ("ra", "dec", "sigma", "log10_energy"):
+        for name in ("ra", "dec", "sigma", "log10_energy", "mjd"):
             values = getattr(self, name)
+            if values is None:
+                continue
             if values.shape != (size,):
                 raise DataError(f"{self.name}: {name} of shape {values.shape}, expected ({size},)")
             bad = np.flatnonzero(~np.isfinite(values))
@@ -69,6 +76,25 @@ class EventSample:
             raise DataError(f"{self.name}: {size} events, expected at least two")
         if not 0 < self.livetime < np.inf:
             raise DataError(f"{self.name}: livetime of {self.livetime:g} s, expected above zero")
+        half = 0.5 * np.pi * (1.0 + 1e-9)
+        self._refuse(np.abs(self.dec) > half, "dec", "-pi/2 to pi/2 rad: degrees?")
+        wrong = (self.sigma <= 0) | (self.sigma > 2.0 * half)
+        self._refuse(wrong, "sigma", "above 0, up to pi rad: degrees?")
+        wrong = np.abs(self.log10_energy) > _LARGEST_LOG10_ENERGY
+        self._refuse(wrong, "log10_energy", "log10 of GeV: an energy itself?")
+
+    def _refuse(self, wrong: np.ndarray, name: str, expected: str) -> None:
+        if wrong.any():
+            k = int(np.argmax(wrong))
+            raise DataError(
+                f"{self.name}: {name} of event {k + 1} is {getattr(self, name)[k]:.6g}, expected "
+                f"{expected}"
+            )
+
+    @property
+    def whole_days(self) -> bool:
+        """Whether times are those of the days that events are of."""
+        return self.mjd is not None and bool((self.mjd == np.floor(self.mjd)).all())
 
     @property
     def uptimes(self) -> Floats:
@@ -78,7 +104,7 @@ class EventSample:
         if self.mjd is None:
             raise DataError(f"{self.name}: a time window needs the events' times (column mjd)")
         first, last = float(self.mjd.min()), float(self.mjd.max())
-        if (self.mjd == np.floor(self.mjd)).all():  # whole days
+        if self.whole_days:
             last += 1.0
         return np.array([[first, last]])
 
@@ -116,6 +142,21 @@ class PointSourceData:
             raise DataError(f"samples of the same name: {', '.join(names)}")
         if self.catalogue is not None and self.prior_map is not None:
             raise DataError("a catalogue's positions are known: give it or a prior map, not both")
+        for position, sample in enumerate(self.samples):
+            for other in self.samples[:position]:
+                if all(
+                    np.array_equal(getattr(sample, what), getattr(other, what))
+                    for what in ("ra", "dec", "log10_energy")
+                ):
+                    raise DataError(
+                        f"samples {other.name} and {sample.name} have the same events: they would "
+                        "count twice"
+                    )
+        notes = [] if self.catalogue is None else list(self.catalogue.notes)
+        if self.window is not None:
+            notes += [note for each in self.samples for note in _of_window(self.window, each)]
+        new = [note for note in notes if note not in self.notes]
+        object.__setattr__(self, "notes", (*self.notes, *new))
 
     @classmethod
     def read(cls, *paths: str | Path, **options: Any) -> PointSourceData:
@@ -182,3 +223,27 @@ class PointSourceData:
     def log10_energy(self) -> Floats:
         """Of all samples' events, one sample after the other."""
         return np.concatenate([sample.log10_energy for sample in self.samples])
+
+
+def _of_window(window: TimeWindow, sample: EventSample) -> list[str]:
+    """What to say of a time window and a sample's times, or a `DataError`."""
+    if sample.mjd is None:
+        return []
+    notes = []
+    if sample.whole_days:
+        start, end = window.start, window.end
+        if window.gaussian and 0.5 * (end - start) < _NARROW:
+            raise DataError(
+                f"{sample.name}: times are whole days, a Gaussian window of "
+                f"{0.5 * (end - start):g} days is too narrow for them"
+            )
+        if not window.gaussian and not (start == np.floor(start) and end == np.floor(end)):
+            raise DataError(
+                f"{sample.name}: times are whole days, expected a window of whole days, not "
+                f"{start:.10g} to {end:.10g}"
+            )
+        if window.gaussian:
+            notes.append(f"{sample.name}: times are whole days, taken for the days' beginnings")
+    if not window.holds(sample.mjd).any():
+        notes.append(f"{sample.name}: no event is in the time window")
+    return notes

@@ -10,6 +10,9 @@ from scipy.stats import norm
 from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats
 
+#: Standard deviations of a Gaussian beyond which nothing of it is left.
+_REACH = 5.0
+
 
 @dataclass(frozen=True)
 class TimeWindow:
@@ -32,6 +35,11 @@ class TimeWindow:
             raise DataError(
                 f"time window {self.start:g} to {self.end:g}: expected MJD, the start first"
             )
+
+    def __str__(self) -> str:
+        start, end = float(self.start), float(self.end)
+        middle, sd = 0.5 * (start + end), 0.5 * (end - start)
+        return f"gaussian({middle!r}, {sd!r})" if self.gaussian else f"{start!r}, {end!r}"
 
     def density(self, mjd: Floats, uptimes: Floats) -> Floats:
         """Probability per day of a signal's time, given that the detector is up then.
@@ -67,6 +75,13 @@ class TimeWindow:
         middle, sd = 0.5 * (self.start + self.end), 0.5 * (self.end - self.start)
         below, above = (norm.cdf(ends, middle, sd) for ends in (low, high))
         return np.asarray(norm.ppf(rng.uniform(below, above), middle, sd))
+
+    def holds(self, mjd: Floats) -> np.ndarray:
+        """Whether times are in the box, or within five standard deviations of a Gaussian's mean."""
+        if not self.gaussian:
+            return np.asarray((mjd >= self.start) & (mjd < self.end))
+        middle, sd = 0.5 * (self.start + self.end), 0.5 * (self.end - self.start)
+        return np.asarray(np.abs(mjd - middle) < _REACH * sd)
 
     def _up(self, start: Floats, end: Floats) -> Floats:
         """The part of the window (a Gaussian), or the days of it (a box), that are up."""
