@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +15,9 @@ from pyxstan.errors import DataError
 from pyxstan.output import replacing
 from pyxstan.point_source.areas import EffectiveArea
 from pyxstan.point_source.arrays import Floats
+from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.data import EventSample, PointSourceData
-from pyxstan.point_source.fluxes import flux
+from pyxstan.point_source.fluxes import events, flux
 from pyxstan.point_source.injection import with_source
 from pyxstan.point_source.problem import default_priors
 from pyxstan.point_source.sky import PriorMap
@@ -24,6 +27,12 @@ _LIVETIME, _START = 333 * 86_400.0, 55_700.0
 #: Of the background: spectral index of reconstructed energies, and the least log10 of them.
 _INDEX, _LEAST = 3.7, 2.5
 _NS, _GAMMA = 20.0, 2.2
+#: What parameters may be (deg).
+_RANGES = {"gamma": (0.0, 10.0), "ra": (-180.0, 360.0), "dec": (-90.0, 90.0)}
+#: How far apart events by a flux and stated ones may be, in parts of these.
+_AGREE = 1e-3
+#: Smaller errors (deg) are raised when events are read, if nothing else is said.
+_LEAST_SIGMA = 0.2
 #: Where the prior map is centred (deg), its nside and floor.
 _CENTER, _NSIDE, _FLOOR = (120.0, 15.0), 64, 1e-4
 
@@ -52,7 +61,6 @@ def simulate(
         raise DataError(f"option events: {total} is not a whole number of at least 100")
     if not 0 < radius < np.inf:
         raise DataError(f"option prior_radius: {radius:g} is not an angle above 0 deg")
-    truth.pop("flux", None)  # follows from the others
     chosen = {**default_priors(total), **priors}
     for name, value in (("ns", _NS), ("gamma", _GAMMA)):
         default = float(chosen[name].sample(rng, 1)[0]) if from_prior else value
@@ -61,6 +69,18 @@ def simulate(
     drawn = np.degrees(np.concatenate(prior_map.draw(1, rng)))
     for name, degrees in zip(("ra", "dec"), drawn, strict=True):
         truth[name] = _number(name, truth.get(name, degrees))
+    for name, (low, high) in _RANGES.items():
+        if not low <= truth[name] <= high:
+            raise DataError(f"simulate: {name} is {truth[name]:g}, expected {low:g} to {high:g}")
+    if "flux" in truth:
+        wanted = _events_of(truth, options)
+        if "ns" not in (parameters or {}):
+            truth["ns"] = wanted
+        elif not np.isclose(wanted, truth["ns"], rtol=_AGREE, atol=0):
+            raise DataError(
+                f"simulate: flux is {truth['flux']:g}, which makes {wanted:.5g} events there, but "
+                f"ns is {truth['ns']:g}: give one of them"
+            )
     if not 0 <= truth["ns"] < total:
         raise DataError(f"simulate: ns is {truth['ns']:g}, expected 0 to {total} events")
     count = int(rng.binomial(total, truth["ns"] / total))
@@ -73,6 +93,13 @@ def simulate(
         flux(data, truth["ns"], truth["gamma"], position[1], options["pivot"], options["unit"])
     )
     return data, {name: truth[name] for name in ("ns", "gamma", "flux", "ra", "dec")}
+
+
+def _events_of(truth: Mapping[str, Any], options: Mapping[str, Any]) -> float:
+    """Events of a source of some flux."""
+    detector = PointSourceData((_background(2, np.random.default_rng(0)),))  # area and livetime
+    value, dec = _number("flux", truth["flux"]), float(np.radians(truth["dec"]))
+    return float(events(detector, value, truth["gamma"], dec, options["pivot"], options["unit"]))
 
 
 def _number(name: str, value: Any) -> float:
@@ -113,25 +140,44 @@ def _background(count: int, rng: np.random.Generator) -> EventSample:
 
 
 def write(data: PointSourceData, truth: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Write samples.yaml, the files that it names, and truth.json."""
+    """Write samples.yaml, the files that it names, and truth.json.
+
+    Raises
+    ------
+    DataError
+        There is a smearing matrix, which isn't written.
+    """
     import yaml
 
+    for sample in data.samples:
+        if sample.smearing is not None:
+            raise DataError(f"{sample.name}: smearing matrices aren't written: leave it out")
     entries, files = [], []
     for number, sample in enumerate(data.samples, 1):
         suffix = "" if len(data.samples) == 1 else f"_{number}"
-        events, area = f"events{suffix}.csv", f"effective_area{suffix}.csv"
-        files += [(events, _events_table(sample)), (area, _area_table(sample.area))]
-        entries.append(
-            {
-                "name": sample.name,
-                "events": events,
-                "effective_area": area,
-                "livetime": sample.livetime,
-            }
-        )
+        table, area = f"events{suffix}.csv", f"effective_area{suffix}.csv"
+        files += [(table, _events_table(sample)), (area, _area_table(sample.area))]
+        entry: dict[str, Any] = {
+            "name": sample.name,
+            "events": table,
+            "effective_area": area,
+            "livetime": float(sample.livetime),
+        }
+        if sample.uptime is not None:
+            entry["uptime"] = f"uptime{suffix}.csv"
+            files.append((entry["uptime"], _uptime_table(sample.uptime)))
+        least = float(np.degrees(sample.sigma.min()))
+        if least < _LEAST_SIGMA:
+            entry["least_sigma"] = 0.999 * least  # as none is raised
+        entries.append(entry)
     tree: dict[str, Any] = {"samples": entries}
     if data.prior_map is not None:
         tree["prior_map"] = "prior_map.fits"
+    if data.window is not None:
+        tree["window"] = str(data.window)
+    if data.catalogue is not None:
+        tree["catalogue"] = "catalogue.csv"
+        files.append((tree["catalogue"], _catalogue_table(data.catalogue)))
     texts = dict(files)
     texts["samples.yaml"] = yaml.safe_dump(tree, sort_keys=False)
     texts["truth.json"] = json.dumps(dict(truth), indent=1) + "\n"
@@ -159,6 +205,20 @@ def _events_table(sample: EventSample) -> str:
     rows = np.column_stack(list(columns.values()))
     lines = [",".join(f"{value:.9g}" for value in row) for row in rows]
     return "\n".join([",".join(columns), *lines, ""])
+
+
+def _uptime_table(uptime: Floats) -> str:
+    return "\n".join(["start,end", *(f"{start!r},{end!r}" for start, end in uptime.tolist()), ""])
+
+
+def _catalogue_table(catalogue: Catalogue) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["name", "ra[deg]", "dec[deg]", "weight"])
+    columns = np.degrees(catalogue.ra), np.degrees(catalogue.dec), catalogue.weight
+    numbers = ([f"{value:.12g}" for value in values] for values in zip(*columns, strict=True))
+    rows.writerows([name, *row] for name, row in zip(catalogue.names, numbers, strict=True))
+    return text.getvalue()
 
 
 def _area_table(area: EffectiveArea) -> str:
