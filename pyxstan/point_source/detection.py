@@ -9,6 +9,7 @@ these follows how often a mean number does, n being Poisson distributed about it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -63,12 +64,21 @@ class Potential:
     null: NullDistribution
 
     def __str__(self) -> str:
+        return "\n".join(
+            f"{row['what']}: {row['ns']:.3g} events, {row['flux']:.3g} {self.unit} (TS above "
+            f"{row['ts']:.3g})"
+            for row in self.rows
+        )
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """As in a table: of the sensitivity and both potentials."""
         names = ("sensitivity (90% above the median)", "3 sigma in half", "5 sigma in half")
-        lines = [
-            f"{name}: {ns:.3g} events, {flux:.3g} {self.unit} (TS above {ts:.3g})"
-            for name, ns, flux, ts in zip(names, self.ns, self.flux, self.thresholds, strict=True)
+        common = {"dec": self.dec, "gamma": self.gamma}
+        return [
+            {**common, "what": name, "ts": ts, "ns": ns, "flux": flux, "unit": self.unit}
+            for name, ts, ns, flux in zip(names, self.thresholds, self.ns, self.flux, strict=True)
         ]
-        return "\n".join(lines)
 
 
 def potential(
@@ -103,9 +113,20 @@ def potential(
     Raises
     ------
     DataError
-        So many events as would be needed aren't accepted there.
+        So many events as would be needed aren't accepted there, or a setting is none that it
+        can be.
     """
     checked_unit(pivot, unit)
+    if data.catalogue is not None:
+        raise DataError("a catalogue has no one position: its trials tell how many events it needs")
+    Injection(0.0, gamma, ra, dec)  # which checks them
+    for name, value, least in (
+        ("background", background, 1),
+        ("trials", trials, 1),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise DataError(f"{name}: {value} is not a whole number from {least} up")
     region = point(ra, dec)
     smoothing = smoothing or Smoothing()
     ends = (1.0, 4.0)

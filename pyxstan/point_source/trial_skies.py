@@ -11,22 +11,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyxstan.engine.compilation import available_cores
 from pyxstan.errors import DataError
+from pyxstan.output import check_writable
 from pyxstan.point_source.background import Smoothing
+from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.data import PointSourceData
+from pyxstan.point_source.fluxes import acceptance
 from pyxstan.point_source.injection import scrambled, with_source
 from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import Sky
+from pyxstan.point_source.stacked_sky import StackedSky
 from pyxstan.point_source.tables import Tables, tables, with_events
 
 if TYPE_CHECKING:
@@ -35,6 +39,12 @@ if TYPE_CHECKING:
 _COLUMNS = (
     "number", "injected", "true_ra", "true_dec", "ra", "dec", "ts", "ns", "gamma", "ts_with_prior",
 )  # fmt: skip
+
+
+#: Of a source's spectral index.
+_LARGEST_GAMMA = 10.0
+#: What doesn't change trials, by its name in the data classes.
+_SAID_ONLY = ("name", "names", "notes", "source")
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,16 @@ class Injection:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.ns) and self.ns >= 0):
             raise DataError(f"injected events: {self.ns:g}, expected a number from 0 up")
+        if not 0 <= self.gamma <= _LARGEST_GAMMA:
+            raise DataError(
+                f"injected events: gamma is {self.gamma:g}, expected 0 to {_LARGEST_GAMMA:g}"
+            )
         if (self.ra is None) != (self.dec is None):
             raise DataError("an injected source needs both ra and dec, or neither")
+        if self.dec is not None and not abs(self.dec) <= 90:
+            raise DataError(f"an injected source: dec is {self.dec:g} deg, expected -90 to 90")
+        if self.ra is not None and not -180 <= self.ra <= 360:
+            raise DataError(f"an injected source: ra is {self.ra:g} deg, expected 0 to 360")
 
 
 @dataclass(frozen=True)
@@ -132,12 +150,8 @@ class Skies:
 
     def trials(self, numbers: Sequence[int], workers: int | None = None) -> Iterator[Trial]:
         """Several, at once; they come in order, and are the same for any `workers`."""
-        workers = workers or available_cores()
         assert self.tables  # made once, before the threads
-        with ThreadPoolExecutor(workers) as pool:
-            for start in range(0, len(numbers), 8 * workers):
-                some = numbers[start : start + 8 * workers]
-                yield from pool.map(lambda number: self.trial(number, threads=1), some)
+        return _at_once(self.trial, numbers, workers)
 
     def _position(self, source: Injection, rng: np.random.Generator) -> tuple[float, float]:
         if source.ra is not None and source.dec is not None:
@@ -182,6 +196,75 @@ def _shares(
     return [int(n) for n in rng.multinomial(total, accepted / accepted.sum())]
 
 
+@dataclass(frozen=True)
+class StackedSkies:
+    """What all trials of a catalogue have in common: its sources are taken for one, or are none."""
+
+    data: PointSourceData
+    catalogue: Catalogue
+    smoothing: Smoothing
+    gamma: tuple[float, float]
+    injection: Injection | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.injection is not None and self.injection.dec is not None:
+            raise DataError(
+                "injected events are shared among the catalogue's sources: leave out ra and dec"
+            )
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Of the data: for the signal, which is the same in all skies."""
+        return tables(self.data, self.smoothing, self.gamma)
+
+    def trial(self, number: int, threads: int | None = None) -> Trial:
+        """Make one sky, and look at all the sources in it."""
+        rng = np.random.default_rng([self.seed, number])
+        nothing = [0] * len(self.data.samples)
+        data = with_source(self.data, scrambled(self.data, rng), nothing, 2.0, (0.0, 0.0), rng)
+        injected = 0
+        if self.injection is not None:
+            data, injected = self._with_sources(data, self.injection, rng)
+        made = with_events(self.tables, data, self.smoothing)
+        best = StackedSky(Sky(made, threads=threads), self.catalogue).maximum()
+        ts, ns, gamma = (float(x[0]) for x in (best.ts, best.ns, best.gamma))
+        return Trial(number, Hottest(np.nan, np.nan, ts, ns, gamma, ts), injected)
+
+    def trials(self, numbers: Sequence[int], workers: int | None = None) -> Iterator[Trial]:
+        """Several, at once; they come in order, and are the same for any `workers`."""
+        assert self.tables  # made once, before the threads
+        return _at_once(self.trial, numbers, workers)
+
+    def _with_sources(
+        self, data: PointSourceData, source: Injection, rng: np.random.Generator
+    ) -> tuple[PointSourceData, int]:
+        """Events of all sources, shared by weight and acceptance, and how many they are."""
+        catalogue = self.catalogue
+        total = int(rng.poisson(source.ns) if source.poisson else round(source.ns))
+        accepted = catalogue.weight * acceptance(self.data, catalogue.dec, source.gamma)
+        if total and not accepted.any():
+            raise DataError(f"{catalogue.source}: no event is accepted from any source")
+        counts = rng.multinomial(total, accepted / accepted.sum()) if total else []
+        for k in np.flatnonzero(counts):
+            one = Injection(float(counts[k]), source.gamma, poisson=False)
+            place = float(catalogue.ra[k]), float(catalogue.dec[k])
+            shares = _shares(self.data, one, place, rng)
+            places = [sample.ra for sample in data.samples]
+            data = with_source(data, places, shares, source.gamma, place, rng)
+        return data, total
+
+
+def _at_once(
+    trial: Callable[..., Trial], numbers: Sequence[int], workers: int | None
+) -> Iterator[Trial]:
+    workers = workers or available_cores()
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(numbers), 8 * workers):
+            some = numbers[start : start + 8 * workers]
+            yield from pool.map(lambda number: trial(number, threads=1), some)
+
+
 def trials(
     data: PointSourceData,
     count: int,
@@ -200,11 +283,13 @@ def trials(
     Parameters
     ----------
     data
-        Events, areas, and the prior map, beyond which nothing is scanned.
+        Events, areas, and the prior map, beyond which nothing is scanned; or a catalogue, whose
+        sources are taken for one.
     count
         How many trials.
     injection
-        The source that is in them; by default none.
+        The source that is in them; by default none. A catalogue's sources share its events by
+        weight and acceptance.
     nside, max_dec, gamma, smoothing
         As in `scan`.
     seed
@@ -219,28 +304,39 @@ def trials(
     pandas.DataFrame
         A row a trial: ``number``, ``injected`` events, ``true_ra`` and ``true_dec`` of the source,
         ``ra``, ``dec``, ``ts``, ``ns``, ``gamma`` and ``ts_with_prior`` of the hottest pixel;
-        degrees.
+        degrees. Of a catalogue there are no positions.
 
     Raises
     ------
     DataError
-        `output` holds other trials.
+        `output` holds other trials, or can't be written; or a setting is none that it can be.
     """
     import pandas as pd
 
     if count < 1:
         raise DataError(f"trials: {count} is not a whole number of at least 1")
-    region = Region.grid(nside, data, np.radians(max_dec))
-    skies = Skies(data, region, smoothing or Smoothing(), gamma, injection, seed)
+    if seed < 0:
+        raise DataError(f"seed: {seed} is not a whole number from 0 up")
+    if not 0 < max_dec <= 90:
+        raise DataError(f"max_dec: {max_dec:g} is not an angle of 0 to 90 deg")
+    if output is not None:
+        check_writable(Path(output))
+    smoothing = smoothing or Smoothing()
+    skies: Skies | StackedSkies
+    if data.catalogue is not None:
+        skies = StackedSkies(data, data.catalogue, smoothing, gamma, injection, seed)
+    else:
+        region = Region.grid(nside, data, np.radians(max_dec))
+        skies = Skies(data, region, smoothing, gamma, injection, seed)
     if output is None:
         rows = [trial.row for trial in skies.trials(range(count), workers)]
         return pd.DataFrame(rows, columns=list(_COLUMNS))
-    path, head = Path(output), f"# {_key(skies)}\n"
+    path, head = Path(output), f"# {_key(skies)}\n{','.join(_COLUMNS)}\n"
     done = _done(path, head)
     missing = [number for number in range(count) if number not in done]
     with path.open("a") as file:
-        if not done and file.tell() == 0:
-            file.write(head + ",".join(_COLUMNS) + "\n")
+        if file.tell() == 0:
+            file.write(head)
         for trial in skies.trials(missing, workers):
             file.write(",".join(f"{value:.10g}" for value in trial.row) + "\n")
             file.flush()
@@ -248,34 +344,58 @@ def trials(
     return table[table["number"] < count].reset_index(drop=True)
 
 
-def _key(skies: Skies) -> str:
+def _key(skies: Skies | StackedSkies) -> str:
     """What makes trials the same, in short."""
     digest = hashlib.sha256()
-    for sample in skies.data.samples:
-        for values in (sample.dec, sample.sigma, sample.log10_energy, sample.area.area):
-            digest.update(np.ascontiguousarray(values).tobytes())
-    for values in (skies.region.ra, skies.region.dec, skies.region.log_prior):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    injection = None if skies.injection is None else asdict(skies.injection)
+    _add(digest, skies)
     settings = {
         "events": digest.hexdigest()[:16],
         "smoothing": asdict(skies.smoothing),
         "gamma": skies.gamma,
-        "injection": injection,
+        "injection": None if skies.injection is None else asdict(skies.injection),
         "seed": skies.seed,
     }
     return json.dumps(settings)
+
+
+def _add(digest: hashlib._Hash, value: Any) -> None:
+    """Add all that data classes hold, but for words, to a digest."""
+    if is_dataclass(value):
+        for each in fields(value):
+            if each.name not in _SAID_ONLY:
+                digest.update(f"{each.name}:".encode())
+                _add(digest, getattr(value, each.name))
+    elif isinstance(value, tuple):
+        digest.update(f"{len(value)} of ".encode())
+        for each in value:
+            _add(digest, each)
+    elif isinstance(value, np.ndarray):
+        digest.update(f"{value.shape}{value.dtype}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    else:
+        digest.update(repr(float(value) if isinstance(value, int | float) else value).encode())
 
 
 def _done(path: Path, head: str) -> set[int]:
     """Numbers of the trials that a file has; a line that was cut short is taken off."""
     if not path.exists():
         return set()
-    text = path.read_text()
-    if text and not text.startswith(head):
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: a binary file, expected trials or no file") from None
+    whole = text[: text.rfind("\n") + 1] if text.startswith(head) else ""
+    if not whole and not head.startswith(text):
         raise DataError(f"{path}: holds trials of other data or settings, or another seed")
-    whole = text[: text.rfind("\n") + 1]
     if whole != text:
         path.write_text(whole)
-    rows = whole.splitlines()[2:]
-    return {int(row.split(",", 1)[0]) for row in rows}
+    found = set()
+    for line, row in enumerate(whole.splitlines()[2:], 3):
+        try:
+            number, *rest = map(float, row.split(","))
+        except ValueError:
+            rest = []
+        if len(rest) != len(_COLUMNS) - 1:
+            raise DataError(f"{path}: line {line}: no trial, expected {len(_COLUMNS)} numbers")
+        found.add(int(number))
+    return found
