@@ -20,7 +20,7 @@ import click
 
 from pyxstan.errors import DataError, OutputError, PyxstanError
 from pyxstan.messages import notifier
-from pyxstan.point_source.commands import scan, trials
+from pyxstan.point_source.commands import scan, sensitivity, trials
 
 _INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -79,7 +79,7 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (scan, trials):
+for _command in (scan, trials, sensitivity):
     commands.add_command(_command)
 
 
