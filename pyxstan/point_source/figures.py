@@ -21,6 +21,9 @@ _COLOR, _SECOND = "#1f4e79", "#c55a11"
 _LEVELS = (0.5, 0.9)
 #: Cells of a map to either side of the middle, and draws beyond which no events are circled.
 _CELLS, _CIRCLES = 200, 400
+#: Pixels of the map of all the sky, how many orders of magnitude of the posterior it shows, and how
+#: much below the largest test statistic those of scans do.
+_COARSE, _DEX, _DEPTH = 64, 6.0, 60.0
 #: The galactic centre (ICRS, deg).
 _CENTRE = (266.405, -28.936)
 
@@ -29,7 +32,7 @@ def figures(idata: Any) -> dict[str, Figure]:
     """The position, the events by distance, and the corner plot, from the inference data alone."""
     found = {"distance": _distance(idata)}
     if "map_order" in inference_data.group(idata, "constant_data"):
-        found = {"position": _position(idata), **found}
+        found = {"position": _position(idata), "sky": _all_sky(idata), **found}
     posterior = inference_data.group(idata, "posterior")
     if posterior.sizes["chain"] * posterior.sizes["draw"] > 1:
         found["corner"] = _corner(posterior)
@@ -49,11 +52,8 @@ def sky_figures(scan: Scan) -> dict[str, Figure]:
 def _position(idata: Any) -> Figure:
     """The posterior map around its best place, with events as circles of their errors."""
     constant = inference_data.group(idata, "constant_data")
-    attributes = inference_data.attributes(idata)
-    pixels = Pixels(constant["map_order"].to_numpy(), constant["map_number"].to_numpy())
-    posterior = PriorMap(pixels, constant["map_probability"].to_numpy())
+    posterior, middle = _map(idata), _hottest(idata)
     ra, dec = np.degrees(posterior.icrs())
-    middle = np.array([attributes["hottest_ra_deg"], attributes["hottest_dec_deg"]], dtype=float)
     scale = np.cos(np.radians(middle[1]))
     away = np.hypot(((ra - middle[0] + 180) % 360 - 180) * scale, dec - middle[1])
     order = np.argsort(away)
@@ -83,6 +83,30 @@ def _position(idata: Any) -> Figure:
     axes.legend(fontsize=8, loc="lower right")
     figure.colorbar(shown, ax=axes, label="posterior probability per deg$^2$")
     return figure
+
+
+def _all_sky(idata: Any) -> Figure:
+    """The posterior map on the whole of the sky."""
+    pixels = Pixels.grid(_COARSE)
+    per_deg2 = _map(idata).within(pixels) / pixels.solid_angle * np.radians(1.0) ** 2
+    with np.errstate(divide="ignore"):
+        values = np.log10(per_deg2)
+    values[per_deg2 == 0] = np.nan
+    ra, dec = np.radians(_hottest(idata))
+    return _sky(values, "log10 of posterior probability per deg$^2$", (ra, dec), _DEX)
+
+
+def _map(idata: Any) -> PriorMap:
+    """The posterior's."""
+    constant = inference_data.group(idata, "constant_data")
+    pixels = Pixels(constant["map_order"].to_numpy(), constant["map_number"].to_numpy())
+    return PriorMap(pixels, constant["map_probability"].to_numpy())
+
+
+def _hottest(idata: Any) -> Floats:
+    """Right ascension and declination of the hottest pixel (deg)."""
+    attributes = inference_data.attributes(idata)
+    return np.array([attributes["hottest_ra_deg"], attributes["hottest_dec_deg"]], dtype=float)
 
 
 def _height(posterior: PriorMap, level: float) -> float:
@@ -170,20 +194,35 @@ def _corner(posterior: Any) -> Figure:
 
 
 def _mollweide(scan: Scan, values: Floats, label: str, mark: str | None) -> Figure:
-    """A map of all the sky, right ascension to the left."""
+    """A map of what a scan found."""
+    everywhere = np.full(12 * scan.nside**2, np.nan)
+    everywhere[scan.region.pixels.number] = values
+    best = scan.hottest(mark)
+    return _sky(everywhere, label, (best.ra, best.dec), _DEPTH)
+
+
+def _sky(values: Floats, label: str, hottest: tuple[float, float], depth: float) -> Figure:
+    """A map of all the sky, right ascension to the left.
+
+    Parameters
+    ----------
+    values
+        Of all pixels of one size, nested; NaN where there is nothing to show.
+    hottest
+        The best place (rad).
+    depth
+        How far below the largest value colours reach.
+    """
     lon = np.linspace(-np.pi, np.pi, 4 * _CELLS + 1)
     lat = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 2 * _CELLS + 1)
-    grid = np.full((len(lat), len(lon)), np.nan)
     x, y = np.meshgrid(lon, lat)
-    number = Pixels.containing(x.ravel() % (2 * np.pi), y.ravel(), scan.nside)
-    where = np.full(12 * scan.nside**2, -1)
-    where[scan.region.pixels.number] = np.arange(len(scan.region))
-    at = where[number]
-    grid = np.where(at >= 0, values[np.maximum(at, 0)], np.nan).reshape(x.shape)
-    finite = grid[np.isfinite(grid)]
-    low = max(float(finite.min()), float(finite.max()) - 60.0)
+    nside = round(float(np.sqrt(len(values) / 12)))
+    grid = values[Pixels.containing(x.ravel() % (2 * np.pi), y.ravel(), nside)].reshape(x.shape)
+    finite = values[np.isfinite(values)]
+    low = max(float(finite.min()), float(finite.max()) - depth)
     figure = blank(7.2, 3.9)
     axes = figure.add_subplot(projection="mollweide")
+    axes.set_facecolor("0.75")
     shown = axes.pcolormesh(-x, y, grid, cmap="viridis", rasterized=True, vmin=low)
     ra, dec = _galactic_plane()
     axes.plot(-ra, dec, ".", color="white", markersize=1.0)
@@ -191,8 +230,7 @@ def _mollweide(scan: Scan, values: Floats, label: str, mark: str | None) -> Figu
     axes.plot(-_wrapped(centre[:1]), centre[1:], "*", color="white", markersize=8,
               markeredgecolor="black", linestyle="none",
               label="galactic centre, and plane")  # fmt: skip
-    best = scan.hottest(mark)
-    axes.plot(-_wrapped(np.array([best.ra])), [best.dec], "o", markersize=9, color="none",
+    axes.plot(-_wrapped(np.array(hottest[:1])), hottest[1:], "o", markersize=9, color="none",
               markeredgecolor=_SECOND, linestyle="none", label="hottest pixel")  # fmt: skip
     axes.grid(alpha=0.4)
     axes.set_xticks(np.radians(np.arange(-150, 151, 60)))
