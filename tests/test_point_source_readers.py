@@ -173,7 +173,7 @@ def test_small_and_large_errors() -> None:
     np.testing.assert_allclose(np.degrees(sample.sigma[[3, 5, 7, 9]]), [0.2, 0.2, 50, 1])
     raised, large = sample.notes
     assert "2 events below 0.2 deg (1 of them zero)" in raised
-    assert "1 events are above 30 deg (up to 50)" in large
+    assert "1 events are above 30 deg (up to 50), kept" in large
     assert np.degrees(events(TABLE, least_sigma=0.4).sigma[2]) == pytest.approx(0.4)
 
 
@@ -270,6 +270,8 @@ BAD_EVENTS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a quantity that isn't one": (bad(), {"columns": {"zenith": "ra"}}, "columns states 'zenith'"),
     "an angle's unit": (bad(), {"angle_unit": "grad"}, "angle_unit 'grad', expected deg or rad"),
     "least error": (bad(), {"least_sigma": 0.0}, "least_sigma 0 deg"),
+    "least error in words": (bad(), {"least_sigma": "wide"}, "least_sigma 'wide', expected deg"),
+    "no least error": (bad(), {"least_sigma": np.nan}, "least_sigma nan deg"),
     "no tables": ([], {}, "no tables of events"),
     "the same twice": ([bad(), bad()], {}, "the same events as"),
     "times of one file only": (
@@ -368,7 +370,7 @@ def test_the_public_release() -> None:
     np.testing.assert_allclose(np.sin(sample.ra), np.sin(np.radians(ra)), atol=1e-14)
     assert sample.ra.max() < 2 * np.pi
     np.testing.assert_allclose(np.degrees(sample.dec), dec, atol=1e-12)
-    np.testing.assert_allclose(np.degrees(sample.sigma), error.clip(0.2), rtol=1e-14)
+    np.testing.assert_allclose(np.degrees(sample.sigma), error.clip(0.2, 180), rtol=1e-14)
     errors, large, energies = sample.notes
     assert "12 of them zero" in errors
     assert f"{(error > 30).sum()} events" in large

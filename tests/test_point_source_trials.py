@@ -13,17 +13,24 @@ from scipy import stats
 import pyxstan
 from pyxstan.errors import DataError
 from pyxstan.point_source import (
+    Catalogue,
     Injection,
     NullDistribution,
     PointSourceData,
     PriorMap,
+    Smearing,
     TimeWindow,
     potential,
     trials,
 )
+from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.detection import _mean
 from pyxstan.point_source.injection import scrambled, source_events, with_source
+from pyxstan.point_source.scanning import Sky
 from pyxstan.point_source.sky import separation
+from pyxstan.point_source.stacked_sky import StackedSky
+from pyxstan.point_source.tables import tables
+from pyxstan.point_source.trial_skies import StackedSkies
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +117,155 @@ def test_trials_are_the_same_and_go_on(data: PointSourceData, tmp_path: Path) ->
         trials(data, 0)
 
 
+def test_trials_of_other_data_do_not_go_on(data: PointSourceData, tmp_path: Path) -> None:
+    """Everything that changes a trial is known by the file."""
+    path = tmp_path / "trials.csv"
+    window = TimeWindow(55700.0, 56000.0)
+    data = dataclasses.replace(data, window=window)
+    trials(data, 1, nside=4, output=path)
+    first = path.read_text()
+    (sample,) = data.samples
+    area, prior = sample.area, data.prior_map
+    assert sample.mjd is not None
+    assert prior is not None
+    edges = np.array([2.0, 8.0])
+    smearing = Smearing(edges, edges - 5.0, np.array([[0, 0]]), edges[None], np.ones(1))
+    others = {
+        "mjd": {"mjd": sample.mjd + 0.5},
+        "uptime": {"uptime": np.array([[55600.0, 56200.0]])},
+        "livetime": {"livetime": 2.0 * sample.livetime},
+        "smearing": {"smearing": smearing},
+        "area": {"area": dataclasses.replace(area, log10_energy=area.log10_energy + 0.1)},
+        "declinations": {"area": dataclasses.replace(area, sin_dec=0.9 * area.sin_dec)},
+        "sigma": {"sigma": 1.01 * sample.sigma},
+    }
+    changed = {
+        name: dataclasses.replace(data, samples=(dataclasses.replace(sample, **new),))
+        for name, new in others.items()
+    }
+    changed["window"] = dataclasses.replace(data, window=TimeWindow(55700.0, 56001.0))
+    changed["no window"] = dataclasses.replace(data, window=None)
+    # moved within the pixels that are scanned
+    moved = PriorMap.from_array(prior.probability.reshape(-1, 4)[:, ::-1].ravel(), nested=True)
+    changed["prior map"] = dataclasses.replace(data, prior_map=moved)
+    for name, other in changed.items():
+        with pytest.raises(DataError, match="holds trials of other data or settings"):
+            trials(other, 1, nside=4, output=path)
+        assert path.read_text() == first, name
+    # what is only said doesn't count
+    renamed = dataclasses.replace(sample, name="other", notes=("something",))
+    trials(dataclasses.replace(data, samples=(renamed,)), 1, nside=4, output=path)
+    assert path.read_text() == first
+
+
+def test_files_of_trials_that_are_cut_short_or_none(data: PointSourceData, tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    whole = trials(data, 2, nside=4, output=path)
+    text = path.read_text()
+    second = text.index("\n") + 1
+    for cut in (0, 5, second - 1, second, second + 7, text.index("\n", second), len(text) - 3):
+        path.write_text(text[:cut])
+        pd.testing.assert_frame_equal(trials(data, 2, nside=4, output=path), whole)
+        assert path.read_text() == text
+    for content, words in (
+        (b"\xff\xfe\x00", "a binary file, expected trials"),
+        (b"a letter\n", "holds trials of other data"),
+        (text.encode() + b"3,4\n", "line 5: no trial, expected 10 numbers"),
+        (text.encode() + b"a,b,c,d,e,f,g,h,i,j\n", "line 5: no trial"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=words):
+            trials(data, 3, nside=4, output=path)
+        assert path.read_bytes() == content
+    with pytest.raises(DataError, match="a directory"):
+        trials(data, 1, nside=4, output=tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        trials(data, 1, nside=4, output=tmp_path / "none" / "trials.csv")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ns": np.nan}, "nan, expected a number from 0 up"),
+        ({"ns": 3, "gamma": np.nan}, "gamma is nan, expected 0 to 10"),
+        ({"ns": 3, "gamma": -1.0}, "gamma is -1"),
+        ({"ns": 3, "gamma": np.inf}, "gamma is inf"),
+        ({"ns": 3, "ra": 10.0, "dec": 100.0}, "dec is 100 deg, expected -90 to 90"),
+        ({"ns": 3, "ra": 10.0, "dec": np.nan}, "dec is nan deg"),
+        ({"ns": 3, "ra": 1000.0, "dec": 0.0}, "ra is 1000 deg, expected 0 to 360"),
+        ({"ns": 3, "dec": 1.0}, "both ra and dec"),
+    ],
+)
+def test_bad_injections(settings: dict[str, float], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        Injection(**settings)
+
+
+def test_bad_trials_and_potentials(data: PointSourceData) -> None:
+    for settings, words in (
+        ({"max_dec": 0.0}, "max_dec: 0 is not an angle"),
+        ({"max_dec": np.nan}, "max_dec: nan"),
+        ({"seed": -1}, "seed: -1"),
+        ({"nside": 3}, "nside 3"),
+        ({"gamma": (1.0, 2.1)}, "a multiple of 0.25 apart"),
+    ):
+        with pytest.raises(DataError, match=words):
+            trials(data, 1, **{"nside": 4, **settings})
+    for dec, settings, words in (
+        (95.0, {}, "dec is 95 deg"),
+        (10.0, {"gamma": -3.0}, "gamma is -3"),
+        (10.0, {"background": 0}, "background: 0 is not a whole number from 1 up"),
+        (10.0, {"trials": 0}, "trials: 0 is not"),
+        (10.0, {"seed": -2}, "seed: -2 is not a whole number from 0 up"),
+        (10.0, {"unit": "kg"}, "unit 'kg' is none of a flux"),
+    ):
+        with pytest.raises(DataError, match=words):
+            potential(data, dec, **settings)
+
+
+#: At one declination, so that weights alone share events.
+SOURCES = Catalogue(np.radians([40.0, 140.0, 260.0]), np.radians([20.0, 20.0, 20.0]), [6, 3, 1])
+
+
+def test_trials_of_a_catalogue(data: PointSourceData, tmp_path: Path) -> None:
+    stacked = dataclasses.replace(data, prior_map=None, catalogue=SOURCES)
+    path = tmp_path / "trials.csv"
+    empty = trials(stacked, 6, seed=2, output=path, workers=2)
+    again = trials(stacked, 6, seed=2, workers=1)
+    pd.testing.assert_frame_equal(empty, again, rtol=1e-8)
+    assert empty["ra"].isna().all()
+    assert (empty["ts"] == empty["ts_with_prior"]).all()
+    # as of the same sky made here
+    rng = np.random.default_rng([2, 3])
+    sample = dataclasses.replace(data.samples[0], ra=scrambled(data, rng)[0])
+    sky = Sky(tables(dataclasses.replace(stacked, samples=(sample,))))
+    assert empty["ts"][3] == pytest.approx(float(StackedSky(sky, SOURCES).maximum().ts[0]))
+    source = Injection(30, 2.0, poisson=False)
+    found = trials(stacked, 6, injection=source, seed=2)
+    assert (found["injected"] == 30).all()
+    assert found["ts"].min() > empty["ts"].max()
+    assert found["ns"].mean() == pytest.approx(30, abs=8)
+    with pytest.raises(DataError, match="holds trials of other data"):
+        trials(stacked, 6, injection=source, seed=2, output=path)
+    with pytest.raises(DataError, match="leave out ra and dec"):
+        trials(stacked, 1, injection=Injection(30, 2.0, 40.0, 20.0))
+    with pytest.raises(DataError, match="a catalogue has no one position"):
+        potential(stacked, 20.0)
+
+
+def test_sources_share_events_by_weight_and_acceptance(data: PointSourceData) -> None:
+    stacked = dataclasses.replace(data, prior_map=None, catalogue=SOURCES)
+    source = Injection(2000, 2.0, poisson=False)
+    skies = StackedSkies(stacked, SOURCES, Smoothing(), (1.0, 4.0), source)
+    made, total = skies._with_sources(stacked, source, np.random.default_rng(1))
+    (sample,) = made.samples
+    assert len(sample) == len(data.samples[0]) + 2000
+    assert total == 2000
+    away = separation(sample.ra[-2000:, None], sample.dec[-2000:, None], SOURCES.ra, SOURCES.dec)
+    nearest = np.bincount(away.argmin(axis=1), minlength=3) / 2000
+    assert nearest == pytest.approx([0.6, 0.3, 0.1], abs=4 * np.sqrt(0.25 / 2000))
+
+
 def test_an_injected_source_is_found(data: PointSourceData) -> None:
     found = trials(data, 8, nside=32, injection=Injection(15, 2.0, poisson=False), seed=1)
     assert (found["injected"] == 15).all()
@@ -156,7 +312,11 @@ def test_potential_grows_with_the_threshold(data: PointSourceData) -> None:
     assert found.thresholds[0] <= found.thresholds[1] < found.thresholds[2]
     assert found.ns[1] < found.ns[2]
     assert found.ns[0] > 2.3  # of which one or more are seen in 90% of skies
-    assert found.flux[1] / found.flux[0] == pytest.approx(found.ns[1] / found.ns[0])
+    sample = data.samples[0]
+    row = 1e4 * sample.area.area[np.searchsorted(sample.area.sin_dec, np.sin(np.radians(15))) - 1]
+    ends = 10.0**sample.area.log10_energy
+    per_flux = sample.livetime * (row * (1 / ends[:-1] - 1 / ends[1:])).sum()  # 1 / (GeV / (cm2 s))
+    assert found.flux == pytest.approx(np.array(found.ns) / per_flux * 1e-3, rel=1e-9)
     assert 1 < found.ns[2] < 40
     assert str(found).count("\n") == 2
 

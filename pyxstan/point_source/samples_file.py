@@ -95,8 +95,9 @@ def _from_yaml(path: Path, given: Mapping[str, Any]) -> PointSourceData:
         _sample({**common, **entry}, f"{path}: sample {number}", path.parent)
         for number, entry in enumerate(tree["samples"], 1)
     )
+    data = _data(samples, {**tree, **given}, _both_up(samples))
     _refuse_shared(samples)
-    return _data(samples, {**tree, **given}, _both_up(samples))
+    return data
 
 
 def _tree(path: Path) -> dict[str, Any]:
