@@ -197,6 +197,10 @@ BAD = {
     "beyond the pole": (
         [*TRIALS, "--inject", 3, "--ra", 3, "--dec", 95], "dec is 95 deg, expected -90 to 90"
     ),
+    "a source nowhere": (
+        ["trials", *ONE[1:], "--inject", 3], "or a prior map to draw them from, is missing"
+    ),
+    "ends of gamma": ([*TRIALS, "--gamma-range", "1,3.1"], "a multiple of 0.25 apart"),
     "a spectral index": ([*TRIALS, "--inject", 3, "--gamma", "nan"], "gamma is nan"),
     "sensitivity beyond the pole": ([*SENSITIVITY, "--dec", -95], "dec is -95 deg"),
     "sensitivity of no skies": ([*SENSITIVITY, "--background", 0], "--background"),

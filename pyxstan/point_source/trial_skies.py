@@ -334,12 +334,10 @@ def trials(
     path, head = Path(output), f"# {_key(skies)}\n{','.join(_COLUMNS)}\n"
     done = _done(path, head)
     missing = [number for number in range(count) if number not in done]
-    with path.open("a") as file:
-        if file.tell() == 0:
-            file.write(head)
-        for trial in skies.trials(missing, workers):
-            file.write(",".join(f"{value:.10g}" for value in trial.row) + "\n")
-            file.flush()
+    for trial in skies.trials(missing, workers):
+        row = ",".join(f"{value:.10g}" for value in trial.row) + "\n"
+        with path.open("a") as file:
+            file.write(row if file.tell() else head + row)
     table = pd.read_csv(path, comment="#").drop_duplicates("number").sort_values("number")
     return table[table["number"] < count].reset_index(drop=True)
 
