@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,10 @@ from invocation import Outcome, contents, run
 import pyxstan
 from pyxstan.point_source import (
     PointSourceData,
+    Potential,
     PriorMap,
     Smoothing,
+    detection,
     potential,
     scan,
     trials,
@@ -139,12 +142,23 @@ def test_trials_of_a_catalogue(folder: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_sensitivity(
-    folder: Path, data: PointSourceData, capsys: pytest.CaptureFixture[str]
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["sensitivity", "samples.yaml", "--dec", 15, "--background", 150, "--trials", 8]
-    said = well(run([*words, "--seed", 3, "-o", "potential.csv"], capsys))
+    results = []
+
+    def kept(data: PointSourceData, dec: float, *rest: float, **settings: Any) -> Potential:
+        assert (dec, rest) == (15.0, (2.5,))
+        assert settings["smoothing"] == Smoothing(floor=0.5)
+        results.append(potential(data, dec, *rest, **settings))
+        return results[0]
+
+    monkeypatch.setattr(detection, "potential", kept)
+    words = ["sensitivity", "samples.yaml", "--dec", 15, "--background", 100, "--trials", 4]
+    words += ["--seed", 3, "--gamma", 2.5, "--set", "floor=0.5", "-o", "potential.csv"]
+    said = well(run(words, capsys))
     found = pd.read_csv(folder / "potential.csv")
-    expected = potential(data, 15.0, background=150, trials=8, seed=3)
+    (expected,) = results
+    assert len(expected.null.ts) == 100
     np.testing.assert_allclose(found["ns"], expected.ns, rtol=1e-9)
     np.testing.assert_allclose(found["flux"], expected.flux, rtol=1e-9)
     np.testing.assert_allclose(found["ts"], expected.thresholds, rtol=1e-6)

@@ -156,7 +156,7 @@ def but(**entries: str) -> str:
         (f"samples: [{GOOD}]\nwindow: [1, 2, 3]", "window 1, 2, 3: expected 'START, END'"),
         (f"samples: [{GOOD}]\nwindow: 2011-13-45", "not YAML: month must be"),
         (f"samples: [{GOOD}]\nwindow: 1, 2\nwindow: 3, 4", "line 3: not YAML: key 'window' is"),
-        ("samples: " + 2000 * "[", "not YAML"),
+        ("samples: " + 500 * "[", "not YAML"),
         (f"samples: [{GOOD}]\n3: x", "unknown key '3'"),
         (but(effective_area="5"), "sample 1: effective_area 5: expected the name of a file"),
         (but(events="[3]"), "sample 1: events 3: expected the name of a file"),
@@ -387,7 +387,7 @@ def test_no_source_is_said(folder: Path) -> None:
     found = attributes(idata)
     empty = trials(data, 40, nside=16)["ts_with_prior"]
     better = int((empty >= found["ts_with_prior"]).sum())
-    assert better >= 4
+    assert better >= 2
     assert found["p_value"] == pytest.approx((1 + better) / 41)
     assert f"no source was found: of 40 skies without one {better} look" in found["notes"]
     assert found["ns_upper_limit_95"] < 30

@@ -211,11 +211,14 @@ def sensitivity(
 
     from pyxstan.output import replacing
     from pyxstan.point_source.detection import potential
+    from pyxstan.point_source.trial_skies import Injection
 
     reading, smoothing = _options(settings)
     _reserve(output, inputs, reading)
     data = _read(inputs, reading)
     _tell((*data.notes, *(note for sample in data.samples for note in sample.notes)))
+    for dec in decs:
+        Injection(0.0, gamma, 0.0, dec)  # which checks all before the work
     rows: list[dict[str, Any]] = []
     for dec in decs:
         found = potential(

@@ -32,7 +32,7 @@ _FILES = ("effective_area", "angular_resolution", "smearing", "uptime")
 _PLAIN = ("livetime", "angle_unit", "least_sigma", "columns")
 _SAMPLE = ("name", "events", *_FILES, *_PLAIN)
 _TOP_FILES = ("prior_map", "catalogue")
-_TOP = ("samples", *_TOP_FILES, "window", "angle_unit")
+_TOP = ("samples", "prior_map", "window", "catalogue", "angle_unit")
 _GAUSSIAN = re.compile(r"gaussian\((.+),(.+)\)")
 #: The part of a sample's events that may look like those of another one by chance.
 _SHARED = 0.01
@@ -109,8 +109,8 @@ def _tree(path: Path) -> dict[str, Any]:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             names = [key.value for key, _ in node.value]
-            for key, _ in node.value:
-                if names.count(key.value) > 1:
+            for position, (key, _) in enumerate(node.value):
+                if key.value in names[:position]:
                     raise yaml.MarkedYAMLError(
                         problem=f"key '{key.value}' is there twice", problem_mark=key.start_mark
                     )
