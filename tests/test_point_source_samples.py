@@ -220,6 +220,7 @@ def test_seasons_at_the_same_time_are_said(folder: Path, tmp_path: Path) -> None
 
 
 def simulated(events_: int = 300, **parameters: float) -> PointSourceData:
+    data: PointSourceData
     data, _ = pyxstan.simulate("point_source", parameters, seed=3, events=events_)
     return data
 

@@ -158,7 +158,9 @@ def _sample(entry: Mapping[str, Any], where: str, folder: Path) -> EventSample:
         _file(folder, path, begin, "events")
         for path in (events if isinstance(events, list) else [events])
     ]
-    tables = {name: _file(folder, entry[name], begin, name) for name in _FILES if name in entry}
+    tables: dict[str, Any] = {
+        name: _file(folder, entry[name], begin, name) for name in _FILES if name in entry
+    }
     name = entry.get("name", paths[0].name.split(".")[0])
     if isinstance(name, list | dict):
         raise DataError(f"{begin}name {name}: expected a word")

@@ -243,9 +243,9 @@ class StackedSkies:
         catalogue = self.catalogue
         total = int(rng.poisson(source.ns) if source.poisson else round(source.ns))
         accepted = catalogue.weight * acceptance(self.data, catalogue.dec, source.gamma)
-        if total and not accepted.any():
+        if not accepted.any():
             raise DataError(f"{catalogue.source}: no event is accepted from any source")
-        counts = rng.multinomial(total, accepted / accepted.sum()) if total else []
+        counts = rng.multinomial(total, accepted / accepted.sum())
         for k in np.flatnonzero(counts):
             one = Injection(float(counts[k]), source.gamma, poisson=False)
             place = float(catalogue.ra[k]), float(catalogue.dec[k])
