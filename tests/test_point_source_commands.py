@@ -68,7 +68,8 @@ def test_scan(folder: Path, data: PointSourceData, capsys: pytest.CaptureFixture
     assert f"wrote scan.fits: {len(table)} pixels" in said.out
     best = expected.hottest("prior")
     assert f"hottest with prior: ra {np.degrees(best.ra):.3f}" in said.out
-    assert "without a smearing matrix" in said.err or "events count out to" in said.err
+    assert "without a smearing matrix" in said.err
+    assert "events count out to" in said.err
     names = ("prior", "ts", "ts_prior", "ts_wide", "wide")
     files = sorted(path.name for path in (folder / "maps").iterdir())
     assert files == sorted(f"{name}.{kind}" for name in names for kind in ("png", "pdf"))
@@ -153,12 +154,12 @@ def test_sensitivity(
         return results[0]
 
     monkeypatch.setattr(detection, "potential", kept)
-    words = ["sensitivity", "samples.yaml", "--dec", 15, "--background", 100, "--trials", 4]
+    words = ["sensitivity", "samples.yaml", "--dec", 15, "--background", 200, "--trials", 4]
     words += ["--seed", 3, "--gamma", 2.5, "--set", "floor=0.5", "-o", "potential.csv"]
     said = well(run(words, capsys))
     found = pd.read_csv(folder / "potential.csv")
     (expected,) = results
-    assert len(expected.null.ts) == 100
+    assert len(expected.null.ts) == 200
     np.testing.assert_allclose(found["ns"], expected.ns, rtol=1e-9)
     np.testing.assert_allclose(found["flux"], expected.flux, rtol=1e-9)
     np.testing.assert_allclose(found["ts"], expected.thresholds, rtol=1e-6)

@@ -144,6 +144,7 @@ def trials(
     output: Path,
 ) -> None:
     """Scan skies without a source, or with one of --inject events, as often as asked for."""
+    from pyxstan.point_source.sky_scan import notes
     from pyxstan.point_source.trial_skies import Injection
     from pyxstan.point_source.trial_skies import trials as made
 
@@ -154,7 +155,6 @@ def trials(
     ends_of_gamma = _ends(ends)
     _reserve(output, inputs, reading)
     data = _read(inputs, reading)
-    _tell((*data.notes, *(note for sample in data.samples for note in sample.notes)))
     table = made(
         data,
         count,
@@ -166,6 +166,7 @@ def trials(
         seed=seed,
         output=output,
     )
+    _tell(notes(data))
     ts = table["ts_with_prior"]
     of = "of the hottest pixel" if data.catalogue is None else "of the catalogue"
     click.echo(
@@ -211,12 +212,12 @@ def sensitivity(
 
     from pyxstan.output import replacing
     from pyxstan.point_source.detection import potential
+    from pyxstan.point_source.sky_scan import notes
     from pyxstan.point_source.trial_skies import Injection
 
     reading, smoothing = _options(settings)
     _reserve(output, inputs, reading)
     data = _read(inputs, reading)
-    _tell((*data.notes, *(note for sample in data.samples for note in sample.notes)))
     for dec in decs:
         Injection(0.0, gamma, 0.0, dec)  # which checks all before the work
     rows: list[dict[str, Any]] = []
@@ -234,6 +235,7 @@ def sensitivity(
         )
         click.echo(f"declination {dec:g} deg\n{found}")
         rows += found.rows
+    _tell(notes(data))
     with replacing(output) as staged:
         pd.DataFrame(rows).to_csv(staged, index=False)
     click.echo(f"wrote {output}")
@@ -297,6 +299,6 @@ def _ends(text: str) -> tuple[float, float]:
     return low, high
 
 
-def _tell(notes: Iterable[str]) -> None:
-    for note in notes:
-        click.echo(note, err=True)
+def _tell(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line, err=True)
