@@ -118,8 +118,12 @@ def two_seasons(sample: EventSample) -> PointSourceData:
         mjd = rng.uniform(start, start + 100, which.sum())
         seasons.append(
             dataclasses.replace(
-                sample, **columns, mjd=mjd, uptime=np.array([[start, start + 100.0]]),
-                livetime=90 * 86_400.0, name=name,
+                sample,
+                **columns,
+                mjd=mjd,
+                uptime=np.array([[start, start + 100.0]]),
+                livetime=90 * 86_400.0,
+                name=name,
             )  # fmt: skip
         )
     return PointSourceData(tuple(seasons))

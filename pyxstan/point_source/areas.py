@@ -135,7 +135,9 @@ class EffectiveArea:
         """The largest part, of all declinations, that true energies beyond two (log10) have."""
         ends = np.clip(self.log10_energy, low, high)
         within = self.area @ integral_of_power(ends[:-1], ends[1:], gamma, 1e3)
-        whole = self.area @ integral_of_power(self.log10_energy[:-1], self.log10_energy[1:], gamma, 1e3)
+        whole = self.area @ integral_of_power(
+            self.log10_energy[:-1], self.log10_energy[1:], gamma, 1e3
+        )
         return float(1.0 - (within[whole > 0] / whole[whole > 0]).min())
 
     def energies(self, edges: Floats, gammas: Floats, smearing: Smearing | None = None) -> Floats:

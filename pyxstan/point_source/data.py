@@ -206,8 +206,7 @@ class PointSourceData:
         if not any(found):
             names = ", ".join(sample.name for sample in self.samples)
             raise DataError(
-                f"time window {self.window.start:g} to {self.window.end:g}: {names} "
-                "never up in it"
+                f"time window {self.window.start:g} to {self.window.end:g}: {names} never up in it"
             )
         return np.array(found)
 
