@@ -124,7 +124,7 @@ def two_seasons(sample: EventSample) -> PointSourceData:
                 uptime=np.array([[start, start + 100.0]]),
                 livetime=90 * 86_400.0,
                 name=name,
-            )  # fmt: skip
+            )
         )
     return PointSourceData(tuple(seasons))
 
@@ -313,5 +313,5 @@ def test_too_few_trials_for_a_chi2() -> None:
     few = NullDistribution.of(np.append(np.zeros(50), [1.0, 2.0, 3.0]))
     assert few.minus_log10_p(np.array([0.0, 2.5])) == pytest.approx([0.0, -np.log10(2 / 54)])
     assert few.quantile(0.5) == 0
-    with pytest.raises(DataError, match="3 of 53 skies .* at least 20 are needed"):
+    with pytest.raises(DataError, match=r"3 of 53 skies .* at least 20 are needed"):
         few.quantile(0.999)

@@ -101,9 +101,9 @@ class EffectiveArea:
 
     def some(self, sin_dec: Floats) -> np.ndarray:
         """Whether any energy is accepted at declinations; beyond the cells none is."""
-        covered = sin_dec >= self.sin_dec[0] - _ROUNDING
-        covered &= sin_dec <= self.sin_dec[-1] + _ROUNDING
-        return np.asarray(covered & (self.area > 0).any(axis=1)[self.cell(sin_dec)])
+        nearest = np.clip(sin_dec, self.sin_dec[0], self.sin_dec[-1])
+        covered = np.abs(sin_dec - nearest) <= _ROUNDING
+        return np.logical_and(covered, (self.area > 0).any(axis=1)[self.cell(sin_dec)])
 
     def acceptance(
         self, sin_dec: Floats | float, gamma: Floats | float, pivot: float = 1.0
@@ -134,9 +134,9 @@ class EffectiveArea:
     def part_beyond(self, low: float, high: float, gamma: float) -> float:
         """The largest part, of all declinations, that true energies beyond two (log10) have."""
         ends = np.clip(self.log10_energy, low, high)
-        within = self.area @ integral_of_power(ends[:-1], ends[1:], gamma, 1e3)
-        whole = self.area @ integral_of_power(
-            self.log10_energy[:-1], self.log10_energy[1:], gamma, 1e3
+        within, whole = (
+            self.area @ integral_of_power(edges[:-1], edges[1:], gamma, 1e3)
+            for edges in (ends, self.log10_energy)
         )
         return float(1.0 - (within[whole > 0] / whole[whole > 0]).min())
 

@@ -57,7 +57,7 @@ class NullDistribution:
         """-log10 of p-values of the chi^2; of the trials, where these are too few for one."""
         if np.isnan(self.dof):
             p = [self.p_value(each) for each in np.atleast_1d(ts)]
-            return -np.log10(np.reshape(p, np.shape(ts)))
+            return np.asarray(-np.log10(np.reshape(p, np.shape(ts))))
         log_p = np.log(max(self.positive, 1e-300)) + chi2.logsf(ts / self.scale, self.dof)
         return np.where(ts > 0, -log_p / np.log(10.0), 0.0)
 

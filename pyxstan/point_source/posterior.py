@@ -80,7 +80,7 @@ class Layout:
         for weights, prior in zip(self.log_weight, log_prior.T.ravel(), strict=True):
             if np.isfinite(prior):
                 p += np.exp(weights + (prior - highest))
-        return p / p.sum()
+        return np.asarray(p / p.sum())
 
     def drawn_positions(self, x: Floats, gamma: Floats, rng: np.random.Generator) -> Integers:
         """A position for each of some ns and gamma, by its probability given these.

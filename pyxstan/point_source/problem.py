@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from pyxstan.errors import DataError
+from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.data import PointSourceData

@@ -68,8 +68,8 @@ class Region:
         if not len(found):
             what = "the sky" if data.prior_map is None else "the prior map"
             raise DataError(
-                f"nothing of {what} is both within {np.degrees(max_dec):g} deg of declination 0 and "
-                "seen by the detector"
+                f"nothing of {what} is both within {np.degrees(max_dec):g} deg of declination 0 "
+                "and seen by the detector"
             )
         return found
 
