@@ -103,7 +103,8 @@ class EffectiveArea:
         """Whether any energy is accepted at declinations; beyond the cells none is."""
         nearest = np.clip(sin_dec, self.sin_dec[0], self.sin_dec[-1])
         covered = np.abs(sin_dec - nearest) <= _ROUNDING
-        return np.logical_and(covered, (self.area > 0).any(axis=1)[self.cell(sin_dec)])
+        seen = np.any(self.area > 0, axis=1)[self.cell(sin_dec)]
+        return np.asarray(np.logical_and(covered, seen))
 
     def acceptance(
         self, sin_dec: Floats | float, gamma: Floats | float, pivot: float = 1.0

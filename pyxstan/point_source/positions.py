@@ -19,11 +19,12 @@ from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.region import Region
 from pyxstan.point_source.scanning import Maxima, Sky
-from pyxstan.point_source.sky import Pixels
 from pyxstan.priors import Prior
 
 #: How many parts of pixels are looked at in all, and how often a pixel is split at most.
 _PARTS, _MOST_SPLITS = 8000, 4
+#: How much larger a test statistic has to be in a part than in the middle, to count.
+_SHARPER = 2.0
 #: Pixels whose largest likelihood is below the highest by this are dropped unseen; then those that
 #: hold least, up to this part of the posterior in all, each time.
 _FALL, _NEGLIGIBLE = 30.0, 1e-5
@@ -89,15 +90,9 @@ def positions(
         values = sky.log_likelihood(of.ra, of.dec, ns, gamma)
         return np.asarray(of.log_prior + logsumexp(values + measure, axis=1))
 
-    radius = float(np.sqrt(region.pixels.solid_angle.max()))  # of a pixel's corners, or beyond
-    bound = region.log_prior + 0.5 * sky.maxima(region.ra, region.dec, radius).ts
-    smallest = min(float(sample.sigma.min()) for sample in data.samples)
-    hot = np.zeros(len(region), dtype=bool)
-    splits = int(np.clip(np.ceil(np.log2(radius / smallest)), 0, _MOST_SPLITS))
-    hot[np.argsort(bound)[-_PARTS // 4**splits :]] = True
-    parts = Region.of(_split(region.pixels.kept(hot), splits), data, max_dec)
-    within = parts.log_prior + 0.5 * sky.maxima(parts.ra, parts.dec).ts
-    region, largest = region.kept(~hot).joined(parts), np.concatenate([largest[~hot], within])
+    parts, whole = _looked_into(sky, region, maxima, data, max_dec)
+    inside = parts.log_prior + 0.5 * sky.maxima(parts.ra, parts.dec).ts
+    region, largest = region.kept(whole).joined(parts), np.append(largest[whole], inside)
     seen = largest >= largest.max() - _FALL
     unseen = -np.inf if seen.all() else logsumexp(largest[~seen])
     region = region.kept(seen)
@@ -121,6 +116,28 @@ def positions(
         log_weight = np.concatenate([log_weight[~heavy], log_weights(parts)])
 
 
+def _looked_into(
+    sky: Sky, region: Region, maxima: Maxima, data: PointSourceData, max_dec: float
+) -> tuple[Region, np.ndarray]:
+    """Parts of pixels within which more is found than in their middles, and which aren't such."""
+    radius = float(np.sqrt(region.pixels.solid_angle.max()))  # of a pixel's corners, or beyond
+    bound = region.log_prior + 0.5 * sky.maxima(region.ra, region.dec, radius).ts
+    smallest = min(float(sample.sigma.min()) for sample in data.samples)
+    splits = int(np.clip(np.ceil(np.log2(radius / smallest)), 0, _MOST_SPLITS))
+    hot = np.sort(np.argsort(bound)[-_PARTS // 4**splits :])
+    pixels = region.pixels.kept(hot)
+    for _ in range(splits):
+        pixels = pixels.split()
+    parts = Region.of(pixels, data, max_dec)
+    of = np.searchsorted(region.pixels.number[hot], parts.pixels.number >> 2 * splits)
+    highest = np.zeros(len(hot))
+    np.maximum.at(highest, of, sky.maxima(parts.ra, parts.dec).ts)
+    sharper = highest > maxima.ts[hot] + _SHARPER
+    whole = np.ones(len(region), dtype=bool)
+    whole[hot[sharper]] = False
+    return parts.kept(sharper[of]), whole
+
+
 def _summation(
     sky: Sky, priors: Mapping[str, Prior], most: float, best_ns: float, best_gamma: float
 ) -> tuple[Floats, Floats, Floats]:
@@ -137,10 +154,3 @@ def _summation(
     measure = np.log(np.gradient(counts)) + np.log(np.gradient(gammas))[:, None]
     measure += priors["ns"].log_density(np.maximum(ns, 1e-3)) + priors["gamma"].log_density(gamma)
     return ns.ravel(), gamma.ravel(), (measure - logsumexp(measure)).ravel()
-
-
-def _split(pixels: Pixels, times: int) -> Pixels:
-    """Each into its four parts, several times over."""
-    for _ in range(times):
-        pixels = pixels.split()
-    return pixels

@@ -19,7 +19,12 @@ Floats = npt.NDArray[np.float64]
 def ratios(tables: Tables, ra: float, dec: float, gamma: float) -> Floats:
     """S / B of every event of the first sample, for a source at a position (rad)."""
     made = tables.samples[0]
-    sample = made.sample
+    energies = signal_energies(made.sample, dec, gamma)
+    return places(made.sample, ra, dec) * energies * made.weight
+
+
+def places(sample: EventSample, ra: float, dec: float) -> Floats:
+    """The density of every event's place about a position (rad), von Mises and Fisher's."""
     kappa = sample.sigma**-2
     towards = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
     at = np.stack(
@@ -29,9 +34,8 @@ def ratios(tables: Tables, ra: float, dec: float, gamma: float) -> Floats:
             np.sin(sample.dec),
         ]
     )
-    # von Mises and Fisher's, normalised on the sphere
-    place = kappa / (2 * np.pi * (1 - np.exp(-2 * kappa))) * np.exp(kappa * (towards @ at - 1))
-    return place * signal_energies(sample, dec, gamma) * made.weight
+    density = kappa / (2 * np.pi * (1 - np.exp(-2 * kappa))) * np.exp(kappa * (towards @ at - 1))
+    return np.asarray(density)
 
 
 def signal_energies(sample: EventSample, dec: float, gamma: float) -> Floats:
@@ -68,9 +72,14 @@ def largest_ratio(r: Floats) -> tuple[float, float]:
 
 def maximum(tables: Tables, ra: float, dec: float) -> tuple[float, float, float]:
     """TS, ns and gamma at a position, over gamma in steps of .25 and then by golden sections."""
+    made = tables.samples[0]
+    place = places(made.sample, ra, dec) * made.weight
+
+    def at(gamma: float) -> tuple[float, float]:
+        return largest_ratio(place * signal_energies(made.sample, dec, gamma))
 
     def lost(gamma: float) -> float:
-        return -largest_ratio(ratios(tables, ra, dec, gamma))[0]
+        return -at(gamma)[0]
 
     grid = tables.gammas[::5]
     values = np.array([lost(g) for g in grid])
@@ -80,5 +89,5 @@ def maximum(tables: Tables, ra: float, dec: float) -> tuple[float, float, float]
     ends = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
     gamma = float(optimize.minimize_scalar(lost, bounds=ends, method="bounded").x)
     gamma = gamma if lost(gamma) < values[best] else float(grid[best])
-    ts, ns = largest_ratio(ratios(tables, ra, dec, gamma))
+    ts, ns = at(gamma)
     return ts, ns, gamma
