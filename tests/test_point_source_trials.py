@@ -348,3 +348,19 @@ def test_probabilities_within_pixels_of_any_order() -> None:
     sharp = PriorMap(Pixels(np.array([14]), np.array([12345678])), np.ones(1), "galactic")
     with pytest.raises(DataError, match="can't be turned"):
         sharp.within(Pixels.grid(8))
+
+
+def test_times_of_a_source_are_whole_days_where_those_of_the_data_are(
+    data: PointSourceData,
+) -> None:
+    (sample,) = data.samples
+    assert sample.mjd is not None
+    days = dataclasses.replace(sample, mjd=np.floor(sample.mjd))
+    first, last = days.uptimes[0]
+    made = source_events(
+        days, 500, 2.0, (1.0, 0.2), TimeWindow(first, last), np.random.default_rng(1)
+    )
+    assert (made["mjd"] == np.floor(made["mjd"])).all()
+    assert made["mjd"].max() < last
+    together = dataclasses.replace(days, mjd=np.append(days.mjd[500:], made["mjd"]))
+    np.testing.assert_array_equal(together.uptimes, days.uptimes)

@@ -85,8 +85,6 @@ def scan(
     if plots is not None:
         check_directory(plots)
     data = _read(inputs, reading)
-    if data.catalogue is not None:
-        raise DataError("a catalogue's positions are known: scan looks for one; take trials or fit")
     found = scanned(
         data,
         _named(maps, data),

@@ -89,6 +89,8 @@ def source_events(
             if window is None
             else window.draw(count, sample.uptimes, rng)
         )
+        if sample.whole_days:
+            found["mjd"] = np.floor(found["mjd"])
     return found
 
 

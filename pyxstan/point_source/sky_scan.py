@@ -133,8 +133,12 @@ def scan(
     Raises
     ------
     DataError
-        A map leaves nothing to scan.
+        A map leaves nothing to scan, or the data have a catalogue.
     """
+    if data.catalogue is not None:
+        raise DataError("a catalogue's positions are known: scan looks for one; take trials or fit")
+    if skies < 0 or seed < 0:
+        raise DataError(f"skies {skies} and seed {seed}: expected whole numbers from 0 up")
     maps = dict(prior_maps or {})
     if data.prior_map is not None:
         maps.setdefault("prior", data.prior_map)
