@@ -74,6 +74,8 @@ EXPECTED_WARNING = {
     "stack": "control flow statement",
     "concordance": "parameter counts is on the left-hand side of more than one tilde statement",
 }
+#: Said by later versions of stanc alone, of priors that are chosen by data.
+FALSE_WARNING = {"point_source": "or the prior(s) depend on data variables"}
 #: Dims that the model makes, not the data; priors that an option sets.
 OWN_DIMS = {"bin", "component", "pair"}
 BY_OPTION = {"fraction", "correlation"}
@@ -184,6 +186,8 @@ def test_stanc_finds_nothing_pedantic(file: Path, tmp_path: Path) -> None:
     assert done.returncode == 0
     found = re.findall(r"Warning in .*?(?=^Warning in |\Z)", done.stderr, re.DOTALL | re.MULTILINE)
     expected = EXPECTED_WARNING.get(file.stem)
+    false = FALSE_WARNING.get(file.stem)
+    found = [w for w in found if not (false and false in " ".join(w.split()))]
     surprising = [w for w in found if not (expected and expected in " ".join(w.split()))]
     assert not surprising
     assert bool(found) == bool(expected)

@@ -12,7 +12,7 @@ from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.fluxes import summed_flux
 from pyxstan.point_source.injection import source_events
 from pyxstan.point_source.results import limits, parameters
-from pyxstan.point_source.rings import RADII, datasets, kept_draws
+from pyxstan.point_source.rings import RADII, datasets, kept_draws, occupied
 from pyxstan.point_source.tables import SampleTables, between_nodes
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _rings(
     kept = kept_draws(chains, draws)
     ns, gamma = ns[:, kept].ravel(), gamma[:, kept].ravel()
     away = [_nearest(each.sample.ra, each.sample.dec, problem.catalogue) for each in made.samples]
-    edges = np.append(RADII * _typical_error(problem, away), np.pi)
+    edges = occupied(np.append(RADII * _typical_error(problem, away), np.pi), away)
     log_l = np.zeros((len(ns), len(edges)))
     replicate = np.zeros(log_l.shape, dtype=int)
     counts = np.zeros(len(edges), dtype=int)

@@ -50,19 +50,20 @@ def groups(
     middle = problem.hottest.ra, problem.hottest.dec
     sky = problem.sky
     made = sky.tables
-    edges = np.append(RADII * _typical_error(problem), np.pi)
+    away = [separation(each.sample.ra, each.sample.dec, *middle) for each in made.samples]
+    edges = occupied(np.append(RADII * _typical_error(problem), np.pi), away)
     chains, draws = sources.ns.shape
     kept = kept_draws(chains, draws)
     some = sources.at(kept)
     log_l = np.zeros((len(some.ns), len(edges)))
     replicate = np.zeros(log_l.shape, dtype=int)
     counts = np.zeros(len(edges), dtype=int)
-    for tables in made.samples:
+    for tables, distance in zip(made.samples, away, strict=True):
         sample = tables.sample
-        index = np.searchsorted(edges, separation(sample.ra, sample.dec, *middle))
+        index = np.searchsorted(edges, distance)
         counts += np.bincount(index, minlength=len(edges))
         background = _scrambled(sample, middle[1], edges)
-        inside = np.flatnonzero(index < len(RADII))
+        inside = np.flatnonzero(index < len(edges) - 1)
         for k, (ns, gamma, ra, dec) in enumerate(
             zip(some.ns, some.gamma, some.ra, some.dec, strict=True)
         ):
@@ -73,8 +74,8 @@ def groups(
             replicate[k] += rng.poisson((1.0 - part) * background)
             count = rng.poisson(ns * share)
             added = source_events(sample, count, gamma, (ra, dec), None, rng)
-            away = separation(added["ra"], added["dec"], *middle)
-            replicate[k] += np.bincount(np.searchsorted(edges, away), minlength=len(edges))
+            ring = np.searchsorted(edges, separation(added["ra"], added["dec"], *middle))
+            replicate[k] += np.bincount(ring, minlength=len(edges))
     total = [
         sky.log_likelihood(ra, dec, ns, gamma)[0, 0]
         for ns, gamma, ra, dec in zip(some.ns, some.gamma, some.ra, some.dec, strict=True)
@@ -82,6 +83,13 @@ def groups(
     log_l[:, -1] = total - log_l[:, :-1].sum(axis=1)
     words = "events by distance from the hottest pixel"
     return datasets(log_l, replicate, counts, edges, chains, kept, words)
+
+
+def occupied(edges: Floats, away: list[Floats]) -> Floats:
+    """Outer edges of rings of which none is empty: an empty one becomes part of the next."""
+    counts = np.bincount(np.searchsorted(edges, np.concatenate(away)), minlength=len(edges))
+    counts[-1] += 1  # the last ends at the other side of the sky
+    return edges[counts > 0]
 
 
 def kept_draws(chains: int, draws: int) -> np.ndarray:
