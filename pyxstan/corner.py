@@ -48,7 +48,6 @@ def draw_corner(figure: Figure, samples: Mapping[str, Floats], *, color: str) ->
                 axes.set_ylim(ranges[i])
                 _draw_pair(axes, across, values, ranges[j], ranges[i], color)
             _label(axes, other if i == size - 1 else "", name if j == 0 < i else "")
-    # those without a label have nothing to align, and would cost most of the time of drawing
     # panels without a label have nothing to align: they'd be measured for each other
     figure.align_xlabels([axes for axes in figure.axes if axes.get_xlabel()])
     figure.align_ylabels([axes for axes in figure.axes if axes.get_ylabel()])
