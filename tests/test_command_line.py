@@ -21,8 +21,8 @@ from pyxstan.engine.doctor import COIN
 #: Seconds of work, converged.
 SAMPLER = ("--seed", "1", "--chains", "4", "--warmup", "300", "--draws", "500")
 COMMANDS = (
-    "cache", "compare", "compile", "describe", "doctor", "fit", "list", "plot", "simulate", "stack",
-    "summary",
+    "cache", "compare", "compile", "describe", "doctor", "fit", "list", "plot", "scan",
+    "sensitivity", "simulate", "stack", "summary", "trials",
 )  # fmt: skip
 FIGURES = {f"{name}.{kind}" for name in ("corrections", "fluxes", "residuals")
            for kind in ("png", "pdf")}  # fmt: skip

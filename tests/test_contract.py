@@ -40,6 +40,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "linked_spectra": {"case": "linked"},
     "point_source": {"events": 3000, "prior_radius": 3.0},
 }
+#: Options that make a fit cheap, where the model's own defaults are for large data.
+CHEAP: dict[str, dict[str, Any]] = {"point_source": {"nside": 16, "trials": 20}}
 #: Another prior for the model, and the variable that it must move.
 OTHER_PRIOR = {
     "concordance": ({"sigma2": "inv_gamma(300, 30)"}, "sigma"),
@@ -112,7 +114,7 @@ DIRECT = ("point_source", "stack_gaussian", "stack_truncated_gaussian", "stack_b
 
 def fit(name: str, data: Any, **changes: Any) -> Any:
     by_nuts = {"exact": False} if name in DIRECT else {}
-    return pyxstan.fit(name, data, **{**SHORT, **by_nuts, **changes})
+    return pyxstan.fit(name, data, **{**SHORT, **CHEAP.get(name, {}), **by_nuts, **changes})
 
 
 def posterior(idata: Any) -> xr.Dataset:
