@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
@@ -115,8 +115,34 @@ class Trial:
                 best.ts_with_prior]  # fmt: skip
 
 
+class _Trials:
+    """Many trials of some data."""
+
+    data: PointSourceData
+    smoothing: Smoothing
+    gamma: tuple[float, float]
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Of the data: for the signal, which is the same in all skies."""
+        return tables(self.data, self.smoothing, self.gamma)
+
+    def trial(self, number: int, threads: int | None = None) -> Trial:
+        """Make one."""
+        raise NotImplementedError
+
+    def trials(self, numbers: Sequence[int], workers: int | None = None) -> Iterator[Trial]:
+        """Several, at once; they come in order, and are the same for any `workers`."""
+        assert self.tables  # made once, before the threads
+        workers = workers or available_cores()
+        with ThreadPoolExecutor(workers) as pool:
+            for start in range(0, len(numbers), 8 * workers):
+                some = numbers[start : start + 8 * workers]
+                yield from pool.map(lambda number: self.trial(number, threads=1), some)
+
+
 @dataclass(frozen=True)
-class Skies:
+class Skies(_Trials):
     """What all trials have in common; `trial` makes one."""
 
     data: PointSourceData
@@ -126,18 +152,14 @@ class Skies:
     injection: Injection | None = None
     seed: int = 0
 
-    @cached_property
-    def tables(self) -> Tables:
-        """Of the data: for the signal, which is the same in all skies."""
-        return tables(self.data, self.smoothing, self.gamma)
-
     def trial(self, number: int, threads: int | None = None) -> Trial:
         """Make one sky and scan it."""
         rng = np.random.default_rng([self.seed, number])
         ra = scrambled(self.data, rng)
         injected, position = 0, None
-        data = with_source(self.data, ra, [0] * len(ra), 2.0, (0.0, 0.0), rng)
-        if self.injection is not None:
+        if self.injection is None:
+            data = with_source(self.data, ra, [0] * len(ra), 2.0, (0.0, 0.0), rng)
+        else:
             position = self._position(self.injection, rng)
             counts = _shares(self.data, self.injection, position, rng)
             injected = sum(counts)
@@ -147,11 +169,6 @@ class Skies:
         sky = Sky(made, threads=threads, declinations=(dec.min(), dec.max()))
         maxima = sky.maxima(self.region.ra, dec)
         return Trial(number, self.region.hottest(maxima), injected, position)
-
-    def trials(self, numbers: Sequence[int], workers: int | None = None) -> Iterator[Trial]:
-        """Several, at once; they come in order, and are the same for any `workers`."""
-        assert self.tables  # made once, before the threads
-        return _at_once(self.trial, numbers, workers)
 
     def _position(self, source: Injection, rng: np.random.Generator) -> tuple[float, float]:
         if source.ra is not None and source.dec is not None:
@@ -197,7 +214,7 @@ def _shares(
 
 
 @dataclass(frozen=True)
-class StackedSkies:
+class StackedSkies(_Trials):
     """What all trials of a catalogue have in common: its sources are taken for one, or are none."""
 
     data: PointSourceData
@@ -213,11 +230,6 @@ class StackedSkies:
                 "injected events are shared among the catalogue's sources: leave out ra and dec"
             )
 
-    @cached_property
-    def tables(self) -> Tables:
-        """Of the data: for the signal, which is the same in all skies."""
-        return tables(self.data, self.smoothing, self.gamma)
-
     def trial(self, number: int, threads: int | None = None) -> Trial:
         """Make one sky, and look at all the sources in it."""
         rng = np.random.default_rng([self.seed, number])
@@ -230,11 +242,6 @@ class StackedSkies:
         best = StackedSky(Sky(made, threads=threads), self.catalogue).maximum()
         ts, ns, gamma = (float(x[0]) for x in (best.ts, best.ns, best.gamma))
         return Trial(number, Hottest(np.nan, np.nan, ts, ns, gamma, ts), injected)
-
-    def trials(self, numbers: Sequence[int], workers: int | None = None) -> Iterator[Trial]:
-        """Several, at once; they come in order, and are the same for any `workers`."""
-        assert self.tables  # made once, before the threads
-        return _at_once(self.trial, numbers, workers)
 
     def _with_sources(
         self, data: PointSourceData, source: Injection, rng: np.random.Generator
@@ -253,16 +260,6 @@ class StackedSkies:
             places = [sample.ra for sample in data.samples]
             data = with_source(data, places, shares, source.gamma, place, rng)
         return data, total
-
-
-def _at_once(
-    trial: Callable[..., Trial], numbers: Sequence[int], workers: int | None
-) -> Iterator[Trial]:
-    workers = workers or available_cores()
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(numbers), 8 * workers):
-            some = numbers[start : start + 8 * workers]
-            yield from pool.map(lambda number: trial(number, threads=1), some)
 
 
 def trials(
