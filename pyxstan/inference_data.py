@@ -124,7 +124,7 @@ def write(idata: Any, path: Path) -> None:
     size = sum(group(idata, name).nbytes for name in group_names(idata))
     _reserve(path, int(1.02 * size) + _OVERHEAD)
     try:
-        idata.to_netcdf(str(path), engine="h5netcdf")
+        idata.to_netcdf(str(path), engine="netcdf4")
     except RuntimeError as error:
         raise OSError(errno.EIO, " ".join(str(error).split()), str(path)) from error
 
@@ -190,9 +190,9 @@ def read(path: str | Path) -> Any:
         if uses_datatree():
             import xarray as xr
 
-            idata: Any = xr.open_datatree(path, engine="h5netcdf")
+            idata: Any = xr.open_datatree(path, engine="netcdf4")
         else:
-            idata = arviz().from_netcdf(str(path), engine="h5netcdf")
+            idata = arviz().from_netcdf(str(path), engine="netcdf4")
     except Exception as error:
         raise DataError(f"{path}: not a netCDF file of a fit ({error})") from None
     if "model" not in idata.attrs or "posterior" not in group_names(idata):
@@ -217,7 +217,7 @@ def open_group(path: str | Path, name: str) -> xr.Dataset:
         raise DataError(f"{path}: a directory, expected a netCDF file")
     try:
         # A unit like "days" is a parameter's, not one of dates to be decoded.
-        return xr.open_dataset(path, group=name, engine="h5netcdf", decode_times=False)
+        return xr.open_dataset(path, group=name, engine="netcdf4", decode_times=False)
     except Exception as error:
         if "group not found" in str(error):
             raise DataError(f"{path}: no group '{name}', not a netCDF file of ArviZ") from None
