@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyxstan import output
+from pyxstan import netcdf, output
 from pyxstan.errors import DataError
 
 if TYPE_CHECKING:
@@ -121,12 +121,22 @@ def write(idata: Any, path: Path) -> None:
     OSError
         There is no room for it, or it can't be written for another reason.
     """
-    size = sum(group(idata, name).nbytes for name in group_names(idata))
-    _reserve(path, int(1.02 * size) + _OVERHEAD)
+    groups = _groups(idata)
+    _reserve(path, int(1.02 * sum(each.nbytes for each in groups.values())) + _OVERHEAD)
     try:
-        idata.to_netcdf(str(path), engine="netcdf4")
+        netcdf.write(path, groups)
     except RuntimeError as error:
         raise OSError(errno.EIO, " ".join(str(error).split()), str(path)) from error
+
+
+def _groups(idata: Any) -> dict[str, xr.Dataset]:
+    """All groups by their paths, "/" being the whole."""
+    import xarray as xr
+
+    if uses_datatree():
+        return {node.path: node.to_dataset(inherit=False) for node in idata.subtree}
+    named = {f"/{name}": idata[name] for name in idata.groups()}
+    return {"/": xr.Dataset(attrs=dict(idata.attrs)), **named}
 
 
 def save(idata: Any, path: str | Path) -> None:
@@ -190,9 +200,9 @@ def read(path: str | Path) -> Any:
         if uses_datatree():
             import xarray as xr
 
-            idata: Any = xr.open_datatree(path, engine="netcdf4")
+            idata: Any = xr.open_datatree(path, engine="h5netcdf")
         else:
-            idata = arviz().from_netcdf(str(path), engine="netcdf4")
+            idata = arviz().from_netcdf(str(path), engine="h5netcdf")
     except Exception as error:
         raise DataError(f"{path}: not a netCDF file of a fit ({error})") from None
     if "model" not in idata.attrs or "posterior" not in group_names(idata):
@@ -217,7 +227,7 @@ def open_group(path: str | Path, name: str) -> xr.Dataset:
         raise DataError(f"{path}: a directory, expected a netCDF file")
     try:
         # A unit like "days" is a parameter's, not one of dates to be decoded.
-        return xr.open_dataset(path, group=name, engine="netcdf4", decode_times=False)
+        return xr.open_dataset(path, group=name, engine="h5netcdf", decode_times=False)
     except Exception as error:
         if "group not found" in str(error):
             raise DataError(f"{path}: no group '{name}', not a netCDF file of ArviZ") from None

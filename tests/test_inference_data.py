@@ -117,6 +117,32 @@ def test_round_trip(path: Path) -> None:
     np.testing.assert_array_equal(steps, [0.5, 0.25])
 
 
+def test_the_file_is_what_xarray_writes(path: Path, tmp_path: Path) -> None:
+    posterior = datasets()["posterior"].assign(
+        name=("instrument", np.array(["a", "", "ä"], dtype=object)),
+        count=("bin", np.arange(3, dtype=np.uint8)),  # a dimension without coordinates
+        nothing=("none", np.empty(0)),
+    )
+    many = {f"number {k}": np.float32(k) for k in range(20)}
+    posterior.attrs |= {"flags": [1, 2], "names": ["a", "b"], "empty": "", **many}
+    idata = made(**{**datasets(), "posterior": posterior})
+    write(idata, path)
+    idata.to_netcdf(str(tmp_path / "xarray.nc"), engine="h5netcdf")
+    for name in datasets():
+        there, wanted = (group(read(p), name) for p in (path, tmp_path / "xarray.nc"))
+        xr.testing.assert_identical(there, wanted)
+        for variable, values in wanted.variables.items():
+            assert there[variable].dtype == values.dtype
+            assert there[variable].dims == values.dims
+    assert attributes(read(path)) == attributes(read(tmp_path / "xarray.nc"))
+
+
+@pytest.mark.parametrize("wrong", [{"a": 1}, None, 1j])
+def test_attributes_that_netcdf_has_not(wrong: Any, path: Path) -> None:
+    with pytest.raises(DataError, match=r"attribute 'mine' of '/' is a .*: netCDF has text and"):
+        write(made({**ATTRS, "mine": wrong}), path)
+
+
 def test_a_path_may_be_text(path: Path) -> None:
     write(made(), path)
     assert attributes(read(str(path)))["model"] == "concordance"

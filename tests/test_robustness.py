@@ -295,8 +295,7 @@ def test_failed_fits_leave_no_temporary_file(desk: Path) -> None:
 
 
 HEAVY = {
-    "arviz", "astropy", "cmdstanpy", "h5py", "matplotlib", "netCDF4", "numpy", "pandas", "scipy",
-    "xarray",
+    "arviz", "astropy", "cmdstanpy", "h5netcdf", "matplotlib", "numpy", "pandas", "scipy", "xarray"
 }  # fmt: skip
 
 
