@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <thread>
+#include <tuple>
 
 namespace {
 
@@ -301,7 +302,8 @@ Maximum followed(const std::vector<Part>& parts, const Gammas& gammas, double lo
   return best;
 }
 
-Maximum maximised(const std::vector<Part>& parts, const Gammas& gammas, std::vector<double>& ratios) {
+// The maximum over ns and gamma, or over ns at the starting values of gamma.
+Maximum maximised(const std::vector<Part>& parts, const Gammas& gammas, bool follow, std::vector<double>& ratios) {
   const std::size_t nodes = static_cast<std::size_t>((gammas.count - 1) / stride) + 1;
   const auto gamma_of = [&](std::size_t j) { return gammas.low + gammas.step * static_cast<double>(stride * j); };
   std::vector<double> shares(parts.size() * nodes), slopes(nodes, 0.0);
@@ -334,7 +336,7 @@ Maximum maximised(const std::vector<Part>& parts, const Gammas& gammas, std::vec
     if (here.ns <= 0.0 || (!first && here.value < rough[j - 1].value) || (!last && here.value < rough[j + 1].value))
       continue;
     const Maximum found =
-        followed(parts, gammas, gamma_of(first ? j : j - 1), gamma_of(last ? j : j + 1), here);
+        follow ? followed(parts, gammas, gamma_of(first ? j : j - 1), gamma_of(last ? j : j + 1), here) : here;
     if (found.value > best.value) best = found;
   }
   return best;
@@ -375,16 +377,14 @@ void* events_new(std::int64_t count, const double* ra, const double* dec, const 
     group.radius = std::min(cut * wide, pi);
     group.height = std::clamp(group.radius / 3.0, 0.002, pi);
     const int bands = static_cast<int>(pi / group.height) + 1;
-    const auto band = [&](std::int64_t i) {
-      return std::clamp(static_cast<int>((dec[i] + 0.5 * pi) / group.height), 0, bands - 1);
-    };
+    std::vector<int> band(count);
+    for (const std::int64_t i : ids)
+      band[i] = std::clamp(static_cast<int>((dec[i] + 0.5 * pi) / group.height), 0, bands - 1);
     std::sort(ids.begin(), ids.end(), [&](std::int64_t a, std::int64_t b) {
-      const int in_a = band(a), in_b = band(b);
-      if (in_a != in_b) return in_a < in_b;
-      return ra[a] != ra[b] ? ra[a] < ra[b] : a < b;
+      return std::tie(band[a], ra[a], a) < std::tie(band[b], ra[b], b);
     });
     group.start.assign(bands + 1, 0);
-    for (const std::int64_t i : ids) ++group.start[band(i) + 1];
+    for (const std::int64_t i : ids) ++group.start[band[i] + 1];
     for (int k = 0; k < bands; ++k) group.start[k + 1] += group.start[k];
     for (const std::int64_t i : ids) {
       const double kappa = 1.0 / (sigma[i] * sigma[i]);
@@ -403,8 +403,8 @@ void* events_new(std::int64_t count, const double* ra, const double* dec, const 
 void events_free(void* events) { delete static_cast<Events*>(events); }
 
 void scan(std::int64_t sample_count, const Sample* samples, double gamma_low, double gamma_step, int gamma_count,
-          std::int64_t positions, const double* ra, const double* dec, double nearer, int threads, double* ts,
-          double* ns, double* gamma, std::int64_t* near) {
+          std::int64_t positions, const double* ra, const double* dec, double nearer, int follow, int threads,
+          double* ts, double* ns, double* gamma, std::int64_t* near) {
   const std::vector<Sample> all(samples, samples + sample_count);
   const Gammas gammas{gamma_low, gamma_step, gamma_count};
   in_parallel(threads, [&](const auto& next, std::int64_t chunk) {
@@ -412,7 +412,7 @@ void scan(std::int64_t sample_count, const Sample* samples, double gamma_low, do
     std::vector<double> ratios;
     for (std::int64_t from = next(); from < positions; from = next())
       for (std::int64_t i = from; i < std::min(from + chunk, positions); ++i) {
-        const Maximum found = maximised(position.at(ra[i], dec[i], nearer), gammas, ratios);
+        const Maximum found = maximised(position.at(ra[i], dec[i], nearer), gammas, follow != 0, ratios);
         ts[i] = 2.0 * found.value;
         ns[i] = found.ns;
         gamma[i] = found.ns > 0.0 ? found.gamma : std::nan("");
@@ -485,7 +485,7 @@ void stacked(std::int64_t sample_count, const double* events, const std::int64_t
     parts.push_back({events[s], share + width * s, terms.data() + start[s], terms.data() + start[s + 1]});
   if (best != nullptr) {
     std::vector<double> ratios;
-    const Maximum found = maximised(parts, gammas, ratios);
+    const Maximum found = maximised(parts, gammas, true, ratios);
     best[0] = 2.0 * found.value;
     best[1] = found.ns;
     best[2] = found.ns > 0.0 ? found.gamma : std::nan("");

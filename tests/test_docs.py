@@ -15,8 +15,11 @@ from pyxstan import fitting
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
-#: Pages that describe the making of the project, on machines that are prepared for it.
-OTHERS = ("docs/benchmarks.md", "docs/calibration.md", "docs/engine.md")
+#: Pages that describe the making of the project, on machines that are prepared for it, or that need
+#: files from elsewhere.
+OTHERS = (
+    "docs/benchmarks.md", "docs/calibration.md", "docs/engine.md", "docs/point_source_year.md",
+)  # fmt: skip
 
 
 def snippets(page: str) -> list[str]:

@@ -21,16 +21,16 @@ from pyxstan.point_source import (
     Smearing,
     TimeWindow,
     potential,
+    scan,
+    trial_sky,
     trials,
 )
-from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.detection import _mean
 from pyxstan.point_source.injection import scrambled, source_events, with_source
 from pyxstan.point_source.scanning import Sky
 from pyxstan.point_source.sky import separation
 from pyxstan.point_source.stacked_sky import StackedSky
 from pyxstan.point_source.tables import tables
-from pyxstan.point_source.trial_skies import StackedSkies
 
 
 @pytest.fixture(scope="module")
@@ -256,14 +256,30 @@ def test_trials_of_a_catalogue(data: PointSourceData, tmp_path: Path) -> None:
 def test_sources_share_events_by_weight_and_acceptance(data: PointSourceData) -> None:
     stacked = dataclasses.replace(data, prior_map=None, catalogue=SOURCES)
     source = Injection(2000, 2.0, poisson=False)
-    skies = StackedSkies(stacked, SOURCES, Smoothing(), (1.0, 4.0), source)
-    made, total = skies._with_sources(stacked, source, np.random.default_rng(1))
-    (sample,) = made.samples
+    sky, truth = trial_sky(stacked, source, seed=1)
+    (sample,) = sky.samples
     assert len(sample) == len(data.samples[0]) + 2000
-    assert total == 2000
+    assert truth == {"ns": 2000, "gamma": 2}
     away = separation(sample.ra[-2000:, None], sample.dec[-2000:, None], SOURCES.ra, SOURCES.dec)
     nearest = np.bincount(away.argmin(axis=1), minlength=3) / 2000
     assert nearest == pytest.approx([0.6, 0.3, 0.1], abs=4 * np.sqrt(0.25 / 2000))
+
+
+def test_the_sky_of_a_trial_is_the_one_it_scanned(data: PointSourceData) -> None:
+    found = trials(data, 3, nside=32, injection=Injection(15, 2.0), seed=4)
+    for number, row in found.iterrows():
+        sky, truth = trial_sky(data, Injection(15, 2.0), seed=4, number=int(str(number)))
+        assert sky.events == data.events + row["injected"]
+        assert truth == pytest.approx(
+            {"ns": row["injected"], "gamma": 2, "ra": row["true_ra"], "dec": row["true_dec"]}
+        )
+        assert scan(sky, nside=32).hottest("prior").ts_with_prior == pytest.approx(
+            row["ts_with_prior"]
+        )
+    empty, truth = trial_sky(data, seed=4)
+    assert truth == {"ns": 0}
+    assert empty.events == data.events
+    assert not np.array_equal(empty.samples[0].ra, data.samples[0].ra)
 
 
 def test_an_injected_source_is_found(data: PointSourceData) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyxstan.point_source.detection import Potential, potential
     from pyxstan.point_source.figures import sky_figures
     from pyxstan.point_source.fluxes import acceptance, averaged_acceptance, events, flux
+    from pyxstan.point_source.injection import Injection, trial_sky
     from pyxstan.point_source.maps import read_prior_map, write_prior_map
     from pyxstan.point_source.null_distribution import NullDistribution
     from pyxstan.point_source.readers import (
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     )
     from pyxstan.point_source.sky import PriorMap
     from pyxstan.point_source.sky_scan import Scan, scan
-    from pyxstan.point_source.trial_skies import Injection, trials
+    from pyxstan.point_source.trial_skies import trials
     from pyxstan.point_source.windows import TimeWindow
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "read_uptimes",
     "scan",
     "sky_figures",
+    "trial_sky",
     "trials",
     "write_prior_map",
 ]
@@ -69,10 +71,11 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "potential": "detection",
+        "trial_sky": "injection",
         "trials": "trial_skies",
         "Potential": "detection",
         "NullDistribution": "null_distribution",
-        "Injection": "trial_skies",
+        "Injection": "injection",
         "Catalogue": "catalogue",
         "EffectiveArea": "areas",
         "EventSample": "data",

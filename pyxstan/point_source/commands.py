@@ -142,8 +142,8 @@ def trials(
     output: Path,
 ) -> None:
     """Scan skies without a source, or with one of --inject events, as often as asked for."""
+    from pyxstan.point_source.injection import Injection
     from pyxstan.point_source.sky_scan import notes
-    from pyxstan.point_source.trial_skies import Injection
     from pyxstan.point_source.trial_skies import trials as made
 
     if inject is None and (ra is not None or dec is not None):
@@ -210,8 +210,8 @@ def sensitivity(
 
     from pyxstan.output import replacing
     from pyxstan.point_source.detection import potential
+    from pyxstan.point_source.injection import Injection
     from pyxstan.point_source.sky_scan import notes
-    from pyxstan.point_source.trial_skies import Injection
 
     reading, smoothing = _options(settings)
     _reserve(output, inputs, reading)

@@ -20,10 +20,11 @@ from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.fluxes import checked_unit, flux
+from pyxstan.point_source.injection import Injection
 from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.region import Region
 from pyxstan.point_source.sky import Pixels
-from pyxstan.point_source.trial_skies import Injection, Skies
+from pyxstan.point_source.trial_skies import Skies
 
 #: The order of the pixel that a position is the middle of, and the largest number of events.
 _ORDER, _MOST = 12, 400

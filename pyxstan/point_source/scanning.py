@@ -145,18 +145,26 @@ class Sky:
                 len(edges) - 1, energy.shape[1], pointer(edges),
             )  # fmt: skip
 
-    def maxima(self, ra: Floats, dec: Floats, within: float = 0.0) -> Maxima:
+    def maxima(
+        self, ra: Floats, dec: Floats, within: float = 0.0, *, roughly: bool = False
+    ) -> Maxima:
         """The largest likelihood at each position, over ns and gamma.
 
-        Or what no place `within` an angle (rad) of it can be above: every event is taken to be as
-        near as it is to any of them.
+        Parameters
+        ----------
+        within
+            What no place within an angle (rad) of the position can be above: every event is taken
+            to be as near as it is to any of them.
+        roughly
+            Over a few values of gamma alone, from which the maximum is followed up otherwise.
         """
         ra, dec = _positions(ra, dec)
         ts, ns, gamma = np.empty((3, len(ra)))
         near = np.empty(len(ra), dtype=np.int64)
         self._library.scan(
             *self._arguments(), *_counted(ra, dec), ctypes.c_double(within),
-            ctypes.c_int(self.threads), pointer(ts), pointer(ns), pointer(gamma), pointer(near),
+            ctypes.c_int(not roughly), ctypes.c_int(self.threads),
+            pointer(ts), pointer(ns), pointer(gamma), pointer(near),
         )  # fmt: skip
         return Maxima(ts, ns, gamma, near)
 

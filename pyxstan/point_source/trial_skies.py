@@ -26,8 +26,7 @@ from pyxstan.output import check_writable
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.data import PointSourceData
-from pyxstan.point_source.fluxes import acceptance
-from pyxstan.point_source.injection import scrambled, with_source
+from pyxstan.point_source.injection import Injection, sky_of_trial
 from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import Sky
 from pyxstan.point_source.stacked_sky import StackedSky
@@ -41,47 +40,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-#: Of a source's spectral index.
-_LARGEST_GAMMA = 10.0
 #: What doesn't change trials, by its name in the data classes.
 _SAID_ONLY = ("name", "names", "notes", "source")
-
-
-@dataclass(frozen=True)
-class Injection:
-    """A source that is added to the skies of trials.
-
-    Parameters
-    ----------
-    ns
-        Events: as many on average, or, without `poisson`, as many exactly.
-    gamma
-        Spectral index.
-    ra, dec
-        Its position (deg); none: drawn from the prior map, for each trial.
-    poisson
-        Whether the number of events fluctuates.
-    """
-
-    ns: float
-    gamma: float = 2.0
-    ra: float | None = None
-    dec: float | None = None
-    poisson: bool = True
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.ns) and self.ns >= 0):
-            raise DataError(f"injected events: {self.ns:g}, expected a number from 0 up")
-        if not 0 <= self.gamma <= _LARGEST_GAMMA:
-            raise DataError(
-                f"injected events: gamma is {self.gamma:g}, expected 0 to {_LARGEST_GAMMA:g}"
-            )
-        if (self.ra is None) != (self.dec is None):
-            raise DataError("an injected source needs both ra and dec, or neither")
-        if self.dec is not None and not abs(self.dec) <= 90:
-            raise DataError(f"an injected source: dec is {self.dec:g} deg, expected -90 to 90")
-        if self.ra is not None and not -180 <= self.ra <= 360:
-            raise DataError(f"an injected source: ra is {self.ra:g} deg, expected 0 to 360")
 
 
 @dataclass(frozen=True)
@@ -154,29 +114,11 @@ class Skies(_Trials):
 
     def trial(self, number: int, threads: int | None = None) -> Trial:
         """Make one sky and scan it."""
-        rng = np.random.default_rng([self.seed, number])
-        ra = scrambled(self.data, rng)
-        injected, position = 0, None
-        if self.injection is None:
-            data = with_source(self.data, ra, [0] * len(ra), 2.0, (0.0, 0.0), rng)
-        else:
-            position = self._position(self.injection, rng)
-            counts = _shares(self.data, self.injection, position, rng)
-            injected = sum(counts)
-            data = with_source(self.data, ra, counts, self.injection.gamma, position, rng)
+        data, injected, position = sky_of_trial(self.data, self.injection, self.seed, number)
         made = with_events(self.tables, data, self.smoothing)
         dec = self.region.dec
         sky = Sky(made, threads=threads, declinations=(dec.min(), dec.max()))
-        maxima = sky.maxima(self.region.ra, dec)
-        return Trial(number, self.region.hottest(maxima), injected, position)
-
-    def _position(self, source: Injection, rng: np.random.Generator) -> tuple[float, float]:
-        if source.ra is not None and source.dec is not None:
-            return float(np.radians(source.ra)), float(np.radians(source.dec))
-        if self.data.prior_map is None:
-            raise DataError("a source's ra and dec, or a prior map to draw them from, is missing")
-        ra, dec = self.data.prior_map.draw(1, rng)
-        return float(ra[0]), float(dec[0])
+        return Trial(number, self.region.hottest_of(sky), injected, position)
 
 
 def empty_skies(
@@ -184,33 +126,7 @@ def empty_skies(
 ) -> Iterator[Tables]:
     """The tables of skies without a source, one after the other; `made` are those of the data."""
     for number in range(count):
-        rng = np.random.default_rng([seed, number])
-        nothing = [0] * len(data.samples)
-        empty = with_source(data, scrambled(data, rng), nothing, 2.0, (0.0, 0.0), rng)
-        yield with_events(made, empty, smoothing)
-
-
-def _shares(
-    data: PointSourceData,
-    source: Injection,
-    position: tuple[float, float],
-    rng: np.random.Generator,
-) -> list[int]:
-    """Events of the source in each sample."""
-    sin_dec = float(np.sin(position[1]))
-    accepted = np.array(
-        [
-            exposure * float(sample.area.acceptance(sin_dec, source.gamma))
-            for sample, exposure in zip(data.samples, data.exposures, strict=True)
-        ]
-    )
-    if not accepted.any():
-        raise DataError(
-            f"a source can't be put at declination {np.degrees(position[1]):.4g} deg: no event is "
-            "accepted from there"
-        )
-    total = rng.poisson(source.ns) if source.poisson else round(source.ns)
-    return [int(n) for n in rng.multinomial(total, accepted / accepted.sum())]
+        yield with_events(made, sky_of_trial(data, None, seed, number)[0], smoothing)
 
 
 @dataclass(frozen=True)
@@ -232,34 +148,11 @@ class StackedSkies(_Trials):
 
     def trial(self, number: int, threads: int | None = None) -> Trial:
         """Make one sky, and look at all the sources in it."""
-        rng = np.random.default_rng([self.seed, number])
-        nothing = [0] * len(self.data.samples)
-        data = with_source(self.data, scrambled(self.data, rng), nothing, 2.0, (0.0, 0.0), rng)
-        injected = 0
-        if self.injection is not None:
-            data, injected = self._with_sources(data, self.injection, rng)
+        data, injected, _ = sky_of_trial(self.data, self.injection, self.seed, number)
         made = with_events(self.tables, data, self.smoothing)
         best = StackedSky(Sky(made, threads=threads), self.catalogue).maximum()
         ts, ns, gamma = (float(x[0]) for x in (best.ts, best.ns, best.gamma))
         return Trial(number, Hottest(np.nan, np.nan, ts, ns, gamma, ts), injected)
-
-    def _with_sources(
-        self, data: PointSourceData, source: Injection, rng: np.random.Generator
-    ) -> tuple[PointSourceData, int]:
-        """Events of all sources, shared by weight and acceptance, and how many they are."""
-        catalogue = self.catalogue
-        total = int(rng.poisson(source.ns) if source.poisson else round(source.ns))
-        accepted = catalogue.weight * acceptance(self.data, catalogue.dec, source.gamma)
-        if not accepted.any():
-            raise DataError(f"{catalogue.source}: no event is accepted from any source")
-        counts = rng.multinomial(total, accepted / accepted.sum())
-        for k in np.flatnonzero(counts):
-            one = Injection(float(counts[k]), source.gamma, poisson=False)
-            place = float(catalogue.ra[k]), float(catalogue.dec[k])
-            shares = _shares(self.data, one, place, rng)
-            places = [sample.ra for sample in data.samples]
-            data = with_source(data, places, shares, source.gamma, place, rng)
-        return data, total
 
 
 def trials(
