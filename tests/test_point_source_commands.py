@@ -154,12 +154,12 @@ def test_sensitivity(
         return results[0]
 
     monkeypatch.setattr(detection, "potential", kept)
-    words = ["sensitivity", "samples.yaml", "--dec", 15, "--background", 200, "--trials", 4]
+    words = ["sensitivity", "samples.yaml", "--dec", 15, "--background", 60, "--trials", 3]
     words += ["--seed", 3, "--gamma", 2.5, "--set", "floor=0.5", "-o", "potential.csv"]
     said = well(run(words, capsys))
     found = pd.read_csv(folder / "potential.csv")
     (expected,) = results
-    assert len(expected.null.ts) == 200
+    assert len(expected.null.ts) == 60
     np.testing.assert_allclose(found["ns"], expected.ns, rtol=1e-9)
     np.testing.assert_allclose(found["flux"], expected.flux, rtol=1e-9)
     np.testing.assert_allclose(found["ts"], expected.thresholds, rtol=1e-6)

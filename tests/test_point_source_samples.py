@@ -384,14 +384,14 @@ def test_bad_fits(
 
 
 def test_no_source_is_said(folder: Path) -> None:
-    data, _ = pyxstan.simulate("point_source", {"ns": 0.0}, seed=4, events=3000, prior_radius=3.0)
-    idata = pyxstan.fit("point_source", data, seed=1, nside=16, trials=40, progress=False)
+    data, _ = pyxstan.simulate("point_source", {"ns": 0.0}, seed=5, events=3000, prior_radius=3.0)
+    idata = pyxstan.fit("point_source", data, seed=1, nside=16, trials=20, progress=False)
     found = attributes(idata)
-    empty = trials(data, 40, nside=16, seed=_NULL_SEED)["ts_with_prior"]
+    empty = trials(data, 20, nside=16, seed=_NULL_SEED)["ts_with_prior"]
     better = int((empty >= found["ts_with_prior"]).sum())
     assert better >= 2
-    assert found["p_value"] == pytest.approx((1 + better) / 41)
-    assert f"no source was found: of 40 skies without one {better} look" in found["notes"]
+    assert found["p_value"] == pytest.approx((1 + better) / 21)
+    assert f"no source was found: of 20 skies without one {better} look" in found["notes"]
     assert found["ns_upper_limit_95"] < 30
     assert set(pyxstan.plot(idata)) == {"position", "sky", "distance", "corner"}
 
