@@ -324,7 +324,7 @@ def test_mean_events_by_which_a_threshold_is_passed() -> None:
 
 
 def test_potential_grows_with_the_threshold(data: PointSourceData) -> None:
-    found = potential(data, 15.0, background=150, trials=5)
+    found = potential(data, 15.0, background=200, trials=10)
     assert found.thresholds[0] <= found.thresholds[1] < found.thresholds[2]
     assert found.ns[1] < found.ns[2]
     assert found.ns[0] > 2.3  # of which one or more are seen in 90% of skies
