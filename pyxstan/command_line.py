@@ -31,7 +31,7 @@ _set_option = click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of the model."
 )
 _overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Take the place of other results in the folder."
+    "--overwrite", is_flag=True, help="Take the place of other results, or of a file that is none."
 )
 _prior_option = click.option(
     "--prior",
@@ -198,7 +198,7 @@ def fit(
     """Fit MODEL to INPUT files and write the inference data to OUT.nc."""
     from pyxstan import registry
     from pyxstan.output import check_directory, check_room, check_writable, deliver
-    from pyxstan.ownership import check_figures
+    from pyxstan.ownership import check_figures, check_result
 
     options, chosen_priors = pairs("--set", settings), pairs("--prior", priors)
     entry = registry.get(model)
@@ -206,6 +206,8 @@ def fit(
     if any(path.exists() and output.exists() and path.samefile(output) for path in inputs):
         raise DataError(f"{output}: an input, it would be overwritten by the result")
     check_room(output.parent)
+    if not overwrite:
+        check_result(output)
     if plots is not None:
         check_directory(plots)
         if not overwrite:

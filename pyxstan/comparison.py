@@ -180,7 +180,10 @@ class _Fit:
     @property
     def annuli(self) -> bool:
         """Whether the data are sums over annuli, which each fit chooses itself."""
-        return "outer_radius" in self.group("observed_data").coords
+        observed, constant = self.group("observed_data"), self.group("constant_data")
+        return "outer_radius" in observed.coords and all(
+            name in observed or name in constant for name in _TOTALS
+        )
 
     @property
     def annular(self) -> xr.Dataset:

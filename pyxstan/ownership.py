@@ -7,6 +7,7 @@ another model or data set in a folder refuses it, unless told to take their plac
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,29 @@ def figures_in(folder: Path) -> Iterator[tuple[Path, str]]:
             continue
         if owner.startswith(_MARK):
             yield path, owner
+
+
+def check_result(path: Path) -> None:
+    """Refuse to take the place of a file that is no result of a fit: the data may come from it.
+
+    Raises
+    ------
+    DataError
+        There is such a file.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        return
+    h5py = importlib.import_module("h5py")  # which has no types
+    try:
+        with h5py.File(path, "r") as file:
+            result = "model" in file.attrs
+    except OSError:
+        result = False
+    if not result:
+        raise DataError(
+            f"{path}: is there and is no result of a fit: choose another name, or --overwrite to "
+            "take its place"
+        )
 
 
 def check_figures(folder: Path, owner: str) -> None:

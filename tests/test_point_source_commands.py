@@ -117,7 +117,7 @@ def test_trials_go_on(
     found = pd.read_csv(folder / "trials.csv", comment="#")
     expected = trials(data, 4, nside=16, seed=4)
     pd.testing.assert_frame_equal(found, expected, rtol=1e-8)
-    assert "4 trials in trials.csv: TS of the hottest pixel above" in said.out
+    assert "4 trials in trials.csv: TS of the hottest pixel with the prior's part above" in said.out
     other = run([*words, "-n", 4, "--set", "floor=2"], capsys)
     assert other.status == 2
     assert "holds trials of other data or settings" in other.complaint

@@ -71,7 +71,11 @@ def read_effective_area(path: Any, name: str = "effective area") -> EffectiveAre
     _refuse_missing(table, cells, dec, energy)
     grid = np.empty(dec.count * energy.count)
     grid[cells] = area
-    return EffectiveArea(energy.log10, dec.sin, grid.reshape(dec.count, energy.count), table.source)
+    notes: tuple[str, ...] = ()
+    if any("zenith" in name for name in _normalised(table)):
+        notes = (f"{table.source}: sin(dec) is taken for -cos(zenith), as at the South Pole",)
+    shape = dec.count, energy.count
+    return EffectiveArea(energy.log10, dec.sin, grid.reshape(shape), table.source, notes)
 
 
 def read_smearing(path: Any, name: str = "smearing") -> Smearing:

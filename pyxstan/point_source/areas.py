@@ -75,12 +75,15 @@ class EffectiveArea:
         In m^2, shape (declinations, energies).
     source
         Where it comes from, for messages.
+    notes
+        What was decided in reading it.
     """
 
     log10_energy: Floats
     sin_dec: Floats
     area: Floats
     source: str = "effective area"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.sin_dec) - 1, len(self.log10_energy) - 1)

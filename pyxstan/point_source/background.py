@@ -15,18 +15,19 @@ can say.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats, Integers
 from pyxstan.point_source.data import EventSample
 
 #: Width of the fine bins in sin(dec) that smoothing starts from.
 _FINE = 0.004
 #: Sectors of right ascension; an event's own and those beside it are left out.
-_SECTORS = 12
+SECTORS = 12
 #: How much wider kernels in energy are, from which the shape at rare energies is taken, and below
 #: how many events an energy is rare: chosen for ns without bias (docs/calibration.md).
 _WIDER, _FEW = (3.0, 2.0, 1.0), 0.2
@@ -54,6 +55,13 @@ class Smoothing:
     energy: float = 0.05
     floor: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not (np.isfinite(value) and (value > 0 or (name == "energy" and value == 0))):
+                raise DataError(
+                    f"smoothing of the background: {name} is {value:g}, expected above 0"
+                )
+
 
 @dataclass(frozen=True)
 class Background:
@@ -73,7 +81,7 @@ class Background:
     @classmethod
     def of(cls, sample: EventSample, edges: Floats, smoothing: Smoothing) -> Background:
         """That of a sample's events, with energies in bins of these edges (log10 of GeV)."""
-        shape = (_SECTORS, round(2.0 / _FINE), len(edges) - 1)
+        shape = (SECTORS, round(2.0 / _FINE), len(edges) - 1)
         places = (
             sector(sample.ra),
             fine_bin(np.sin(sample.dec)),
@@ -125,7 +133,7 @@ def _along_energies(events: Floats, width: float) -> Floats:
 
 def sector(ra: Floats) -> Integers:
     """The sector of a right ascension (rad)."""
-    return np.asarray(ra * (_SECTORS / (2.0 * np.pi))).astype(np.int64) % _SECTORS
+    return np.floor(ra * (SECTORS / (2.0 * np.pi))).astype(np.int64) % SECTORS
 
 
 def fine_bin(sin_dec: Floats) -> Integers:

@@ -138,5 +138,8 @@ def read_catalogue(table: Any, angle_unit: str = "deg") -> Catalogue:
         read.numbers(weights[0]) if weights else np.ones(size),
         [str(name) for name in read.frame[names[0]]] if names else (),
         source,
-        tuple(event_columns.maybe_radians(*places, source)) if unsure else (),
+        (
+            *(event_columns.maybe_radians(*places, source) if unsure else ()),
+            *(f"{source}: '{name}' is taken for weights" for name in weights if name != "weight"),
+        ),
     )

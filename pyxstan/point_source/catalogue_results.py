@@ -11,7 +11,7 @@ from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.fluxes import summed_flux
 from pyxstan.point_source.injection import source_events
-from pyxstan.point_source.results import limits, parameters
+from pyxstan.point_source.results import doubts, limits, parameters
 from pyxstan.point_source.rings import RADII, datasets, kept_draws, occupied
 from pyxstan.point_source.tables import SampleTables, between_nodes
 
@@ -32,6 +32,7 @@ def groups(problem: CatalogueProblem, draws: Draws, seed: int) -> dict[str, xr.D
     catalogue, data = problem.catalogue, problem.data
     fluxes = summed_flux(data, ns, gamma, catalogue, problem.pivot, problem.unit)
     posterior = parameters(problem, ns, gamma, fluxes)
+    doubts(problem, posterior)
     limits(problem, posterior)
     part = _parts(problem, gamma)
     return {

@@ -167,6 +167,7 @@ def trials(
     _tell(notes(data))
     ts = table["ts_with_prior"]
     of = "of the hottest pixel" if data.catalogue is None else "of the catalogue"
+    of += " with the prior's part" * (data.prior_map is not None)
     click.echo(
         f"{len(table)} trials in {output}: TS {of} above {ts.median():.2f} in half of them, above "
         f"{ts.quantile(0.9):.2f} in a tenth"

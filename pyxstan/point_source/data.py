@@ -61,9 +61,10 @@ class EventSample:
     def __post_init__(self) -> None:
         size = len(self.ra)
         for name in ("ra", "dec", "sigma", "log10_energy", "mjd"):
-            values = getattr(self, name)
-            if values is None:
+            if getattr(self, name) is None:
                 continue
+            values = np.asarray(getattr(self, name), dtype=float)
+            object.__setattr__(self, name, values)
             if values.shape != (size,):
                 raise DataError(f"{self.name}: {name} of shape {values.shape}, expected ({size},)")
             bad = np.flatnonzero(~np.isfinite(values))

@@ -67,10 +67,13 @@ def flux(
     DataError
         The unit is none of a flux, or nothing is accepted at the declination.
     """
+    scale = _scale(pivot, unit)
+    if not (np.asarray(ns) >= 0).all():
+        raise DataError(f"{np.min(ns):g} events: expected numbers from 0 up")
     accepted = acceptance(data, dec, gamma, pivot)
     if not (accepted > 0).all():
         raise DataError("no event is accepted at that declination: a flux can't be told")
-    return np.asarray(ns) / accepted * _scale(pivot, unit)
+    return np.asarray(ns) / accepted * scale
 
 
 def summed_flux(
@@ -125,7 +128,7 @@ def _scale(pivot: float, unit: str) -> float:
         wanted: Any = u.Unit(unit)
     except ValueError:
         raise DataError(f"unit '{unit}' is none that astropy knows") from None
-    if not pivot > 0:
+    if not 0 < pivot < np.inf:
         raise DataError(f"pivot {pivot:g} GeV: expected an energy above zero")
     for value in (pivot**2 * plain * energy**2, 1.0 * plain):
         if value.unit.is_equivalent(wanted):

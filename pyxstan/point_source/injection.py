@@ -24,6 +24,8 @@ from pyxstan.point_source.windows import TimeWindow
 
 #: Of a source's spectral index.
 _LARGEST_GAMMA = 10.0
+#: How many positions of the prior map are drawn to find one from which events are accepted.
+_DRAWN = 1000
 #: Real events that lend their errors: how many, and what makes them alike in sin(dec) and log10 of
 #: the energy.
 _LENDERS, _ALIKE_SIN_DEC, _ALIKE_ENERGY = 100, 0.1, 0.1
@@ -128,8 +130,11 @@ def _position(
         return float(np.radians(source.ra)), float(np.radians(source.dec))
     if data.prior_map is None:
         raise DataError("a source's ra and dec, or a prior map to draw them from, is missing")
-    ra, dec = data.prior_map.draw(1, rng)
-    return float(ra[0]), float(dec[0])
+    for _ in range(_DRAWN):
+        ra, dec = data.prior_map.draw(1, rng)
+        if data.accepts(dec)[0]:
+            return float(ra[0]), float(dec[0])
+    raise DataError(f"{data.prior_map.source}: no event is accepted from where the source may be")
 
 
 def _with_sources(

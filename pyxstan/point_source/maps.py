@@ -77,6 +77,8 @@ def _from_numpy(content: bytes, path: Path, nested: bool, frame: str) -> PriorMa
             "dimension"
         )
     values, notes = _seen(values.astype(float), str(path), "value")
+    order = "nested" if nested else "ring"
+    notes = (*notes, f"{path}: an array doesn't say its order: taken for {order}, {frame}")
     nside = _nside_of(values.size, str(path))
     if not nested:
         values = values[HEALPix(nside, "ring").nested_to_ring(np.arange(values.size))]

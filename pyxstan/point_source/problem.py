@@ -16,6 +16,7 @@ from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.catalogue import Catalogue
 from pyxstan.point_source.data import PointSourceData
+from pyxstan.point_source.doubts import doubts
 from pyxstan.point_source.fluxes import checked_unit
 from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.positions import positions
@@ -41,6 +42,9 @@ _REACH = 6.0
 _GAMMA = (1.0, 4.0)
 #: Pixels that trials may look at in all, and how many trials that is, at least and at most.
 _TRIED, _FEWEST, _MOST = 1_000_000, 20, 200
+#: How much hotter a place within a pixel has to be than the hottest middle, in TS and in how many
+#: times that, to be complained of.
+_HOTTER, _TIMES = 10.0, 1.5
 #: How many trials a catalogue has.
 _STACKED = 100
 #: Parts of the prior of the position that are lost without a word, of a map and of a flat one.
@@ -225,6 +229,7 @@ def _of_position(
     hottest = region.hottest(maxima)
     at = positions(sky, region, maxima, data, priors, most, max_dec)
     target = Target.at(sky, at.region, most, priors)
+    within, sharper = _within_pixels(sky, at.region, region, hottest)
     cost = cut_error(made, region, maxima)
     skies = Skies(data, region, smoothing, target.ends, seed=_NULL_SEED)
 
@@ -232,37 +237,62 @@ def _of_position(
         return [trial.hottest.ts_with_prior for trial in skies.trials(range(count))]
 
     def less_floor(tables_: Tables) -> Maxima:
-        return Sky(tables_).maxima(np.array([hottest.ra]), np.array([hottest.dec]))
+        return Sky(tables_).maxima(np.array([within.ra]), np.array([within.dec]))
 
     return PointSourceProblem(
         **settings,
         sky=sky,
         made=made,
         region=at.region,
-        hottest=hottest,
+        hottest=within,
         target=target,
+        complaints=[*doubts(data), *sharper],
         notes=[
             *notes(data),
             *capped,
             *_unseen(region, options["max_dec"], data.prior_map is None),
-            f"{len(at)} positions matter; the others hold less than {at.dropped:.1g} of the "
-            "posterior",
+            f"{len(at)} positions matter; the others hold less than {min(at.dropped, 1):.1g} of "
+            "the posterior",
+            *_limited(priors["gamma"]),
             f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS at the hottest "
             "positions",
         ],
         attributes={
-            "ts": hottest.ts,
-            "ts_with_prior": hottest.ts_with_prior,
+            "ts": within.ts,
+            "ts_with_prior": within.ts_with_prior,
             "ts_of_a_tenth_of_the_floor": _with_less_floor(data, smoothing, target, less_floor),
-            "hottest_ra_deg": float(np.degrees(hottest.ra)),
-            "hottest_dec_deg": float(np.degrees(hottest.dec)),
-            "hottest_ns": hottest.ns,
-            "hottest_gamma": hottest.gamma,
-            "positions_dropped": at.dropped,
+            "hottest_ra_deg": float(np.degrees(within.ra)),
+            "hottest_dec_deg": float(np.degrees(within.dec)),
+            "hottest_ns": within.ns,
+            "hottest_gamma": within.gamma,
+            "positions_dropped": min(at.dropped, 1.0),
             "cut_error": cost,
-            **_p_value(trials, len(region), hottest.ts_with_prior, options["trials"]),
+            **_p_value(
+                trials, len(region), hottest.ts_with_prior, 0 if sharper else options["trials"]
+            ),
         },
     )
+
+
+def _within_pixels(
+    sky: Sky, fine: Region, region: Region, hottest: Hottest
+) -> tuple[Hottest, list[str]]:
+    """The hottest pixel, or a place within one where it is much hotter, and what to say of that."""
+    maxima = sky.maxima(fine.ra, fine.dec)
+    density = fine.log_prior - np.log(fine.pixels.solid_angle)
+    largest = float((region.log_prior - np.log(region.pixels.solid_angle)).max())
+    ranked = maxima.ts + 2.0 * (density - max(largest, float(density.max())))
+    best = int(ranked.argmax())
+    if ranked[best] < max(hottest.ts_with_prior + _HOTTER, _TIMES * hottest.ts_with_prior):
+        return hottest, []
+    each = (fine.ra, fine.dec, maxima.ts, maxima.ns, maxima.gamma, ranked)
+    within = Hottest(*(float(x[best]) for x in each))
+    nside = 2 ** int(region.pixels.order.max())
+    return within, [
+        f"within a pixel the test statistic is {within.ts:.3g}, at the pixels' middles up to "
+        f"{hottest.ts:.3g}: angular errors are small for nside {nside}, take a larger one; there "
+        "is no p-value"
+    ]
 
 
 def _of_catalogue(
@@ -296,6 +326,7 @@ def _of_catalogue(
         **settings,
         sky=stack,
         made=made,
+        complaints=doubts(data),
         catalogue=catalogue,
         target=target,
         notes=[
@@ -326,9 +357,6 @@ def smoothing_of(options: Mapping[str, Any]) -> Smoothing:
     names = ("declination", "energy_declination", "energy", "floor")
     values = {name: options[f"smoothing_{name}"] for name in names[:3]}
     values["floor"] = options["floor"]
-    for name, value in values.items():
-        if not (np.isfinite(value) and (value > 0 or name == "energy")):
-            raise DataError(f"smoothing of the background: {name} is {value:g}, expected above 0")
     return Smoothing(**values)
 
 
@@ -336,6 +364,13 @@ def _ends(prior: Prior) -> tuple[float, float]:
     if prior.family == "uniform":
         return prior.arguments[0], prior.arguments[1]
     return _GAMMA
+
+
+def _limited(gamma: Prior) -> list[str]:
+    """Of a prior that reaches beyond where gamma is looked for."""
+    if gamma.family == "uniform":
+        return []
+    return [f"gamma is looked for from {_GAMMA[0]:g} to {_GAMMA[1]:g}, whatever its prior"]
 
 
 def _most(prior: Prior) -> float:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from pyxstan.cluster.brightness import unwrapped
 from pyxstan.point_source import rings
-from pyxstan.point_source.arrays import Floats
+from pyxstan.point_source.arrays import Floats, Integers
 from pyxstan.point_source.fluxes import checked_unit, flux
 from pyxstan.point_source.sky import separation
 from pyxstan.units import spelled
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _NEAR = np.radians(10.0)
 #: Of credible regions.
 _LEVELS = (0.5, 0.9)
+#: How often a place within a pixel is looked for where events are accepted.
+_TRIES = 30
+#: How close to the end of a prior, in parts of its width, how many of the draws are too many.
+_AT_END, _HELD = 0.02, 0.2
 #: Part of the trials that may look as good where there is a source.
 _CHANCE = 0.01
 
@@ -33,8 +37,7 @@ def groups(problem: PointSourceProblem, draws: Draws, seed: int) -> dict[str, xr
     at = problem.region
     x = np.log1p(ns).ravel()
     position = problem.layout.drawn_positions(x, gamma.ravel(), rng)
-    lon, lat = at.pixels.kept(position).positions(*rng.random((2, position.size)))
-    ra, dec = lon.reshape(ns.shape), lat.reshape(ns.shape)
+    ra, dec = (each.reshape(ns.shape) for each in _places(problem, position, rng))
     fluxes = flux(problem.data, ns, gamma, dec, problem.pivot, problem.unit)
     posterior = parameters(
         problem,
@@ -46,6 +49,7 @@ def groups(problem: PointSourceProblem, draws: Draws, seed: int) -> dict[str, xr
     )
     probability = _map(problem)
     _areas(problem, probability)
+    doubts(problem, posterior)
     limits(problem, posterior)
     sources = rings.Sources(
         ns, gamma, at.ra[position].reshape(ns.shape), at.dec[position].reshape(ns.shape)
@@ -67,6 +71,21 @@ def groups(problem: PointSourceProblem, draws: Draws, seed: int) -> dict[str, xr
             coords={"pixel": np.arange(len(at)), "event": np.arange(len(near["ra"]))},
         ),
     }
+
+
+def _places(
+    problem: PointSourceProblem, position: Integers, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """A place anywhere in each draw's pixel where events are accepted (rad)."""
+    at = problem.region
+    ra, dec = at.ra[position], at.dec[position]  # where they are
+    wanted = np.arange(position.size)
+    for _ in range(_TRIES):
+        lon, lat = at.pixels.kept(position[wanted]).positions(*rng.random((2, wanted.size)))
+        seen = problem.data.accepts(lat)
+        ra[wanted[seen]], dec[wanted[seen]] = lon[seen], lat[seen]
+        wanted = wanted[~seen]
+    return ra, dec
 
 
 def parameters(
@@ -111,8 +130,25 @@ def _areas(problem: PointSourceProblem, probability: Floats) -> None:
         problem.attributes[f"area_{100 * level:.0f}_deg2"] = float(area[order][:inside].sum())
 
 
+def doubts(problem: SourceProblem, posterior: xr.Dataset) -> None:
+    """Say where a parameter is held by the end of its prior."""
+    low, high = problem.target.ends
+    ends = {"ns": [problem.target.most], "gamma": [low, high]}
+    widths = {"ns": problem.target.most, "gamma": high - low}
+    for name, values in ends.items():
+        for end in values:
+            held = float((np.abs(posterior[name] - end) < _AT_END * widths[name]).mean())
+            if held > _HELD:
+                problem.complaints.append(
+                    f"{name} is held by the end of its prior at {end:g}, where {held:.0%} of the "
+                    "draws are: the answer is the prior's"
+                )
+
+
 def limits(problem: SourceProblem, posterior: xr.Dataset) -> None:
     """Upper limits, and whether there is a source."""
+    if posterior["ns"].size == 1:  # of which there are no quantiles
+        return
     found: dict[str, Any] = problem.attributes
     for name in ("ns", "flux"):
         found[f"{name}_upper_limit_95"] = float(posterior[name].quantile(0.95))
@@ -128,7 +164,7 @@ def limits(problem: SourceProblem, posterior: xr.Dataset) -> None:
     else:
         problem.notes.append(
             f"of {trials} skies without a source {better or 'none'} look{'s' * (better < 2)} as "
-            f"good (p = {p:.2g})"
+            f"good (p {'=' if better else '<='} {p:.2g})"
         )
 
 

@@ -13,6 +13,7 @@ from pyxstan.errors import DataError
 from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.background import Smoothing
 from pyxstan.point_source.data import EventSample, PointSourceData
+from pyxstan.point_source.doubts import doubts, remarks
 from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import CUT, Maxima, Sky
@@ -181,6 +182,8 @@ def notes(data: PointSourceData) -> list[str]:
         *data.notes,
         *(note for sample in data.samples for note in sample.notes),
         *(() if data.prior_map is None else data.prior_map.notes),
+        *remarks(data),
+        *doubts(data),
         *([of_energies] if unsmeared else []),
         *(
             f"{name}: the smearing matrix has nothing for {part:.2g} of the events of a source of "
