@@ -58,6 +58,11 @@ def with_source(count: int, gamma: float, sigma: float = 0.5, **changes: Any) ->
     return PointSourceData((dataclasses.replace(made, **columns),), prior)
 
 
+def notes(idata: Any) -> list[str]:
+    found: list[str] = json.loads(attributes(idata)["notes"])
+    return found
+
+
 def verdict(idata: Any) -> str:
     return pyxstan.verdict(idata).line
 
@@ -141,6 +146,7 @@ def test_ends_of_priors_are_complained_of() -> None:
     assert "held by" not in verdict(free)
     assert abs(float(group(free, "posterior")["ns"].mean()) - 200) < 60
     steep = pyxstan.fit("point_source", with_source(60, 5.0), **BRIEF)
+    assert not any("tell little" in note for note in notes(steep))
     assert "gamma is held by the end of its prior at 4" in verdict(steep)
 
 
@@ -150,7 +156,7 @@ def test_a_source_sharper_than_the_pixels() -> None:
     found = attributes(idata)
     assert "BUT within a pixel the test statistic is" in verdict(idata)
     assert "p_value" not in found
-    assert not any("no source was found" in note for note in json.loads(found["notes"]))
+    assert not any("no source was found" in note for note in notes(idata))
     assert abs(found["hottest_dec_deg"] - 20) < 0.2
     there = Sky(tables(data)).maxima(*np.radians([100.0, 20.0])).ts[0]
     assert there > 50
@@ -165,6 +171,7 @@ def test_where_the_area_ends_within_the_sky() -> None:
     data = PointSourceData((dataclasses.replace(made, **columns),))
     idata = pyxstan.fit("point_source", data, **BRIEF)
     posterior = group(idata, "posterior")
+    assert any("mean and sd of ra and dec tell little" in n for n in notes(idata))
     assert float(posterior["dec"].min()) >= np.degrees(np.arcsin(-0.08))
     assert np.isfinite(posterior["flux"]).all()
     # positions of injected sources, too

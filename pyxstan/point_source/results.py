@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pyxstan.engine.sampling import Draws
     from pyxstan.point_source.problem import PointSourceProblem, SourceProblem
 
-#: Distance of events that are kept for the figure.
-_NEAR = np.radians(10.0)
+#: Distance of events that are kept for the figure, and how many of the draws may be beyond it
+#: without a word.
+_NEAR, _FAR = np.radians(10.0), 0.05
 #: Of credible regions.
 _LEVELS = (0.5, 0.9)
 #: How often a place within a pixel is looked for where events are accepted.
@@ -49,6 +50,12 @@ def groups(problem: PointSourceProblem, draws: Draws, seed: int) -> dict[str, xr
     )
     probability = _map(problem)
     _areas(problem, probability)
+    far = float((separation(ra, dec, problem.hottest.ra, problem.hottest.dec) > _NEAR).mean())
+    if far > _FAR:
+        problem.notes.append(
+            f"{far:.0%} of the draws lie more than {np.degrees(_NEAR):.0f} deg from the hottest "
+            "pixel: mean and sd of ra and dec tell little, the map does"
+        )
     doubts(problem, posterior)
     limits(problem, posterior)
     sources = rings.Sources(
