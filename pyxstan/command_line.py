@@ -31,7 +31,7 @@ _set_option = click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of the model."
 )
 _overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Take the place of other results, or of a file that is none."
+    "--overwrite", is_flag=True, help="Take the place of other results in the folder."
 )
 _prior_option = click.option(
     "--prior",
@@ -198,16 +198,13 @@ def fit(
     """Fit MODEL to INPUT files and write the inference data to OUT.nc."""
     from pyxstan import registry
     from pyxstan.output import check_directory, check_room, check_writable, deliver
-    from pyxstan.ownership import check_figures, check_result
+    from pyxstan.ownership import check_figures, check_sources
 
     options, chosen_priors = pairs("--set", settings), pairs("--prior", priors)
     entry = registry.get(model)
     check_writable(output)
-    if any(path.exists() and output.exists() and path.samefile(output) for path in inputs):
-        raise DataError(f"{output}: an input, it would be overwritten by the result")
+    check_sources(output, inputs, options)
     check_room(output.parent)
-    if not overwrite:
-        check_result(output)
     if plots is not None:
         check_directory(plots)
         if not overwrite:

@@ -180,9 +180,9 @@ class _Fit:
     @property
     def annuli(self) -> bool:
         """Whether the data are sums over annuli, which each fit chooses itself."""
-        observed, constant = self.group("observed_data"), self.group("constant_data")
+        observed = self.group("observed_data")
         return "outer_radius" in observed.coords and all(
-            name in observed or name in constant for name in _TOTALS
+            name in observed or name in self.group("constant_data") for name in _TOTALS
         )
 
     @property

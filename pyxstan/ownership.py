@@ -7,7 +7,6 @@ another model or data set in a folder refuses it, unless told to take their plac
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from pyxstan.errors import DataError
 #: Of a PNG's metadata, where the owner of a figure is written.
 KEY = "Source"
 _MARK = "pyxstan "
+#: Words of this many letters name no file.
+_LONGEST = 1000
 _ADVICE = "choose another folder, or --overwrite (overwrite=True) to take its place"
 
 
@@ -63,27 +64,43 @@ def figures_in(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, owner
 
 
-def check_result(path: Path) -> None:
-    """Refuse to take the place of a file that is no result of a fit: the data may come from it.
+def check_sources(output: Path, inputs: Sequence[Path], settings: Mapping[str, Any]) -> None:
+    """Refuse a result in the place of a file that the data come from.
 
     Raises
     ------
     DataError
-        There is such a file.
+        It is an input, or one that an option or an input in YAML names.
     """
-    if not path.is_file() or not path.stat().st_size:
-        return
-    h5py = importlib.import_module("h5py")  # which has no types
-    try:
-        with h5py.File(path, "r") as file:
-            result = "model" in file.attrs
-    except OSError:
-        result = False
-    if not result:
-        raise DataError(
-            f"{path}: is there and is no result of a fit: choose another name, or --overwrite to "
-            "take its place"
-        )
+    if output.exists() and any(
+        path.is_file() and path.samefile(output) for path in _sources(inputs, settings)
+    ):
+        raise DataError(f"{output}: an input, it would be overwritten by the result")
+
+
+def _sources(inputs: Sequence[Path], settings: Mapping[str, Any]) -> Iterator[Path]:
+    """What may be a file of the data: inputs, options, and all words of inputs in YAML."""
+    import yaml
+
+    yield from inputs
+    yield from (Path(word) for word in _words(list(settings.values())))
+    for path in inputs:
+        if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
+            try:
+                tree = yaml.safe_load(path.read_text())
+            except (OSError, ValueError, yaml.YAMLError):
+                continue  # its reader says what is wrong
+            yield from (path.parent / word for word in _words(tree))
+
+
+def _words(tree: Any) -> Iterator[str]:
+    if isinstance(tree, str | Path):
+        yield from (word for word in {str(tree), *str(tree).split(",")} if len(word) < _LONGEST)
+    elif isinstance(tree, Mapping):
+        yield from _words(list(tree.values()))
+    elif isinstance(tree, Sequence):
+        for each in tree:
+            yield from _words(each)
 
 
 def check_figures(folder: Path, owner: str) -> None:

@@ -254,3 +254,17 @@ def test_no_input_is_overwritten(
         words += ["--prior-map", "./wide.fits"]
     assert "an input, it would be overwritten" in run(words, capsys).complaint
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize("output", ["events.csv", "effective_area.csv", "samples.yaml"])
+def test_a_fit_takes_the_place_of_no_input(
+    output: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (folder / output).read_bytes()
+    refused = run(["fit", "point_source", "samples.yaml", "-o", output], capsys)
+    assert refused.status == 2
+    assert refused.complaint == f"{output}: an input, it would be overwritten by the result"
+    words = ["fit", "point_source", "events.csv", "--set", "effective_area=effective_area.csv"]
+    refused = run([*words, "--set", "livetime=9 d", "-o", "effective_area.csv"], capsys)
+    assert refused.complaint.startswith("effective_area.csv: an input")
+    assert (folder / output).read_bytes() == before

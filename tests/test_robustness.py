@@ -316,16 +316,3 @@ def test_nothing_heavy_is_imported_early(program: str) -> None:
     imported = set(process.stdout.splitlines()[-1].split())
     assert "pyxstan" in imported
     assert not imported & HEAVY
-
-
-def test_a_file_that_is_no_result_is_kept(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["fit", "concordance", "table.csv", "--quiet", "--set", "tau=0.05", "-o", "notes.nc"]
-    words += ["--seed", 1, "--draws", 20, "--warmup", 50]
-    (desk / "notes.nc").write_text("what the data come from")
-    refused = run(words, capsys)
-    assert refused.status == 2
-    assert "notes.nc: is there and is no result of a fit" in refused.err
-    assert (desk / "notes.nc").read_text() == "what the data come from"
-    assert run([*words, "--overwrite"], capsys).status == 0
-    assert run(words, capsys).status == 0  # a result takes the place of another
-    assert pyxstan.load(desk / "notes.nc").attrs["model"] == "concordance"
