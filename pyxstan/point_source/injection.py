@@ -112,11 +112,11 @@ def sky_of_trial(
     """The sky of a trial, how many events of a source are in it, and where that is (rad)."""
     rng = np.random.default_rng([seed, number])
     ra = scrambled(data, rng)
-    if injection is None or data.catalogue is not None:
-        sky = with_source(data, ra, [0] * len(ra), 2.0, (0.0, 0.0), rng)
-        if injection is None or data.catalogue is None:
-            return sky, 0, None
-        return *_with_sources(sky, data.catalogue, injection, rng), None
+    empty = with_source(data, ra, [0] * len(ra), 2.0, (0.0, 0.0), rng)
+    if injection is None:
+        return empty, 0, None
+    if data.catalogue is not None:
+        return *_with_sources(empty, data.catalogue, injection, rng), None
     position = _position(data, injection, rng)
     counts = _shares(data, injection, position, rng)
     sky = with_source(data, ra, counts, injection.gamma, position, rng)

@@ -140,12 +140,6 @@ class StackedSkies(_Trials):
     injection: Injection | None = None
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        if self.injection is not None and self.injection.dec is not None:
-            raise DataError(
-                "injected events are shared among the catalogue's sources: leave out ra and dec"
-            )
-
     def trial(self, number: int, threads: int | None = None) -> Trial:
         """Make one sky, and look at all the sources in it."""
         data, injected, _ = sky_of_trial(self.data, self.injection, self.seed, number)
