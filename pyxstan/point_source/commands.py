@@ -266,12 +266,10 @@ def _reserve(
 ) -> None:
     """Raise if a result can't be written, or would take the place of what it comes from."""
     from pyxstan.output import check_writable
-    from pyxstan.point_source.samples_file import files
+    from pyxstan.ownership import check_sources
 
     check_writable(output)
-    for path in (*files(inputs, reading), *more):
-        if path.exists() and output.exists() and path.samefile(output):
-            raise DataError(f"{output}: an input, it would be overwritten by the result")
+    check_sources(output, [*inputs, *more], reading)
 
 
 def _named(maps: Sequence[Path], data: PointSourceData) -> dict[str, PriorMap]:

@@ -63,21 +63,6 @@ def read(inputs: Sequence[Path], options: Mapping[str, Any]) -> PointSourceData:
     return _from_yaml(inputs[0], given)
 
 
-def files(inputs: Sequence[Path], options: Mapping[str, Any]) -> list[Path]:
-    """All files that `read` reads."""
-    found = list(inputs)
-    entries = [(Path(), options)]
-    for path in filter(_is_yaml, inputs):
-        tree = _tree(path)
-        entries += [(path.parent, each) for each in (tree, *tree["samples"])]
-    for folder, entry in entries:
-        events = entry.get("events") or []
-        named = [entry.get(name) for name in (*_FILES, *_TOP_FILES)]
-        named += events if isinstance(events, list) else [events]
-        found += [folder / name for name in named if isinstance(name, str | Path)]
-    return found
-
-
 def _is_yaml(path: Path) -> bool:
     return path.suffix.lower() in (".yaml", ".yml")
 
