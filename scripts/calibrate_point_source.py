@@ -2,11 +2,13 @@ r"""Is `point_source` right? Known sources in skies whose truth is known, counte
 
     python scripts/calibrate_point_source.py [--year FOLDER] [--only bias,null,position,coverage]
 
-`bias`: sources of 5 to 40 events at a fixed position: mean ns and median gamma at it, zeros kept,
-and ns at the hottest pixel around, which is upward. `null`: the test statistic without a source at
-fixed declinations, beside the chi^2 that is fitted. `position`: 20 events at (170.16, 0.60) deg
-under a prior of 10 deg about (180, 0): the hottest pixel within a degree. `coverage`: sources drawn
-from a prior map: how many lie within the 50% and 90% regions, and below the upper limit of ns.
+`bias`: sources of 5 to 40 events: mean ns and median gamma at their positions, zeros kept. They are
+at many declinations around one: scrambling leaves declinations as they are, so that all skies have
+the same events more or less than the smooth background about a source at one. `null`: the test
+statistic without a source at fixed declinations, beside the chi^2 that is fitted. `position`: 20
+events at (170.16, 0.60) deg under a prior of 10 deg about (180, 0): the hottest pixel within a
+degree. `coverage`: sources drawn from a prior map: how many lie within the 50% and 90% regions, and
+below the upper limit of ns.
 
 FOLDER holds the public release of IC86-2011 (upgoing_events.txt.gz, downgoing_events.txt.gz,
 TabulatedAeff.txt); without it the events are simulated, 100,000 of them.
@@ -38,6 +40,8 @@ from pyxstan.point_source.sky import Pixels, separation
 from pyxstan.point_source.trial_skies import Skies
 
 ENDS = (1.0, 4.0)
+#: Sources of the bias are at so many declinations, up to so far (deg) on either side of one.
+DECLINATIONS, AROUND = 40, 10.0
 TUTORIAL = (170.16, 0.60)
 
 
@@ -60,11 +64,15 @@ def bias(data: PointSourceData, count: int) -> None:
     print(f"\nbias at the true position, {count} skies: of ns in standard deviations (allowed "
           f"{0.1 + 3 / np.sqrt(count):.2f}), of gamma")  # fmt: skip
     for dec in (0.6, 30.0, -30.0):
+        around = dec + np.linspace(-AROUND, AROUND, DECLINATIONS)
         for gamma in (2.0, 3.0):
             for n in (5, 10, 20, 40):
-                source = Injection(n, gamma, 180.0, dec, poisson=False)
-                skies = Skies(data, point(180.0, dec), Smoothing(), ENDS, source, 7)
-                found = [trial.hottest for trial in skies.trials(range(count))]
+                found = []
+                for number, at in enumerate(around):
+                    source = Injection(n, gamma, 180.0, at, poisson=False)
+                    skies = Skies(data, point(180.0, at), Smoothing(), ENDS, source, 7)
+                    those = range(number, count, DECLINATIONS)
+                    found += [trial.hottest for trial in skies.trials(those)]
                 ns = np.array([each.ns for each in found])
                 index = np.array([each.gamma for each in found if each.ns > 0])
                 off = (ns.mean() - n) / ns.std()

@@ -35,9 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if not worker:
         arviz()  # gives its notice of the day, which in a test would be an error
     if worker and hasattr(os, "sched_setaffinity"):
-        # a core each: workers that all compile don't ask for the cores of one another
+        # a core each: workers that all compile don't ask for the cores of one another; one more
+        # takes what the others leave idle
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
+        if int(worker) < len(cores):
+            os.sched_setaffinity(0, {cores[int(worker)]})
 
 
 @pytest.fixture(scope="session")

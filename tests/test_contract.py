@@ -90,6 +90,9 @@ GROUPS = {
     "observed_data",
     "constant_data",
 }
+#: A run that converges, and longer where tails are heavy and mix slowly.
+LONG = {"chains": 4, "warmup": 500, "draws": 700}
+LONGER = {"concordance_t": {"draws": 2500}}
 #: The elpd in what ArviZ's loo returns.
 LOO = "elpd" if inference_data.uses_datatree() else "elpd_loo"
 SAMPLER = {"lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy"}
@@ -408,7 +411,7 @@ class TestContract:
         assert np.isfinite(table["mean"]).all()
 
     def test_verdict_of_a_long_run(self, name: str, simulated: Mapping[str, Any]) -> None:
-        long = fit(name, simulated[name][0], chains=4, warmup=500, draws=700)
+        long = fit(name, simulated[name][0], **{**LONG, **LONGER.get(name, {})})
         verdict = pyxstan.verdict(long)
         assert verdict.converged, verdict.line
         assert verdict.good == ("; BUT " not in verdict.line)

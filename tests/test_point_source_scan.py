@@ -134,6 +134,8 @@ def test_the_tutorials_trial(year: EventSample) -> None:
     data = PointSourceData((year,), prior)
     region = Region.grid(64, data, np.radians(85))
     assert len(region) == 48_984
+    # elsewhere the prior's floor takes 18 off TS; all of it: scripts/calibrate_point_source.py
+    region = region.kept(separation(region.ra, region.dec, np.pi, 0.0) < np.radians(30))
     maxima = sky.maxima(region.ra, region.dec)
     weight = prior.within(Pixels.grid(64))[region.pixels.number]
     ts = maxima.ts + 2 * np.log(weight / weight.max())

@@ -72,16 +72,29 @@ class Background:
     density
         Of sin(dec), at the middles of `_FINE` bins, shape (sectors, fine bins).
     energies
-        Probabilities of the bins of energy, shape (sectors, fine bins, bins).
+        Probabilities of the bins of energy, shape (sectors, some of the fine bins, bins).
+    first
+        The first of these fine bins.
     """
 
     density: Floats
     energies: Floats
+    first: int = 0
 
     @classmethod
-    def of(cls, sample: EventSample, edges: Floats, smoothing: Smoothing) -> Background:
-        """That of a sample's events, with energies in bins of these edges (log10 of GeV)."""
-        shape = (SECTORS, round(2.0 / _FINE), len(edges) - 1)
+    def of(
+        cls,
+        sample: EventSample,
+        edges: Floats,
+        smoothing: Smoothing,
+        sin_dec: tuple[float, float] = (-1.0, 1.0),
+    ) -> Background:
+        """That of a sample's events, with energies in bins of these edges (log10 of GeV).
+
+        Energies are asked for between two ends of `sin_dec` alone.
+        """
+        fine = round(2.0 / _FINE)
+        shape = (SECTORS, fine, len(edges) - 1)
         places = (
             sector(sample.ra),
             fine_bin(np.sin(sample.dec)),
@@ -89,14 +102,17 @@ class Background:
         )
         at = np.ravel_multi_index(places, shape)
         counts = np.bincount(at, minlength=int(np.prod(shape))).reshape(shape).astype(float)
-        near = counts + np.roll(counts, 1, axis=0) + np.roll(counts, -1, axis=0)
-        others = counts.sum(axis=0) - near
-        density = _smoothed(others.sum(axis=2), smoothing.declination / _FINE)
+        density = _smoothed(_of_others(counts.sum(axis=2)), smoothing.declination / _FINE)
         density += smoothing.floor / density.shape[1]  # nowhere nothing
         density /= density.sum(axis=1, keepdims=True) * _FINE
         width = smoothing.energy_declination / _FINE
+        first, last = map(int, fine_bin(np.array(sin_dec)))
+        start, end = max(0, first - _reach(width)), min(fine, last + 1 + _reach(width))
+        smooth = _smoothed(_of_others(counts[:, start:end]), width)
         # as many events as the kernel takes together, not their mean
-        together = _smoothed(others, width) * max(1.0, width * np.sqrt(4.0 * np.pi))
+        together = smooth[:, first - start : last + 1 - start] * max(
+            1.0, width * np.sqrt(4.0 * np.pi)
+        )
         total = np.maximum(together.sum(axis=2, keepdims=True), 1.0)
         in_bins = smoothing.energy / (edges[1] - edges[0])
         flat = np.full(shape[2], 1.0 / shape[2])
@@ -108,7 +124,7 @@ class Background:
             seen = _along_energies(together, wider * in_bins)
             energies = seen / total + _FEW / (seen + _FEW) * energies
             energies /= energies.sum(axis=2, keepdims=True)
-        return cls(density, energies)
+        return cls(density, energies, first)
 
     def at(self, ra: Floats, sin_dec: Floats) -> Floats:
         """Density on the sky, per steradian."""
@@ -121,7 +137,9 @@ class Background:
 
     def energy(self, ra: Floats, sin_dec: Floats, bin_: Integers) -> Floats:
         """Probability of an event's bin of energy, given its place."""
-        return np.asarray(self.energies[sector(ra), fine_bin(sin_dec), bin_])
+        place = sector(ra), fine_bin(sin_dec) - self.first, bin_
+        # which refuses what is beyond the ends
+        return np.asarray(self.energies.ravel()[np.ravel_multi_index(place, self.energies.shape)])
 
 
 def _along_energies(events: Floats, width: float) -> Floats:
@@ -147,6 +165,18 @@ def energy_bin(log10_energy: Floats, edges: Floats) -> Integers:
     return np.asarray(np.searchsorted(edges[1:-1], log10_energy, side="right"))
 
 
+def _of_others(counts: Floats) -> Floats:
+    """For each sector, what all but itself and its neighbours have."""
+    near = counts + np.roll(counts, 1, axis=0) + np.roll(counts, -1, axis=0)
+    return np.asarray(counts.sum(axis=0) - near)
+
+
 def _smoothed(counts: Floats, width: float) -> Floats:
     """By a Gaussian along declinations, reflected at the poles."""
-    return np.asarray(gaussian_filter1d(counts, width, axis=1, mode="reflect", truncate=5.0))
+    found = gaussian_filter1d(counts, width, axis=1, mode="reflect", radius=_reach(width))
+    return np.asarray(found)
+
+
+def _reach(width: float) -> int:
+    """How many fine bins away it counts."""
+    return round(5.0 * width)

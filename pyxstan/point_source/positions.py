@@ -121,7 +121,7 @@ def _looked_into(
 ) -> tuple[Region, np.ndarray]:
     """Parts of pixels within which more is found than in their middles, and which aren't such."""
     radius = float(np.sqrt(region.pixels.solid_angle.max()))  # of a pixel's corners, or beyond
-    bound = region.log_prior + 0.5 * sky.maxima(region.ra, region.dec, radius).ts
+    bound = region.log_prior + 0.5 * sky.maxima(region.ra, region.dec, radius, roughly=True).ts
     smallest = min(float(sample.sigma.min()) for sample in data.samples)
     splits = int(np.clip(np.ceil(np.log2(radius / smallest)), 0, _MOST_SPLITS))
     hot = np.sort(np.argsort(bound)[-_PARTS // 4**splits :])

@@ -22,10 +22,10 @@ from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.positions import positions
 from pyxstan.point_source.posterior import Layout, Target, direct
 from pyxstan.point_source.region import Hottest, Region
-from pyxstan.point_source.scanning import CUT, Maxima, Sky
+from pyxstan.point_source.scanning import Maxima, Sky
 from pyxstan.point_source.sky_scan import cut_error, notes
 from pyxstan.point_source.stacked_sky import StackedSky
-from pyxstan.point_source.tables import Tables, tables
+from pyxstan.point_source.tables import CUT, Tables, tables
 from pyxstan.point_source.trial_skies import Skies, empty_skies
 from pyxstan.priors import Prior
 

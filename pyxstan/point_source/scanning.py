@@ -16,11 +16,8 @@ import numpy as np
 from pyxstan.engine.compilation import available_cores
 from pyxstan.engine.shared_library import shared_library
 from pyxstan.point_source.arrays import Floats, Integers
-from pyxstan.point_source.tables import STRIDE, Tables
+from pyxstan.point_source.tables import CUT, EVERYWHERE, STRIDE, Tables, near
 from pyxstan.registry import stan_models
-
-#: Errors of an event out to which it counts. Beyond five there is 4e-6 of it.
-CUT = 5.0
 
 
 class _Sample(ctypes.Structure):
@@ -116,7 +113,7 @@ class Sky:
         ra: Sequence[Floats] | None = None,
         cut: float = CUT,
         threads: int | None = None,
-        declinations: tuple[float, float] = (-np.pi, np.pi),
+        declinations: tuple[float, float] = EVERYWHERE,
     ) -> None:
         self.tables = tables
         self.threads = threads or available_cores()
@@ -126,13 +123,11 @@ class Sky:
         self._kept: list[np.ndarray] = [edges]
         for k, each in enumerate(tables.samples):
             sample = each.sample
-            reach = cut * sample.sigma
-            near = sample.dec + reach >= declinations[0]
-            near &= sample.dec - reach <= declinations[1]
+            some = near(sample, declinations, cut)
             own = (sample.ra if ra is None else ra[k], sample.dec, sample.sigma, each.weight)
-            columns = [np.asarray(column, dtype=float)[near] for column in own]
+            columns = [np.asarray(column, dtype=float)[some] for column in own]
             columns[0] %= 2.0 * np.pi
-            bins = each.energy_bin[near].astype(np.int32)
+            bins = each.energy_bin[some].astype(np.int32)
             events = self._library.events_new(
                 ctypes.c_int64(len(bins)), *map(pointer, (*columns, bins)), ctypes.c_double(cut)
             )

@@ -16,9 +16,9 @@ from pyxstan.point_source.data import EventSample, PointSourceData
 from pyxstan.point_source.doubts import doubts, remarks
 from pyxstan.point_source.null_distribution import NullDistribution
 from pyxstan.point_source.region import Hottest, Region
-from pyxstan.point_source.scanning import CUT, Maxima, Sky
+from pyxstan.point_source.scanning import Maxima, Sky
 from pyxstan.point_source.sky import PriorMap
-from pyxstan.point_source.tables import Tables, tables
+from pyxstan.point_source.tables import CUT, Tables, tables
 from pyxstan.point_source.trial_skies import empty_skies
 
 #: Positions at which the cut is compared with none.
@@ -217,7 +217,7 @@ def _minus_log10_p(
     low, high = region.dec.min() - _NULL_REACH, region.dec.max() + _NULL_REACH
     grid = grid.kept((grid.dec >= low) & (grid.dec <= high))
     drawn = []
-    for each in empty_skies(data, made, smoothing or Smoothing(), skies, seed):
+    for each in empty_skies(data, made, smoothing or Smoothing(), skies, seed, (low, high)):
         sky = Sky(each, threads=threads, declinations=(low, high))
         drawn.append(sky.maxima(grid.ra, grid.dec).ts)
     null = np.array(drawn)

@@ -24,6 +24,10 @@ _STEP, STRIDE = 0.05, 5
 _BIN = 0.1
 #: A probability's logarithm where there is none.
 _NEVER = -700.0
+#: Errors of an event out to which it counts. Beyond five there is 4e-6 of it.
+CUT = 5.0
+#: All declinations (rad).
+EVERYWHERE = (-np.pi, np.pi)
 
 
 @dataclass(frozen=True)
@@ -127,11 +131,19 @@ def tables(
     return Tables(tuple(made), sin_dec, gammas, total)
 
 
-def with_events(made: Tables, data: PointSourceData, smoothing: Smoothing) -> Tables:
-    """The tables of other events of the same samples: what concerns the signal stays as it is."""
+def with_events(
+    made: Tables,
+    data: PointSourceData,
+    smoothing: Smoothing,
+    declinations: tuple[float, float] = EVERYWHERE,
+) -> Tables:
+    """The tables of other events of the same samples: what concerns the signal stays as it is.
+
+    Events that aren't near any of the declinations (rad) have no weight (NaN).
+    """
     samples = []
     for old, sample in zip(made.samples, data.samples, strict=True):
-        parts = _of_background(sample, old.edges, smoothing, data.window)
+        parts = _of_background(sample, old.edges, smoothing, data.window, declinations)
         background, weight, bin_ = parts
         samples.append(
             replace(old, sample=sample, background=background, weight=weight, energy_bin=bin_)
@@ -139,14 +151,29 @@ def with_events(made: Tables, data: PointSourceData, smoothing: Smoothing) -> Ta
     return replace(made, samples=tuple(samples))
 
 
+def near(sample: EventSample, declinations: tuple[float, float], cut: float = CUT) -> np.ndarray:
+    """Which events are within the cut of any declination between two (rad)."""
+    reach = cut * sample.sigma
+    low, high = declinations
+    return np.asarray((sample.dec + reach >= low) & (sample.dec - reach <= high))
+
+
 def _of_background(
-    sample: EventSample, edges: Floats, smoothing: Smoothing, window: TimeWindow | None
+    sample: EventSample,
+    edges: Floats,
+    smoothing: Smoothing,
+    window: TimeWindow | None,
+    declinations: tuple[float, float] = EVERYWHERE,
 ) -> tuple[Background, Floats, Integers]:
     """A sample's background, and weights and energy bins of its events."""
-    background = Background.of(sample, edges, smoothing)
-    sin, bin_ = np.sin(sample.dec), energy_bin(sample.log10_energy, edges)
-    density = background.at(sample.ra, sin) * background.energy(sample.ra, sin, bin_)
-    weight = in_time(sample, window) / density
+    some = near(sample, declinations)
+    bin_ = energy_bin(sample.log10_energy, edges)
+    weight = np.full(len(sample), np.nan)
+    ra, sin = sample.ra[some], np.sin(sample.dec[some])
+    ends = (sin.min(), sin.max()) if some.any() else (0.0, 0.0)
+    background = Background.of(sample, edges, smoothing, ends)
+    density = background.at(ra, sin) * background.energy(ra, sin, bin_[some])
+    weight[some] = in_time(sample, window)[some] / density
     return background, weight, bin_
 
 

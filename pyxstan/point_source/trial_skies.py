@@ -30,7 +30,7 @@ from pyxstan.point_source.injection import Injection, sky_of_trial
 from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import Sky
 from pyxstan.point_source.stacked_sky import StackedSky
-from pyxstan.point_source.tables import Tables, tables, with_events
+from pyxstan.point_source.tables import EVERYWHERE, Tables, tables, with_events
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,18 +115,24 @@ class Skies(_Trials):
     def trial(self, number: int, threads: int | None = None) -> Trial:
         """Make one sky and scan it."""
         data, injected, position = sky_of_trial(self.data, self.injection, self.seed, number)
-        made = with_events(self.tables, data, self.smoothing)
-        dec = self.region.dec
-        sky = Sky(made, threads=threads, declinations=(dec.min(), dec.max()))
+        ends = (self.region.dec.min(), self.region.dec.max())
+        made = with_events(self.tables, data, self.smoothing, ends)
+        sky = Sky(made, threads=threads, declinations=ends)
         return Trial(number, self.region.hottest_of(sky), injected, position)
 
 
 def empty_skies(
-    data: PointSourceData, made: Tables, smoothing: Smoothing, count: int, seed: int = 0
+    data: PointSourceData,
+    made: Tables,
+    smoothing: Smoothing,
+    count: int,
+    seed: int = 0,
+    declinations: tuple[float, float] = EVERYWHERE,
 ) -> Iterator[Tables]:
     """The tables of skies without a source, one after the other; `made` are those of the data."""
     for number in range(count):
-        yield with_events(made, sky_of_trial(data, None, seed, number)[0], smoothing)
+        sky = sky_of_trial(data, None, seed, number)[0]
+        yield with_events(made, sky, smoothing, declinations)
 
 
 @dataclass(frozen=True)
