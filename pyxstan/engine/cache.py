@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from pyxstan.errors import BuildError
@@ -57,7 +58,13 @@ def cache_dir() -> Path:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
+    """SHA-256 of a file; read again only after it was written to, which its ctime tells."""
+    status = path.stat()
+    return _file_digest(path, status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, *_: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
