@@ -23,6 +23,7 @@ from pyxstan.point_source import (
     read_catalogue,
     read_effective_area,
     read_prior_map,
+    scan,
     trial_sky,
     trials,
 )
@@ -154,13 +155,21 @@ def test_a_source_sharper_than_the_pixels() -> None:
     data = with_source(8, 2.5, sigma=0.1)
     idata = pyxstan.fit("point_source", data, **{**BRIEF, "trials": 20})
     found = attributes(idata)
-    assert "BUT within a pixel the test statistic is" in verdict(idata)
-    assert "p_value" not in found
+    assert any("within a pixel the test statistic is" in note for note in notes(idata))
+    assert "within a pixel" not in verdict(idata)
+    assert found["p_value"] == pytest.approx(1 / 21)  # hotter than all of 20 skies
     assert not any("no source was found" in note for note in notes(idata))
     assert abs(found["hottest_dec_deg"] - 20) < 0.2
     there = Sky(tables(data)).maxima(*np.radians([100.0, 20.0])).ts[0]
     assert there > 50
     assert there - 1 < found["ts"] < there + 10
+
+
+def test_a_scan_says_that_errors_are_small() -> None:
+    data = with_source(8, 2.5, sigma=0.5)
+    said = {nside: " ".join(scan(data, nside=nside).notes) for nside in (16, 64)}
+    assert "half of the angular errors are below 0.5 deg, pixels of nside 16 are 3.7" in said[16]
+    assert "may be missed" not in said[64]
 
 
 def test_where_the_area_ends_within_the_sky() -> None:

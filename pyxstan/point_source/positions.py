@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 
 from pyxstan.point_source.arrays import Floats
 from pyxstan.point_source.data import PointSourceData
-from pyxstan.point_source.region import Region
+from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import Maxima, Sky
 from pyxstan.priors import Prior
 
@@ -136,6 +136,24 @@ def _looked_into(
     whole = np.ones(len(region), dtype=bool)
     whole[hot[sharper]] = False
     return parts.kept(sharper[of]), whole
+
+
+def hottest_within(
+    sky: Sky, region: Region, data: PointSourceData, max_dec: float, log_largest: float
+) -> Hottest:
+    """The hottest place of a region's pixels, where errors are small in parts of them.
+
+    Parameters
+    ----------
+    log_largest
+        Ln of the density that the prior's is told against, see `Region.with_prior`.
+    """
+    maxima = sky.maxima(region.ra, region.dec)
+    parts, _ = _looked_into(sky, region, maxima, data, max_dec)
+    found = [region.hottest(maxima, log_largest)]
+    if len(parts):
+        found.append(parts.hottest(sky.maxima(parts.ra, parts.dec), log_largest))
+    return max(found, key=lambda place: place.ts_with_prior)
 
 
 def _summation(

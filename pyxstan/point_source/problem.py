@@ -19,7 +19,7 @@ from pyxstan.point_source.data import PointSourceData
 from pyxstan.point_source.doubts import doubts
 from pyxstan.point_source.fluxes import checked_unit
 from pyxstan.point_source.null_distribution import NullDistribution
-from pyxstan.point_source.positions import positions
+from pyxstan.point_source.positions import hottest_within, positions
 from pyxstan.point_source.posterior import Layout, Target, direct
 from pyxstan.point_source.region import Hottest, Region
 from pyxstan.point_source.scanning import Maxima, Sky
@@ -43,7 +43,7 @@ _GAMMA = (1.0, 4.0)
 #: Pixels that trials may look at in all, and how many trials that is, at least and at most.
 _TRIED, _FEWEST, _MOST = 1_000_000, 20, 200
 #: How much hotter a place within a pixel has to be than the hottest middle, in TS and in how many
-#: times that, to be complained of.
+#: times that, for places within pixels to be what p-values are of.
 _HOTTER, _TIMES = 10.0, 1.5
 #: How many trials a catalogue has.
 _STACKED = 100
@@ -229,24 +229,34 @@ def _of_position(
     hottest = region.hottest(maxima)
     at = positions(sky, region, maxima, data, priors, most, max_dec)
     target = Target.at(sky, at.region, most, priors)
-    within, sharper = _within_pixels(sky, at.region, region, hottest)
     cost = cut_error(made, region, maxima)
-    skies = Skies(data, region, smoothing, target.ends, seed=_NULL_SEED)
+    log_largest = max(float(each.log_density.max()) for each in (region, at.region))
+    inside = at.region.hottest(sky.maxima(at.region.ra, at.region.dec), log_largest)
+    least = max(hottest.ts_with_prior + _HOTTER, _TIMES * hottest.ts_with_prior)
+    sharp = inside.ts_with_prior >= least
+    best = inside if sharp else hottest
+
+    def looked_into(sky_: Sky) -> float:
+        return hottest_within(sky_, region, data, max_dec, log_largest).ts_with_prior
 
     def trials(count: int) -> list[float]:
+        if sharp:
+            empty = empty_skies(data, made, smoothing, count, _NULL_SEED)
+            return [looked_into(Sky(each)) for each in empty]
+        skies = Skies(data, region, smoothing, target.ends, seed=_NULL_SEED)
         return [trial.hottest.ts_with_prior for trial in skies.trials(range(count))]
 
     def less_floor(tables_: Tables) -> Maxima:
-        return Sky(tables_).maxima(np.array([within.ra]), np.array([within.dec]))
+        return Sky(tables_).maxima(np.array([best.ra]), np.array([best.dec]))
 
     return PointSourceProblem(
         **settings,
         sky=sky,
         made=made,
         region=at.region,
-        hottest=within,
+        hottest=best,
         target=target,
-        complaints=[*doubts(data), *sharper],
+        complaints=doubts(data),
         notes=[
             *notes(data),
             *capped,
@@ -254,44 +264,38 @@ def _of_position(
             f"{len(at)} positions matter; the others hold less than {min(at.dropped, 1):.1g} of "
             "the posterior",
             *_limited(priors["gamma"]),
+            *_said_of_sharp(sharp, best, hottest, options["nside"]),
             f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS at the hottest "
             "positions",
         ],
         attributes={
-            "ts": within.ts,
-            "ts_with_prior": within.ts_with_prior,
+            "ts": best.ts,
+            "ts_with_prior": best.ts_with_prior,
             "ts_of_a_tenth_of_the_floor": _with_less_floor(data, smoothing, target, less_floor),
-            "hottest_ra_deg": float(np.degrees(within.ra)),
-            "hottest_dec_deg": float(np.degrees(within.dec)),
-            "hottest_ns": within.ns,
-            "hottest_gamma": within.gamma,
+            "hottest_ra_deg": float(np.degrees(best.ra)),
+            "hottest_dec_deg": float(np.degrees(best.dec)),
+            "hottest_ns": best.ns,
+            "hottest_gamma": best.gamma,
             "positions_dropped": min(at.dropped, 1.0),
             "cut_error": cost,
             **_p_value(
-                trials, len(region), hottest.ts_with_prior, 0 if sharper else options["trials"]
+                trials,
+                len(region),
+                looked_into(sky) if sharp else hottest.ts_with_prior,
+                options["trials"],
             ),
         },
     )
 
 
-def _within_pixels(
-    sky: Sky, fine: Region, region: Region, hottest: Hottest
-) -> tuple[Hottest, list[str]]:
-    """The hottest pixel, or a place within one where it is much hotter, and what to say of that."""
-    maxima = sky.maxima(fine.ra, fine.dec)
-    density = fine.log_prior - np.log(fine.pixels.solid_angle)
-    largest = float((region.log_prior - np.log(region.pixels.solid_angle)).max())
-    ranked = maxima.ts + 2.0 * (density - max(largest, float(density.max())))
-    best = int(ranked.argmax())
-    if ranked[best] < max(hottest.ts_with_prior + _HOTTER, _TIMES * hottest.ts_with_prior):
-        return hottest, []
-    each = (fine.ra, fine.dec, maxima.ts, maxima.ns, maxima.gamma, ranked)
-    within = Hottest(*(float(x[best]) for x in each))
-    nside = 2 ** int(region.pixels.order.max())
-    return within, [
-        f"within a pixel the test statistic is {within.ts:.3g}, at the pixels' middles up to "
-        f"{hottest.ts:.3g}: angular errors are small for nside {nside}, take a larger one; there "
-        "is no p-value"
+def _said_of_sharp(sharp: bool, best: Hottest, hottest: Hottest, nside: int) -> list[str]:
+    """Of a source that the pixels' middles miss."""
+    if not sharp:
+        return []
+    return [
+        f"within a pixel the test statistic is {best.ts:.3g}, at the pixels' middles up to "
+        f"{hottest.ts:.3g}: angular errors are small for nside {nside}, and the p-value is of "
+        "places within pixels"
     ]
 
 

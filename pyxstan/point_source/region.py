@@ -91,13 +91,20 @@ class Region:
         both = (np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
         return Region(self.pixels.joined(other.pixels), *both)
 
-    def with_prior(self, ts: Floats) -> Floats:
-        """TS + 2 ln(w / max w)."""
-        return np.asarray(ts + 2.0 * (self.log_prior - self.log_prior.max()))
+    @property
+    def log_density(self) -> Floats:
+        """Ln of the prior's density in each, per steradian."""
+        return np.asarray(self.log_prior - np.log(self.pixels.solid_angle))
 
-    def hottest(self, maxima: Maxima) -> Hottest:
-        """The pixel of the largest test statistic, the prior's part with it."""
-        ranked = self.with_prior(maxima.ts)
+    def with_prior(self, ts: Floats, log_largest: float | None = None) -> Floats:
+        """TS + 2 ln(w / max w), w being densities, of which the largest may be another region's."""
+        density = self.log_density
+        largest = density.max() if log_largest is None else log_largest
+        return np.asarray(ts + 2.0 * (density - largest))
+
+    def hottest(self, maxima: Maxima, log_largest: float | None = None) -> Hottest:
+        """The pixel of the largest test statistic, the prior's part with it as in `with_prior`."""
+        ranked = self.with_prior(maxima.ts, log_largest)
         best = int(ranked.argmax())
         each = (self.ra, self.dec, maxima.ts, maxima.ns, maxima.gamma, ranked)
         return Hottest(*(float(x[best]) for x in each))

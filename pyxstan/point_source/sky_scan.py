@@ -28,6 +28,8 @@ _UNSMEARED = 0.01
 #: Pixels of the scrambled skies that p-values come from, how far beyond the scanned ones they reach
 #: (rad), and in how many bands of declination.
 _NULL_NSIDE, _NULL_REACH, _NULL_BANDS = 32, 0.05, 20
+#: Of a pixel's side: a typical error below that is small.
+_SMALL = 0.4
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def scan(
     cost = cut_error(made, region, found, threads)
     said = (
         *notes(everywhere),
+        *_small_errors(data, nside),
         *(note for each in maps.values() for note in each.notes),
         f"events count out to {CUT:g} of their errors: off by {cost:.1g} in TS at the hottest "
         "positions",
@@ -191,6 +194,18 @@ def notes(data: PointSourceData) -> list[str]:
             for name, part in lost.items()
             if part > _UNSMEARED
         ),
+    ]
+
+
+def _small_errors(data: PointSourceData, nside: int) -> list[str]:
+    """Of errors so small that the middles of pixels miss sources at their edges."""
+    side = np.sqrt(np.pi / 3.0) / nside
+    typical = {each.name: float(np.median(each.sigma)) for each in data.samples}
+    return [
+        f"{name}: half of the angular errors are below {np.degrees(error):.2g} deg, pixels of "
+        f"nside {nside} are {np.degrees(side):.2g} deg wide: a source near an edge may be missed"
+        for name, error in typical.items()
+        if error < _SMALL * side
     ]
 
 
