@@ -43,6 +43,8 @@ __all__ = ["ALL_UNITS", "StanProgram", "build", "chosen_stan", "find"]
 
 DRIVER = Path(__file__).parent / "driver"
 _MAIN = "main"
+#: Makes a driver unit read all of Stan Math, see driver/stan_math.hpp.
+_ALL_OF_STAN_MATH = "PYXSTAN_ALL_OF_STAN_MATH"
 #: Names of all driver units, one a method of Stan.
 ALL_UNITS: tuple[str, ...] = tuple(
     sorted(file.stem for file in DRIVER.glob("*.cpp") if file.stem != _MAIN)
@@ -396,7 +398,8 @@ class _Build:
                 command = (*front, "-I", str(lean), "-I", str(include), *back)
                 self.compilers.run(command, folder, one.what)
             except RefusedSourceError:
-                self.compilers.run((*front, "-I", str(include), *back), folder, one.what)
+                command = (*front, f"-D{_ALL_OF_STAN_MATH}", "-I", str(include), *back)
+                self.compilers.run(command, folder, one.what)
             if self.program.sha256() != self._sha256:
                 raise BuildError(f"{self.program.stan_file}: changed while it was compiled")
             self.cache.publish_with_digest(staged, one.path)

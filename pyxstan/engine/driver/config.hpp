@@ -3,6 +3,7 @@
 #define PYXSTAN_DRIVER_CONFIG_HPP
 
 #include "grammar.hpp"
+#include "stan_math.hpp"
 
 #include <stan/model/model_base.hpp>
 #include <stan/version.hpp>

@@ -2,6 +2,8 @@
 #ifndef PYXSTAN_DRIVER_FILES_HPP
 #define PYXSTAN_DRIVER_FILES_HPP
 
+#include "stan_math.hpp"
+
 #include <stan/callbacks/json_writer.hpp>
 #include <stan/io/var_context.hpp>
 

@@ -4,10 +4,7 @@
 
 #include "files.hpp"
 
-// The reader of R dumps asks for all of Stan Math and uses none of it: 3 s of compiling.
-#define STAN_MATH_PRIM_HPP
 #include <stan/io/dump.hpp>
-#undef STAN_MATH_PRIM_HPP
 #include <stan/io/empty_var_context.hpp>
 #include <stan/io/json/json_data.hpp>
 

@@ -2,6 +2,8 @@
 #ifndef PYXSTAN_DRIVER_FITTED_HPP
 #define PYXSTAN_DRIVER_FITTED_HPP
 
+#include "stan_math.hpp"
+
 #include <stan/io/stan_csv_reader.hpp>
 #include <stan/model/model_base.hpp>
 

@@ -2,6 +2,9 @@
 #include "fitted.hpp"
 #include "run.hpp"
 
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_for.h>
+
 #include <stan/services/sample/standalone_gqs.hpp>
 
 namespace pyxstan {

@@ -2,6 +2,9 @@
 #include "fitted.hpp"
 #include "run.hpp"
 
+#include <stan/math/prim/prob/std_normal_rng.hpp>
+#include <stan/math/rev/functor/finite_diff_hessian_auto.hpp>
+
 #include <stan/services/optimize/laplace_sample.hpp>
 
 namespace pyxstan {

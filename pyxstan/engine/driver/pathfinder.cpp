@@ -1,6 +1,15 @@
 // Pathfinder: one path, or several with resampling.
 #include "run.hpp"
 
+#include <stan/math/prim/fun/expm1.hpp>
+#include <stan/math/prim/fun/log_sum_exp.hpp>
+
+#include <boost/random/normal_distribution.hpp>
+#include <boost/random/variate_generator.hpp>
+#include <boost/range/iterator_range.hpp>
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_for.h>
+
 #include <stan/services/pathfinder/multi.hpp>
 #include <stan/services/pathfinder/single.hpp>
 

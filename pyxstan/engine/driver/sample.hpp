@@ -4,6 +4,16 @@
 
 #include "run.hpp"
 
+#include <stan/math/prim/fun/log_sum_exp.hpp>
+#include <stan/math/prim/fun/to_matrix.hpp>
+#include <stan/math/prim/fun/welford_covar_estimator.hpp>
+#include <stan/math/prim/fun/welford_var_estimator.hpp>
+
+#include <boost/random/normal_distribution.hpp>
+#include <boost/random/variate_generator.hpp>
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_for.h>
+
 #include <string>
 #include <vector>
 

@@ -1,6 +1,8 @@
 // Automatic differentiation variational inference: mean field and full rank.
 #include "run.hpp"
 
+#include <stan/math/prim/prob/normal_rng.hpp>
+
 #include <stan/services/experimental/advi/fullrank.hpp>
 #include <stan/services/experimental/advi/meanfield.hpp>
 

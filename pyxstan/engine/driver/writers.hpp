@@ -3,6 +3,8 @@
 #ifndef PYXSTAN_DRIVER_WRITERS_HPP
 #define PYXSTAN_DRIVER_WRITERS_HPP
 
+#include "stan_math.hpp"
+
 #include <stan/callbacks/writer.hpp>
 #include <stan/version.hpp>
 
