@@ -23,7 +23,7 @@ import pyxstan
 from pyxstan import inference_data, registry
 from pyxstan.engine import sampling
 from pyxstan.engine.build import build
-from pyxstan.engine.toolchain import find_stan
+from pyxstan.engine.toolchain import find_compiler, find_stan
 from pyxstan.inference_data import group, group_names
 
 STACKS = tuple(name for name in registry.models() if name.startswith("stack_"))
@@ -341,7 +341,9 @@ class TestContract:
         if not priors:
             return
         executable = build(registry.get(name).program)
-        monkeypatch.setenv("CXX", "/nonexistent/compiler")  # nothing can be compiled now
+        monkeypatch.setenv("CXX", "/nonexistent/compiler")
+        with pytest.raises(pyxstan.BuildError):  # nothing can be compiled now
+            find_compiler()
         idata = fit(name, simulated[name][0], priors=priors)
         assert build(registry.get(name).program) == executable
         there = json.loads(inference_data.attributes(idata)["priors"])

@@ -1,8 +1,7 @@
-// The part of Stan Math that the driver and Stan's services use, in place of all of it: half of the
-// time that a unit takes to compile went into reading the rest. Stan's own headers ask for
-// everything, by the names of headers that are marked as read here; what a unit uses besides, it
-// includes itself. What is missing is an error of the compiler; then the unit is compiled with
-// PYXSTAN_ALL_OF_STAN_MATH.
+// The part of Stan Math that the driver and Stan's services use, in place of all of it, which takes
+// longer to read than the rest of many a unit. Stan's own headers ask for everything, by the names of
+// headers that are marked as read here; what a unit uses besides, it includes itself. What is missing
+// is an error of the compiler; then the unit is compiled with PYXSTAN_ALL_OF_STAN_MATH.
 #ifndef PYXSTAN_DRIVER_STAN_MATH_HPP
 #define PYXSTAN_DRIVER_STAN_MATH_HPP
 
